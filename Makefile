@@ -1,0 +1,55 @@
+# Everything a checkout can do. Each target makes .venv itself from the hashed locks; nothing is installed by hand.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+UV := $(VENV)/.uv/bin/uv
+INSTALL = $(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e .
+
+.DEFAULT_GOAL := help
+.PHONY: help demo up test check bench lock clean
+
+help:  ## list the targets
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+$(UV): requirements-uv.lock
+	@command -v $(PYTHON) >/dev/null || { echo "make: no $(PYTHON) found; Python 3.11 or newer is needed" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "make: Python 3.11 or newer is needed; name one with PYTHON=python3.12" >&2; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade --target $(VENV)/.uv --require-hashes -r requirements-uv.lock
+	@touch $(UV)
+
+# The runtime is a subset of the development set, so a development environment is never torn down for it.
+$(VENV)/.runtime: $(UV) requirements.lock pyproject.toml
+	@echo "Installing the packages into $(VENV) ..." >&2
+	@$(UV) pip sync --quiet --python $(BIN)/python --require-hashes requirements.lock
+	@$(INSTALL)
+	@rm -f $(VENV)/.dev && touch $@
+
+$(VENV)/.dev: $(UV) requirements.lock requirements-dev.lock pyproject.toml
+	@echo "Installing the packages for development into $(VENV) ..." >&2
+	@$(UV) pip sync --quiet --python $(BIN)/python --require-hashes requirements-dev.lock
+	@$(INSTALL)
+	@touch $(VENV)/.runtime $@
+
+demo: $(VENV)/.runtime  ## the main job, from nothing to stored results, then stop
+	@$(BIN)/orchestrator demo
+
+up: $(VENV)/.runtime  ## the product on this machine; Ctrl-C stops it
+	@$(BIN)/orchestrator up
+
+check: $(VENV)/.dev  ## ruff, mypy --strict and the rules of the house
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check --quiet . && $(BIN)/mypy --no-error-summary && $(BIN)/pytest tests/house
+
+test: check  ## everything: check, then the whole suite
+	@$(BIN)/pytest --ignore=tests/house
+
+bench: $(VENV)/.dev  ## the benchmarks, one JSON line each
+	@$(BIN)/python -m benchmarks.throughput
+
+lock: $(UV)  ## resolve the locks anew (hashed, naming no index)
+	@$(UV) pip compile --quiet --generate-hashes --no-emit-index-url --no-header --universal --python-version 3.11 pyproject.toml -o requirements.lock --upgrade
+	@$(UV) pip compile --quiet --generate-hashes --no-emit-index-url --no-header --universal --python-version 3.11 --group dev pyproject.toml -c requirements.lock -o requirements-dev.lock --upgrade
+	@echo uv | $(UV) pip compile --quiet --generate-hashes --no-emit-index-url --no-header --universal --python-version 3.11 - -o requirements-uv.lock --upgrade
+
+clean:  ## remove the environment and the demo's data
+	rm -rf $(VENV) .orchestrator-demo

@@ -1,0 +1,1 @@
+"""The schema's history. Each revision goes up and down; `env.py` lets only one process migrate at a time."""

@@ -1,0 +1,134 @@
+"""What a provider told us, as values. Adapters make them, decisions read them; neither knows the other."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+
+class RemoteStatus(StrEnum):
+    """What the provider's status word means to us. `UNKNOWN` is a word that its page does not list."""
+
+    WAITING = "waiting"
+    RUNNING = "running"
+    HUMAN = "human"
+    FINISHED = "finished"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OfferedFile:
+    """A result file as the provider offers it. Both strings come from outside and are hostile."""
+
+    filename: str
+    url: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observation:
+    """One look at one execution.
+
+    Shape: `word` is the provider's own status word, at most 64 characters. `files` is None when the answer held no
+    list of results, and empty when the list was.
+    """
+
+    status: RemoteStatus
+    word: str
+    files: tuple[OfferedFile, ...] | None = None
+    error_message: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Accepted:
+    """The provider took a single launch."""
+
+    execution_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WaveAccepted:
+    """The provider took a wave. An index that is missing here is in doubt, and only that one."""
+
+    execution_ids: Mapping[int, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkflowSummary:
+    """A workflow as it stands in the provider's list."""
+
+    remote_id: str
+    name: str
+    updated_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkflowView:
+    """A workflow with what its inputs must look like. `input_schema` is None when the provider defines none."""
+
+    remote_id: str
+    name: str
+    description: str | None = None
+    input_schema: Mapping[str, object] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkflowPage:
+    """One page of the provider's list; `cursor` is None on the last."""
+
+    workflows: Sequence[WorkflowSummary]
+    cursor: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Capabilities:
+    """What a provider can do. The engine chooses by these, never by the provider's name.
+
+    Args:
+        max_body_bytes: the largest launch request.
+        wave_widths: how many items of a wave run side by side, by the name of the level; empty without waves.
+        wave_max_items: items of one wave, 0 without waves.
+        url_life_s: how long a result's URL lives after the look that gave it; None when results come inline.
+        requests_per_minute, concurrent_per_workflow: the documented limits, the defaults of a connection.
+    """
+
+    idempotent_launch: bool
+    cancel: bool
+    bulk_observe: bool
+    human_step: bool
+    max_body_bytes: int
+    wave_widths: Mapping[str, int]
+    wave_max_items: int
+    url_life_s: float | None
+    requests_per_minute: int
+    concurrent_per_workflow: int
+    execution_timeout_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Access:
+    """What a call needs to reach a provider on a user's behalf. The key never shows in a repr."""
+
+    connection_id: str
+    base_url: str
+    api_key: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileAnswer:
+    """A result file that is being read. `length_bytes` is None when the host did not say."""
+
+    length_bytes: int | None
+    chunks: AsyncIterator[bytes]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredFile:
+    """A file that is safely stored: every byte on disk, under its final name."""
+
+    key: str
+    size_bytes: int
+    sha256: str

@@ -1,0 +1,95 @@
+"""The hash chain of events: what is hashed, and how a stream is verified.
+
+One stream per run, per batch and per workspace. `hash = SHA-256(previous hash ‖ canonical bytes)`; the first event of a
+stream follows 32 zero bytes. Canonical bytes are a JSON array of strings and one integer, so that any language with a
+JSON writer and SHA-256 can recompute them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from uuid import UUID
+
+GENESIS = bytes(32)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """One fact of a stream, as it is stored. `data` is canonical JSON text and holds no personal data."""
+
+    stream: UUID
+    seq: int
+    at: datetime
+    type: str
+    actor: str
+    data: str
+    hash: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Head:
+    """The end of a stream: the last sequence number and its hash. It lies on the owner's row."""
+
+    seq: int = 0
+    hash: bytes = GENESIS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewEvent:
+    """A fact that is about to be appended."""
+
+    type: str
+    actor: str = "orchestrator"
+    data: Mapping[str, object] | None = None
+
+
+def canonical_data(data: Mapping[str, object] | None) -> str:
+    """Return JSON that is the same for the same facts: sorted keys, no spaces, no floats that differ by platform."""
+    return json.dumps(data or {}, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def canonical_bytes(*, stream: UUID, seq: int, at: datetime, type: str, actor: str, data: str) -> bytes:
+    """Return exactly what is hashed for an event."""
+    fields = [str(stream), seq, timestamp(at), type, actor, data]
+    return json.dumps(fields, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def timestamp(at: datetime) -> str:
+    """Return a time in UTC with microseconds, the precision that the database keeps."""
+    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def append(head: Head, stream: UUID, new: Iterable[NewEvent], *, at: datetime) -> tuple[list[Event], Head]:
+    """Return the events in their place in the stream, and the stream's new head."""
+    events: list[Event] = []
+    seq, digest = head.seq, head.hash
+    for event in new:
+        seq += 1
+        data = canonical_data(event.data)
+        body = canonical_bytes(stream=stream, seq=seq, at=at, type=event.type, actor=event.actor, data=data)
+        digest = hashlib.sha256(digest + body).digest()
+        events.append(Event(stream=stream, seq=seq, at=at, type=event.type, actor=event.actor, data=data, hash=digest))
+    return events, Head(seq=seq, hash=digest)
+
+
+def first_break(events: Iterable[Event]) -> str | None:
+    """Return what is wrong with a stream's first bad event, or None when the whole stream verifies.
+
+    Shape: `events` is one stream from its first event on, in order of `seq`.
+    """
+    seq, digest = 0, GENESIS
+    for event in events:
+        if event.seq != seq + 1:
+            return f"event {seq + 1} is missing: after {seq} comes {event.seq}"
+        body = canonical_bytes(
+            stream=event.stream, seq=event.seq, at=event.at, type=event.type, actor=event.actor, data=event.data
+        )
+        digest = hashlib.sha256(digest + body).digest()
+        if digest != event.hash:
+            return f"event {event.seq} does not match its hash"
+        seq = event.seq
+    return None

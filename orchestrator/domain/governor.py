@@ -1,0 +1,111 @@
+"""The arithmetic of one lane's request budget: how many requests may leave now, and when the next may.
+
+A token comes back `window_s` after the *response*, not after the send: a request that took 3 s to arrive would
+otherwise share its window with one more. Counted so, no 60 s at the provider ever hold more than the limit, whatever
+the latency. Tokens in flight are out until their call is recorded, or until their worker is known to be dead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+WINDOW_S = 60.0
+
+#: Spent tokens are kept in slots of this width, rounded up, so that a lane's row stays small at any rate.
+SLOT_S = 0.25
+
+
+class CallKind(StrEnum):
+    """What a request is for. Each kind keeps a minimum share of the budget while it has work."""
+
+    LAUNCH = "launch"
+    LOOK = "look"
+    OTHER = "other"
+
+
+#: The share of the limit that other kinds may not take away while this kind has work waiting. A look that fetches a
+#: fresh URL counts as a look and goes before all others, so it needs no share of its own.
+MIN_SHARES: Mapping[CallKind, float] = {CallKind.LAUNCH: 0.15, CallKind.LOOK: 0.50, CallKind.OTHER: 0.0}
+assert sum(MIN_SHARES.values()) < 1.0, "shares must leave room for whoever has work"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spent:
+    """Tokens of one kind that come back at one time."""
+
+    back_at: datetime
+    kind: CallKind
+    count: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Budget:
+    """A lane's budget as it stands in its row.
+
+    Args:
+        limit: requests in any 60 s.
+        spent: answered requests whose tokens are not back yet.
+        in_flight: requests by kind that were granted and are not recorded yet.
+    """
+
+    limit: int
+    spent: tuple[Spent, ...] = ()
+    in_flight: Mapping[CallKind, int]
+
+    def free(self, now: datetime) -> int:
+        """Return how many requests may leave now."""
+        out = sum(s.count for s in self.spent if s.back_at > now)
+        return max(0, self.limit - out - sum(self.in_flight.values()))
+
+    def used(self, kind: CallKind, now: datetime) -> int:
+        """Return the tokens of one kind that are out now."""
+        out = sum(s.count for s in self.spent if s.kind is kind and s.back_at > now)
+        return out + self.in_flight.get(kind, 0)
+
+    def grant(self, kind: CallKind, wanted: int, *, now: datetime, waiting: Sequence[CallKind] = ()) -> int:
+        """Return how many of `wanted` requests this kind may send now.
+
+        Args:
+            waiting: the other kinds that have work due; what is missing of their minimum share is left to them.
+        """
+        reserved = sum(
+            max(0, int(MIN_SHARES[other] * self.limit) - self.used(other, now)) for other in waiting if other != kind
+        )
+        # A kind below its own minimum share is served even where the others' reserves take the rest.
+        own_floor = max(0, int(MIN_SHARES[kind] * self.limit) - self.used(kind, now))
+        free = self.free(now)
+        return max(0, min(wanted, free, max(free - reserved, min(own_floor, free))))
+
+    def next_free_at(self, now: datetime) -> datetime:
+        """Return when at least one request may leave, as far as is known: tokens in flight may be back sooner."""
+        if self.free(now) > 0:
+            return now
+        coming = [s.back_at for s in self.spent if s.back_at > now]
+        return min(coming) if coming else now + timedelta(seconds=1)
+
+    def spend(self, kind: CallKind, answered_ago_s: Sequence[float], *, now: datetime) -> Budget:
+        """Return the budget after calls of one kind were answered; those that were never sent cost nothing."""
+        kept = {(s.back_at, s.kind): s.count for s in self.spent if s.back_at > now}
+        for ago_s in answered_ago_s:
+            key = (_slot(now + timedelta(seconds=WINDOW_S - ago_s)), kind)
+            kept[key] = kept.get(key, 0) + 1
+        spent = (Spent(back_at=at, kind=k, count=n) for (at, k), n in sorted(kept.items()))
+        return replace(self, spent=tuple(spent))
+
+
+def _slot(at: datetime) -> datetime:
+    """Round up to the slot's end: a token may come back late, never early."""
+    seconds = at.timestamp()
+    return datetime.fromtimestamp((int(seconds / SLOT_S) + 1) * SLOT_S, tz=at.tzinfo)
+
+
+def launches_at_once(requests_per_minute: int) -> int:
+    """Return how many launches of a lane may be on the wire together.
+
+    Everything on the wire when a provider fails ends in doubt, so few are: at the documented 100 a minute two suffice
+    (a launch answers in well under a second), and an outage then costs at most two doubts.
+    """
+    return max(2, requests_per_minute // 100)

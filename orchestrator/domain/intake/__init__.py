@@ -1,0 +1,14 @@
+"""Intake: from what a user sends to rows that may be stored, or to a complete list of what is wrong.
+
+    batch.py         read_batch, read_single, pairs, detect_format: the doors of this room
+    rows.py          Row, Refused, Intake: what the doors give
+    refusal.py       the complaint about a batch, and the file of refused rows to mend
+    csv_table.py     a CSV table: header, columns, external ids      csv_records.py  text -> records of cells
+    csv_cells.py     one cell -> one JSON value, by the schema's type
+    json_lines.py    one object a line                               json_array.py   one array of objects
+    strict_json.py   JSON without the lenience of `json`             json_flaws.py   where the JSON is wrong
+    schema.py        a workflow's input_schema                       schema_words.py what it says, in English
+    patterns.py      which regular expressions we dare to run        flat_schema.py  the fast way for plain schemas
+
+Inputs are kept as the bytes that came: numbers and their spelling never change.
+"""

@@ -1,0 +1,273 @@
+"""The doors of this room: a batch's file, one run's input, `-i` pairs. All checked, or refused with every reason."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import PurePath
+from typing import Any, Literal
+
+from orchestrator.domain.intake import csv_table, json_array, json_lines, strict_json
+from orchestrator.domain.intake.csv_cells import Typed, column_types, typed
+from orchestrator.domain.intake.refusal import refusal, refused_file
+from orchestrator.domain.intake.rows import Element, FileFormat, Intake, Refused, Row
+from orchestrator.domain.intake.schema import InputSchema, check, compile_schema
+from orchestrator.domain.intake.schema_words import quoted
+from orchestrator.errors import BadInput, Problem, TooLarge
+
+__all__ = ["detect_format", "joined", "pairs", "read_batch", "read_single", "refusal", "refused_file"]
+
+MAX_ROWS = 10_000
+#: Rows are counted this far to say how many there are.
+MAX_COUNTED = json_array.MAX_SLICES
+MAX_FILE_BYTES = 64 * 1024 * 1024
+#: The provider takes 4 MB a request; what stands around an input in it is far less than this.
+ENVELOPE_BYTES = 1_024
+MAX_ROW_BYTES = 4 * 1024 * 1024 - ENVELOPE_BYTES
+MAX_EXTERNAL_ID_CHARS = 200
+
+_BY_SUFFIX = {
+    ".csv": FileFormat.CSV,
+    ".tsv": FileFormat.CSV,
+    ".jsonl": FileFormat.JSONL,
+    ".ndjson": FileFormat.JSONL,
+    ".json": FileFormat.JSON,
+}
+_BY_TYPE = {
+    "text/csv": FileFormat.CSV,
+    "text/tab-separated-values": FileFormat.CSV,
+    "application/csv": FileFormat.CSV,
+    "application/jsonl": FileFormat.JSONL,
+    "application/json-lines": FileFormat.JSONL,
+    "application/x-jsonlines": FileFormat.JSONL,
+    "application/x-ndjson": FileFormat.JSONL,
+    "application/ndjson": FileFormat.JSONL,
+    "application/json": FileFormat.JSON,
+}
+_ENCODE = json.JSONEncoder(ensure_ascii=False).encode
+
+
+def detect_format(filename: str | None, content_type: str | None, head: bytes) -> FileFormat:
+    """Return how a file is written: by its name, else by its content type, else by how it begins."""
+    by_name = _BY_SUFFIX.get(PurePath(filename).suffix.lower()) if filename else None
+    media_type = (content_type or "").partition(";")[0].strip().lower()
+    if known := by_name or _BY_TYPE.get(media_type):
+        return known
+    start = head.removeprefix(strict_json.UTF8_BOM).lstrip(json_lines.SPACE)
+    if start.startswith(b"{"):
+        return FileFormat.JSONL
+    # a CSV header may begin with "[", but hardly goes on like an array of objects
+    if start.startswith(b"[") and start[1:].lstrip(json_lines.SPACE)[:1] in (b"{", b"]", b"", b"["):
+        return FileFormat.JSON
+    return FileFormat.CSV
+
+
+def joined(chunks: Iterable[bytes], *, max_bytes: int = MAX_FILE_BYTES) -> bytes:
+    """Return the chunks in one piece, reading no further than the limit."""
+    parts: list[bytes] = []
+    size = 0
+    for chunk in chunks:
+        size += len(chunk)
+        if size > max_bytes:
+            raise TooLarge(f"more than {max_bytes:,} bytes", hint="Split the file.")
+        parts.append(chunk)
+    return b"".join(parts)
+
+
+def read_batch(
+    data: bytes | Iterable[bytes],
+    *,
+    format: Literal["csv", "jsonl", "json"] | FileFormat,
+    schema: Mapping[str, Any] | InputSchema | None,
+    external_id_column: str | None = None,
+    max_rows: int = MAX_ROWS,
+    max_row_bytes: int = MAX_ROW_BYTES,
+    max_bytes: int = MAX_FILE_BYTES,
+) -> Intake:
+    """Return every row of the file: those that may be stored, and those refused with their problems.
+
+    Args:
+        schema: the workflow's input schema; give it compiled when it serves more than one file.
+        external_id_column: the column, or the field of each object, that holds the row's external id. A CSV
+            column that is no field of the schema stays out of the input; JSON inputs are never changed.
+
+    Raises:
+        TooLarge: too many bytes or rows; the message says how many.
+        BadInput: no rows, or the file as a whole cannot be read (encoding, header, quotes, brackets).
+    """
+    content = joined([data] if isinstance(data, bytes) else data, max_bytes=max_bytes)
+    compiled = schema if isinstance(schema, InputSchema) else compile_schema(schema)
+    kind = FileFormat(format)
+    table = None
+    if kind is FileFormat.CSV:
+        table = csv_table.open_table(content, schema=compiled, external_id_column=external_id_column)
+        _refuse_count(table.count(limit=MAX_COUNTED + 1), max_rows)
+        elements = table.elements(max_row_bytes=max_row_bytes)
+    elif kind is FileFormat.JSONL:
+        _refuse_count(json_lines.count(content), max_rows)
+        elements = json_lines.read(content, max_row_bytes=max_row_bytes)
+    else:
+        sliced = json_array.slices_of(content)
+        _refuse_count(len(sliced[1]), max_rows)
+        elements = json_array.read(sliced, max_row_bytes=max_row_bytes)
+    if table is None and external_id_column is not None:
+        elements = (_with_external_id(element, external_id_column) for element in elements)
+    checked = _without_doubles([_checked(e, compiled, external_id_column) for e in elements], external_id_column)
+    return Intake(
+        format=kind,
+        rows=tuple(_rows(checked)),
+        refused=tuple(Refused(row=e.row, line=e.line, raw=e.raw, problems=e.problems) for e in checked if e.problems),
+        sha256=hashlib.sha256(content).hexdigest(),
+        header=table.header if table else None,
+        delimiter=table.sheet.delimiter if table else None,
+    )
+
+
+def read_single(
+    data: bytes,
+    schema: Mapping[str, Any] | InputSchema | None,
+    *,
+    max_bytes: int = MAX_ROW_BYTES,
+    allow_bom: bool = False,
+) -> bytes:
+    """Return one run's input as it came, white space around it taken off.
+
+    Raises:
+        TooLarge, BadInput: not one JSON object that meets the schema; all its problems are listed.
+    """
+    compiled = schema if isinstance(schema, InputSchema) else compile_schema(schema)
+    value = strict_json.parse(data, max_bytes=max_bytes, allow_bom=allow_bom)
+    if not isinstance(value, dict):
+        message = f"expected an object, got {json_lines.json_type(value)}"
+        problem = Problem(message=message, code="body.not_object")
+        raise BadInput(message, code="body.not_object", problems=(problem,))
+    _refuse_problems(check(compiled, value))
+    return data.removeprefix(strict_json.UTF8_BOM).strip(json_lines.SPACE)
+
+
+def pairs(given: Sequence[str], schema: Mapping[str, Any] | InputSchema | None) -> bytes:
+    """Return the input that `key=value` (typed by the schema, as a CSV cell) and `key:=json` pairs spell.
+
+    Raises:
+        BadInput: a pair is malformed, a key comes twice, or the input does not meet the schema.
+    """
+    compiled = schema if isinstance(schema, InputSchema) else compile_schema(schema)
+    members: dict[str, str] = {}
+    problems: list[Problem] = []
+    for pair in given:
+        name, sign, text = pair.partition("=")
+        is_json = name.endswith(":")
+        name = name.removesuffix(":").strip()
+        if not sign or not name:
+            problems.append(Problem(message=f"expected key=value or key:=json, got {quoted(pair)}", code="pair.syntax"))
+        elif name in members:
+            problems.append(Problem(message="given twice", code="json.duplicate_key", field=name))
+        else:
+            members[name] = _member(name, text, compiled, problems, is_json=is_json)
+    _refuse_problems(problems)
+    spelled = "{" + ",".join(f"{_ENCODE(name)}:{text}" for name, text in members.items()) + "}"
+    return read_single(spelled.encode("utf-8", "surrogatepass"), compiled)
+
+
+def _member(name: str, text: str, schema: InputSchema, problems: list[Problem], *, is_json: bool) -> str:
+    """Return a pair's value as JSON text; what is wrong with it goes to `problems`."""
+    if is_json:
+        try:
+            strict_json.parse(text.encode("utf-8", "surrogatepass"))
+        except BadInput as error:
+            problems.append(Problem(message=error.message, code=error.code, field=name))
+        return text
+    fit = typed(text, column_types(schema.definition, name))
+    if isinstance(fit, Typed):
+        return fit.text
+    problems.append(Problem(message=fit.message, code=fit.code, field=name))
+    return "null"
+
+
+def _refuse_problems(problems: list[Problem]) -> None:
+    if problems:
+        more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+        raise BadInput(f"{problems[0]}{more}", code="input.invalid", problems=problems)
+
+
+def _refuse_count(found: int, max_rows: int) -> None:
+    if found == 0:
+        raise BadInput("the file has no rows", code="batch.empty")
+    if found > max_rows:
+        files = -(-found // max_rows)
+        more = "more than " if found > MAX_COUNTED else ""
+        raise TooLarge(
+            f"the file has {more}{min(found, MAX_COUNTED):,} rows, a batch takes at most {max_rows:,}",
+            code="batch.too_many_rows",
+            hint=f"Split it into {more}{files:,} files of at most {max_rows:,} rows each.",
+        )
+
+
+def _checked(element: Element, schema: InputSchema, id_field: str | None) -> Element:
+    """Return the element with what its value does not meet in the schema."""
+    if element.value is None:
+        return element
+    told = {problem.field for problem in element.problems}
+    found = [p for p in check(schema, element.value) if p.field is None or p.field not in told]
+    placed = tuple(replace(problem, row=element.row, line=element.line) for problem in found)
+    outside = _external_id_problems(element, id_field)
+    if not placed and not outside:
+        return element
+    return replace(element, problems=element.problems + placed + outside)
+
+
+def _with_external_id(element: Element, name: str) -> Element:
+    """Take the external id out of a JSON object's field: a string, or a whole number as it is spelled."""
+    if element.value is None:
+        return element
+    found = element.value.get(name)
+    if type(found) in (str, int):
+        return replace(element, external_id=str(found))
+    message = "required as the external id, but missing" if found is None else "expected a string or an integer"
+    problem = Problem(message=message, code="external_id.invalid", row=element.row, line=element.line, field=name)
+    return replace(element, problems=(problem,))
+
+
+def _external_id_problems(element: Element, id_field: str | None) -> tuple[Problem, ...]:
+    found = element.external_id
+    if found is None or (0 < len(found) <= MAX_EXTERNAL_ID_CHARS and found.isprintable()):
+        return ()
+    if not found:
+        message = "the external id is empty"
+    elif len(found) > MAX_EXTERNAL_ID_CHARS:
+        message = f"the external id has {len(found):,} characters, at most {MAX_EXTERNAL_ID_CHARS}"
+    else:
+        message = f"the external id has a control character: {quoted(found)}"
+    return (Problem(message=message, code="external_id.invalid", row=element.row, line=element.line, field=id_field),)
+
+
+def _without_doubles(elements: list[Element], id_field: str | None) -> list[Element]:
+    """Add a problem to every row whose external id another row has too, each naming the other."""
+    holders: defaultdict[str, list[Element]] = defaultdict(list)
+    for element in elements:
+        if element.external_id:
+            holders[element.external_id].append(element)
+    doubled = {key: found for key, found in holders.items() if len(found) > 1}
+    if not doubled:
+        return elements
+    return [_doubled(e, doubled[e.external_id], id_field) if e.external_id in doubled else e for e in elements]
+
+
+def _doubled(element: Element, holders: list[Element], id_field: str | None) -> Element:
+    other = next(holder for holder in holders if holder.row != element.row)
+    message = f"the external id {quoted(element.external_id or '')} is also that of row {other.row} (line {other.line})"
+    problem = Problem(
+        message=message, code="batch.duplicate_item_key", row=element.row, line=element.line, field=id_field
+    )
+    return replace(element, problems=(*element.problems, problem))
+
+
+def _rows(elements: list[Element]) -> Iterator[Row]:
+    index = 0
+    for e in elements:
+        if not e.problems:
+            yield Row(index=index, row=e.row, line=e.line, input=e.input, external_id=e.external_id)
+            index += 1

@@ -1,0 +1,259 @@
+"""What the answer to a launch means: for its runs, its intent, its lane, its workflow and its batch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+from uuid import UUID
+
+from orchestrator.domain import backoff
+from orchestrator.domain.answers import Accepted, WaveAccepted
+from orchestrator.domain.breaker import Breaker
+from orchestrator.domain.chain import NewEvent
+from orchestrator.domain.changes import Change, ExecutionState, InboxKind, RunError, Timer, TimerKind
+from orchestrator.domain.statuses import RunStatus as S
+from orchestrator.errors import Gone, KeyRefused, Misbehaved, NotSent, OutcomeUnknown, ProviderError, Refused, Throttled
+
+
+class OnDoubt(StrEnum):
+    """What a workflow's owner wants when it cannot be known whether a launch arrived."""
+
+    HOLD = "hold"
+    RELAUNCH = "relaunch"
+    FAIL = "fail"
+
+
+class IntentOutcome(StrEnum):
+    """What came of one launch request."""
+
+    ACCEPTED = "accepted"
+    PARTLY_ACCEPTED = "partly_accepted"
+    NOT_SENT = "not_sent"
+    REFUSED = "refused"
+    IN_DOUBT = "in_doubt"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LaunchingRun:
+    """A run that stands in an intent. `position` is its place in the request, 0 for a single launch."""
+
+    run_id: UUID
+    attempt: int
+    position: int
+    cancel_requested: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LaunchFacts:
+    """An intent whose answer is known.
+
+    Args:
+        is_wave: sent as one provider batch request.
+        of_batch: the runs belong to a batch, whose own timer launches them again if they fall back.
+        looks_first_s: when to look at a single launch for the first time, seconds.
+        window: positions of a wave that are looked at first.
+    """
+
+    runs: Sequence[LaunchingRun]
+    is_wave: bool
+    of_batch: bool
+    on_doubt: OnDoubt
+    looks_first_s: float
+    window: int
+    tries: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LaunchDecision:
+    """Everything that follows from the answer to a launch; None leaves a thing as it is."""
+
+    outcome: IntentOutcome
+    changes: tuple[Change, ...]
+    breaker: Breaker | None = None
+    lane_blocked_until: datetime | None = None
+    lane_launches_stopped: str | None = None
+    workflow_blocked_until: datetime | None = None
+    workflow_blocked_because: str | None = None
+    wave_cap: int | None = None
+
+
+def after_launch(
+    facts: LaunchFacts,
+    answer: Accepted | WaveAccepted | ProviderError,
+    *,
+    breaker: Breaker,
+    now: datetime,
+    unit: float,
+) -> LaunchDecision:
+    """Decide what an answer means. The table of error classes stands in `_after_error`.
+
+    Args:
+        unit: a number in [0, 1), the caller's randomness.
+    """
+    match answer:
+        case Accepted(execution_id=execution_id):
+            ids = {0: execution_id}
+        case WaveAccepted(execution_ids=execution_ids):
+            ids = dict(execution_ids)
+        case _:
+            return _after_error(facts, answer, breaker=breaker, now=now, unit=unit)
+    missing = [run for run in facts.runs if run.position not in ids]
+    accepted = [_accepted(facts, run, ids[run.position], now=now) for run in facts.runs if run.position in ids]
+    doubted = [_in_doubt(facts, run, "the provider's answer does not name this item", now=now) for run in missing]
+    return LaunchDecision(
+        outcome=IntentOutcome.PARTLY_ACCEPTED if missing else IntentOutcome.ACCEPTED,
+        changes=(*accepted, *doubted),
+        breaker=breaker.launched_well(),
+    )
+
+
+def _after_error(
+    facts: LaunchFacts, error: ProviderError, *, breaker: Breaker, now: datetime, unit: float
+) -> LaunchDecision:
+    match error:
+        case NotSent():
+            return _back(facts, error, now=now, unit=unit, breaker=breaker.trip(now=now))
+        case Throttled(retry_after_s=None):
+            pause = backoff.retry_delay(facts.tries + 1, first_s=10, cap_s=120, unit=unit)
+            decision = _back(facts, error, now=now, unit=unit, breaker=breaker.launched_well())
+            return replace(decision, workflow_blocked_until=now + pause, workflow_blocked_because="no free slot")
+        case Throttled(retry_after_s=wait_s):
+            decision = _back(facts, error, now=now, unit=unit, breaker=breaker.launched_well())
+            return replace(decision, lane_blocked_until=now + timedelta(seconds=wait_s or 0))
+        case KeyRefused():
+            return replace(_back(facts, error, now=now, unit=unit), lane_launches_stopped="key_refused")
+        case Gone():
+            decision = _back(facts, error, now=now, unit=unit, breaker=breaker.launched_well())
+            pause = timedelta(minutes=10)
+            return replace(decision, workflow_blocked_until=now + pause, workflow_blocked_because="workflow not found")
+        case Refused():
+            return _refused(facts, error, breaker=breaker, now=now, unit=unit)
+        case Misbehaved():
+            # A 4xx that is not in the provider's own shape: a proxy's page. It acted on nothing, and is never final.
+            return _back(facts, error, now=now, unit=unit, breaker=breaker.trip(now=now))
+        case _:
+            return unknown_outcome(facts, error, breaker=breaker, now=now)
+
+
+def unknown_outcome(
+    facts: LaunchFacts, error: ProviderError | None, *, breaker: Breaker, now: datetime
+) -> LaunchDecision:
+    """Decide for a launch of which nobody knows whether it arrived. `error` is None when its worker died."""
+    reason = error.message if error else "the worker died while the request may have been on the wire"
+    return LaunchDecision(
+        outcome=IntentOutcome.IN_DOUBT,
+        changes=tuple(_in_doubt(facts, run, reason, now=now) for run in facts.runs),
+        # A dead worker says nothing about the provider.
+        breaker=breaker.trip(now=now) if isinstance(error, OutcomeUnknown) else None,
+    )
+
+
+def _accepted(facts: LaunchFacts, run: LaunchingRun, execution_id: str, *, now: datetime) -> Change:
+    if facts.is_wave:
+        # Beyond the window a timer sleeps without a due time, until the planner reaches its position.
+        in_window = run.position < facts.window
+        due_at = now + timedelta(seconds=facts.looks_first_s) if in_window else None
+    else:
+        due_at = now + timedelta(seconds=facts.looks_first_s)
+    return Change(
+        run_id=run.run_id,
+        was=S.LAUNCHING,
+        to=S.PROCESSING,
+        events=(NewEvent(type="launched", data={"attempt": run.attempt, "execution_id": execution_id}),),
+        timer=Timer(kind=TimerKind.POLL, due_at=due_at),
+        provider_status="initial",
+        execution_id=execution_id,
+        execution=ExecutionState.OPEN,
+        was_launched=True,
+    )
+
+
+def _back(
+    facts: LaunchFacts, error: ProviderError, *, now: datetime, unit: float, breaker: Breaker | None = None
+) -> LaunchDecision:
+    """Put the runs back: nothing was started. A cancel that came meanwhile is applied now."""
+    pause = backoff.retry_delay(facts.tries + 1, first_s=2, cap_s=60, unit=unit)
+    timer = None if facts.of_batch else Timer(kind=TimerKind.LAUNCH, due_at=now + pause, tries=facts.tries + 1)
+    changes = []
+    for run in facts.runs:
+        told = NewEvent(type="not_sent", data={"attempt": run.attempt, "code": error.code, "reason": error.message})
+        if run.cancel_requested:
+            changes.append(
+                Change(
+                    run_id=run.run_id,
+                    was=S.LAUNCHING,
+                    via=(S.QUEUED,),
+                    to=S.CANCELLED,
+                    events=(told, NewEvent(type="cancelled", data={"attempt": run.attempt})),
+                    execution=ExecutionState.NOT_SENT,
+                )
+            )
+        else:
+            changes.append(
+                Change(
+                    run_id=run.run_id,
+                    was=S.LAUNCHING,
+                    to=S.QUEUED,
+                    events=(told,),
+                    timer=timer,
+                    execution=ExecutionState.NOT_SENT,
+                )
+            )
+    return LaunchDecision(outcome=IntentOutcome.NOT_SENT, changes=tuple(changes), breaker=breaker)
+
+
+def _refused(facts: LaunchFacts, error: Refused, *, breaker: Breaker, now: datetime, unit: float) -> LaunchDecision:
+    """End a refused launch. A refused wave is halved instead: one bad item must not fail its neighbours."""
+    if len(facts.runs) > 1:
+        decision = _back(facts, error, now=now, unit=unit, breaker=breaker.launched_well())
+        return replace(decision, outcome=IntentOutcome.REFUSED, wave_cap=len(facts.runs) // 2)
+    (run,) = facts.runs
+    change = Change(
+        run_id=run.run_id,
+        was=S.LAUNCHING,
+        to=S.ERROR,
+        events=(NewEvent(type="refused", data={"attempt": run.attempt, "http_status": error.http_status}),),
+        error=RunError(code="launch_refused", message=error.message),
+        execution=ExecutionState.REFUSED,
+    )
+    return LaunchDecision(outcome=IntentOutcome.REFUSED, changes=(change,), breaker=breaker.launched_well())
+
+
+def _in_doubt(facts: LaunchFacts, run: LaunchingRun, reason: str, *, now: datetime) -> Change:
+    doubted = NewEvent(type="in_doubt", data={"attempt": run.attempt, "reason": reason})
+    match facts.on_doubt:
+        case OnDoubt.HOLD:
+            return Change(
+                run_id=run.run_id,
+                was=S.LAUNCHING,
+                to=S.IN_DOUBT,
+                events=(doubted,),
+                execution=ExecutionState.IN_DOUBT,
+                # A wave's doubts are one question, put by the storage of the wave.
+                opens=None if facts.is_wave else InboxKind.DOUBT,
+                title=f"It is not known whether this launch arrived: {reason}",
+            )
+        case OnDoubt.FAIL:
+            return Change(
+                run_id=run.run_id,
+                was=S.LAUNCHING,
+                via=(S.IN_DOUBT,),
+                to=S.ERROR,
+                events=(doubted, NewEvent(type="failed_by_policy", actor="policy:on_doubt=fail")),
+                error=RunError(code="launch_unknown", message=f"It is not known whether the launch arrived: {reason}"),
+                execution=ExecutionState.LEFT,
+            )
+        case OnDoubt.RELAUNCH:
+            timer = None if facts.of_batch else Timer(kind=TimerKind.LAUNCH, due_at=now)
+            return Change(
+                run_id=run.run_id,
+                was=S.LAUNCHING,
+                via=(S.IN_DOUBT,),
+                to=S.QUEUED,
+                events=(doubted, NewEvent(type="relaunched", actor="policy:on_doubt=relaunch")),
+                timer=timer,
+                attempt=run.attempt + 1,
+                execution=ExecutionState.LEFT,
+            )

@@ -1,0 +1,255 @@
+"""What one look at an execution means for its run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from orchestrator.domain import backoff
+from orchestrator.domain.answers import Observation, RemoteStatus
+from orchestrator.domain.backoff import PollPolicy
+from orchestrator.domain.chain import NewEvent
+from orchestrator.domain.changes import (
+    Change,
+    ExecutionState,
+    InboxKind,
+    OverdueStage,
+    RunError,
+    Timer,
+    TimerKind,
+    Urgency,
+)
+from orchestrator.domain.statuses import ResultsState
+from orchestrator.domain.statuses import RunStatus as S
+from orchestrator.errors import Gone, KeyRefused, ProviderError, Throttled
+
+#: A known execution that the provider does not know any more is given so long to come back.
+LOST_AFTER_S = 600.0
+
+#: Beyond the provider's own 15 minutes, with margin: looks become slower, and after a day a person is told.
+OVERDUE_AFTER_S = 20 * 60.0
+OVERDUE_TELL_AFTER_S = 24 * 3600.0
+OVERDUE_LOOKS_S = 120.0
+
+#: While the provider waits for a person, looks slow down to at most this far apart.
+HUMAN_FIRST_S = 60.0
+HUMAN_LONGEST_S = 45 * 60.0 * 0.9
+
+#: `finished` without any list of results is asked again so often before it is believed to have none.
+NO_LIST_TRIES = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LookFacts:
+    """A run that was looked at, as it stood when it was claimed.
+
+    Args:
+        began_at: when the execution could have begun: the launch, or its entry into the wave's window.
+        launched_at: when the provider took it.
+        human_since: when it began to wait for a person, or None.
+        position: its place in its wave; None for a single launch.
+        url_life_s: how long the URLs of a look live.
+    """
+
+    run_id: UUID
+    status: S
+    attempt: int
+    provider_status: str | None
+    began_at: datetime
+    launched_at: datetime
+    policy: PollPolicy
+    tries: int = 0
+    gone_since: datetime | None = None
+    stage: int = OverdueStage.NONE
+    human_since: datetime | None = None
+    position: int | None = None
+    url_life_s: float = 3600.0
+
+
+def after_look(facts: LookFacts, seen: Observation | ProviderError, *, now: datetime, unit: float) -> Change:
+    """Decide what a look means. `unit` is a number in [0, 1), the caller's randomness."""
+    if isinstance(seen, ProviderError):
+        return _after_failed_look(facts, seen, now=now, unit=unit)
+    match seen.status:
+        case RemoteStatus.FINISHED:
+            return _finished(facts, seen, now=now, unit=unit)
+        case _ if facts.status is S.DOWNLOADING:
+            # The provider said finished before; a word that goes back changes nothing, ask again.
+            return _still(facts, seen, now=now, unit=unit)
+        case RemoteStatus.FAILED:
+            return _failed(facts, seen)
+        case RemoteStatus.CANCELLED:
+            return _cancelled(facts, seen)
+        case RemoteStatus.HUMAN:
+            return _human(facts, seen, now=now)
+        case _:
+            return _still(facts, seen, now=now, unit=unit)
+
+
+def _finished(facts: LookFacts, seen: Observation, *, now: datetime, unit: float) -> Change:
+    if seen.files is None and facts.tries < NO_LIST_TRIES:
+        due_at = now + backoff.retry_delay(facts.tries + 1, first_s=5, cap_s=30, unit=unit)
+        return _wait(facts, Timer(kind=TimerKind.POLL, due_at=due_at, tries=facts.tries + 1, stage=facts.stage))
+    refreshed = facts.status is S.DOWNLOADING
+    if not seen.files:
+        return _finished_empty(facts, seen)
+    told = NewEvent(type="results_refreshed" if refreshed else "finished_at_provider", data={"files": len(seen.files)})
+    dies_at = now + timedelta(seconds=facts.url_life_s)
+    return Change(
+        run_id=facts.run_id,
+        was=facts.status,
+        to=S.DOWNLOADING,
+        events=(told,),
+        timer=Timer(kind=TimerKind.DOWNLOAD, due_at=now, deadline_at=dies_at, tries=facts.tries if refreshed else 0),
+        provider_status=seen.word,
+        results_state=ResultsState.OFFERED,
+        execution=ExecutionState.ENDED,
+        offered=seen.files,
+        url_expires_at=dies_at,
+        closes="the provider went on" if facts.status is S.HUMAN_IN_THE_LOOP else None,
+    )
+
+
+def _finished_empty(facts: LookFacts, seen: Observation) -> Change:
+    via = () if facts.status is S.DOWNLOADING else (S.DOWNLOADING,)
+    return Change(
+        run_id=facts.run_id,
+        was=facts.status,
+        via=via,
+        to=S.FINISHED,
+        events=(NewEvent(type="no_results"), NewEvent(type="finished", data={"files": 0, "attempt": facts.attempt})),
+        provider_status=seen.word,
+        results_state=ResultsState.EMPTY,
+        execution=ExecutionState.ENDED,
+        closes="the provider went on",
+    )
+
+
+def _failed(facts: LookFacts, seen: Observation) -> Change:
+    message = seen.error_message or "the provider says that the execution failed"
+    return Change(
+        run_id=facts.run_id,
+        was=facts.status,
+        to=S.ERROR,
+        events=(NewEvent(type="failed_at_provider", data={"attempt": facts.attempt}),),
+        provider_status=seen.word,
+        error=RunError(code="provider_error", message=message),
+        execution=ExecutionState.ENDED,
+        closes="the provider says error",
+    )
+
+
+def _cancelled(facts: LookFacts, seen: Observation) -> Change:
+    via = (S.PROCESSING,) if facts.status is S.HUMAN_IN_THE_LOOP else ()
+    return Change(
+        run_id=facts.run_id,
+        was=facts.status,
+        via=via,
+        to=S.CANCELLED,
+        events=(NewEvent(type="cancelled_at_provider", data={"attempt": facts.attempt}),),
+        provider_status=seen.word,
+        execution=ExecutionState.ENDED,
+        closes="the provider cancelled it",
+    )
+
+
+def _human(facts: LookFacts, seen: Observation, *, now: datetime) -> Change:
+    waited_s = (now - facts.human_since).total_seconds() if facts.human_since else 0.0
+    next_s = min(max(HUMAN_FIRST_S, waited_s / 2), HUMAN_LONGEST_S)
+    timer = Timer(kind=TimerKind.POLL, due_at=now + timedelta(seconds=next_s))
+    if facts.status is S.HUMAN_IN_THE_LOOP:
+        return _wait(facts, timer)
+    return Change(
+        run_id=facts.run_id,
+        was=facts.status,
+        to=S.HUMAN_IN_THE_LOOP,
+        events=(NewEvent(type="waits_for_human", data={"attempt": facts.attempt}),),
+        timer=timer,
+        provider_status=seen.word,
+        opens=InboxKind.HUMAN,
+        title="The provider waits for a person to approve this execution, in its own console",
+        closes="the provider waits for a person" if facts.stage == OverdueStage.TOLD_A_PERSON else None,
+    )
+
+
+def _still(facts: LookFacts, seen: Observation, *, now: datetime, unit: float) -> Change:
+    """Decide for a run that the provider still has, in whatever words."""
+    if facts.status is S.DOWNLOADING:
+        due_at = now + backoff.retry_delay(facts.tries + 1, first_s=5, cap_s=60, unit=unit)
+        timer = Timer(kind=TimerKind.POLL, due_at=due_at, urgency=Urgency.REFRESH, tries=facts.tries + 1)
+        return _wait(facts, timer)
+    events: list[NewEvent] = []
+    resumed = facts.status is S.HUMAN_IN_THE_LOOP
+    if resumed:
+        events.append(NewEvent(type="human_done", data={"attempt": facts.attempt}))
+    if seen.status is RemoteStatus.UNKNOWN and seen.word != facts.provider_status:
+        events.append(NewEvent(type="unknown_status", data={"word": seen.word}))
+    stage, overdue = _overdue(facts, now=now)
+    events += overdue
+    delay = facts.policy.delay(age_s=(now - facts.began_at).total_seconds(), unit=unit)
+    if stage >= OverdueStage.SLOWER:
+        delay = max(delay, timedelta(seconds=OVERDUE_LOOKS_S))
+    return Change(
+        run_id=facts.run_id,
+        was=facts.status,
+        to=S.PROCESSING,
+        events=tuple(events),
+        timer=Timer(kind=TimerKind.POLL, due_at=now + delay, stage=stage),
+        provider_status=seen.word if seen.word != facts.provider_status else None,
+        opens=InboxKind.OVERDUE if stage > max(facts.stage, OverdueStage.SLOWER) else None,
+        title="The provider has had this execution for more than a day",
+        closes="the provider went on" if resumed else None,
+    )
+
+
+def _overdue(facts: LookFacts, *, now: datetime) -> tuple[int, list[NewEvent]]:
+    # Time spent waiting for a person, or for a turn in a wave, is not the provider's delay.
+    age_s = (now - max(facts.began_at, facts.launched_at)).total_seconds()
+    if facts.status is S.HUMAN_IN_THE_LOOP:
+        return OverdueStage.NONE, []
+    if age_s > OVERDUE_TELL_AFTER_S and facts.stage < OverdueStage.TOLD_A_PERSON:
+        return OverdueStage.TOLD_A_PERSON, [NewEvent(type="overdue", data={"hours": int(age_s // 3600)})]
+    if age_s > OVERDUE_AFTER_S and facts.stage < OverdueStage.SLOWER:
+        return OverdueStage.SLOWER, [NewEvent(type="overdue", data={"minutes": int(age_s // 60)})]
+    return facts.stage, []
+
+
+def _after_failed_look(facts: LookFacts, error: ProviderError, *, now: datetime, unit: float) -> Change:
+    refresh = facts.status is S.DOWNLOADING
+    urgency = Urgency.REFRESH if refresh else Urgency.NORMAL
+    gone_since = facts.gone_since or now if isinstance(error, Gone) else None
+    if gone_since is not None and (now - gone_since).total_seconds() >= LOST_AFTER_S:
+        return _lost(facts)
+    # A throttled or refused key is the lane's trouble: the look itself is due again at once when the lane is free.
+    is_lanes = isinstance(error, Throttled | KeyRefused)
+    delay = backoff.retry_delay(facts.tries + 1, first_s=2, cap_s=60, unit=unit)
+    timer = Timer(
+        kind=TimerKind.POLL,
+        due_at=now if is_lanes else now + delay,
+        urgency=urgency,
+        tries=facts.tries if is_lanes else facts.tries + 1,
+        gone_since=gone_since,
+        stage=facts.stage,
+    )
+    return _wait(facts, timer)
+
+
+def _lost(facts: LookFacts) -> Change:
+    message = "the provider has not known this execution for 10 minutes (404)"
+    lost = NewEvent(type="provider_lost", data={"attempt": facts.attempt})
+    to = S.RESULT_LOST if facts.status is S.DOWNLOADING else S.ERROR
+    return Change(
+        run_id=facts.run_id,
+        was=facts.status,
+        to=to,
+        events=(lost,),
+        results_state=ResultsState.LOST if to is S.RESULT_LOST else None,
+        error=RunError(code="provider_lost", message=message),
+        execution=ExecutionState.ENDED,
+        closes="the provider lost it",
+    )
+
+
+def _wait(facts: LookFacts, timer: Timer) -> Change:
+    return Change(run_id=facts.run_id, was=facts.status, to=facts.status, timer=timer)

@@ -1,0 +1,210 @@
+"""What a person may do to a run, and what that means. Every act has an actor and a reason; each may be refused."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from uuid import UUID
+
+from orchestrator.domain.chain import NewEvent
+from orchestrator.domain.changes import Change, ExecutionState, RunError, Timer, TimerKind, Urgency
+from orchestrator.domain.statuses import ResultsState
+from orchestrator.domain.statuses import RunStatus as S
+from orchestrator.errors import Conflict
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunFacts:
+    """A run as it stands, locked."""
+
+    run_id: UUID
+    status: S
+    attempt: int
+    of_batch: bool
+    execution_id: str | None
+    has_lost_files: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Act:
+    """Who does it, and why. `actor` is `token:<name>` or `policy:<name>`."""
+
+    actor: str
+    reason: str | None = None
+
+    def event(self, type: str, **data: object) -> NewEvent:
+        """Return the act as an event of the run's stream."""
+        told = {k: v for k, v in data.items() if v is not None}
+        if self.reason is not None:
+            told["reason"] = self.reason
+        return NewEvent(type=type, actor=self.actor, data=told)
+
+
+class Resolution(StrEnum):
+    """How a person settles a doubt."""
+
+    ADOPT = "adopt"
+    NOT_STARTED = "not_started"
+    RELAUNCH = "relaunch"
+    ABANDON = "abandon"
+
+
+def cancel(run: RunFacts, act: Act) -> Change | None:
+    """Cancel what was not sent. A launch on the wire is marked, to be cancelled if it falls back.
+
+    Returns None when the run is cancelled already.
+    """
+    match run.status:
+        case S.CANCELLED:
+            return None
+        case S.QUEUED:
+            return Change(
+                run_id=run.run_id,
+                was=S.QUEUED,
+                to=S.CANCELLED,
+                events=(act.event("cancelled", attempt=run.attempt),),
+            )
+        case S.LAUNCHING:
+            return Change(
+                run_id=run.run_id,
+                was=S.LAUNCHING,
+                to=S.LAUNCHING,
+                keeps_timer=True,
+                asks_cancel=True,
+                events=(act.event("cancel_requested", attempt=run.attempt),),
+            )
+        case S.PROCESSING | S.HUMAN_IN_THE_LOOP | S.DOWNLOADING | S.IN_DOUBT:
+            raise Conflict(
+                f"too late, still running: the run is {run.status} and the provider has no cancel",
+                code="too_late",
+                hint="abandon it to stop watching; it may still act at the provider",
+            )
+        case _:
+            raise Conflict(f"the run has ended already: {run.status}", code="run_ended")
+
+
+def abandon(run: RunFacts, act: Act) -> Change:
+    """Stop watching. The execution may still act at the provider, and the run says so."""
+    if run.status not in {S.IN_DOUBT, S.PROCESSING, S.HUMAN_IN_THE_LOOP, S.DOWNLOADING}:
+        raise Conflict(
+            f"only what the provider has, or may have, can be abandoned; the run is {run.status}",
+            code="not_abandonable",
+            hint="cancel it instead" if run.status is S.QUEUED else None,
+        )
+    return Change(
+        run_id=run.run_id,
+        was=run.status,
+        to=S.ABANDONED,
+        events=(act.event("abandoned", attempt=run.attempt, may_still_act=run.status is not S.DOWNLOADING),),
+        error=RunError(code="abandoned", message=act.reason or "a person stopped watching it"),
+        execution=ExecutionState.LEFT,
+        closes="abandoned",
+    )
+
+
+def retry(run: RunFacts, act: Act, *, relaunch: bool, now: datetime) -> Change:
+    """Queue the run again as attempt n+1, with the same input.
+
+    Args:
+        relaunch: also where the last attempt may have acted: after `result_lost` and `abandoned`.
+    """
+    safe = {S.ERROR, S.CANCELLED}
+    risky = {S.RESULT_LOST, S.ABANDONED}
+    if run.status in risky and not relaunch:
+        raise Conflict(
+            f"the run is {run.status}: its execution acted, or may have acted, at the provider",
+            code="needs_relaunch",
+            hint="say --relaunch if a second execution is wanted",
+        )
+    if run.status not in safe | risky:
+        raise Conflict(f"only a run that ended badly can be retried; it is {run.status}", code="not_retryable")
+    # A cancelled run was never launched: its attempt is still unused.
+    attempt = run.attempt if run.status is S.CANCELLED else run.attempt + 1
+    return Change(
+        run_id=run.run_id,
+        was=run.status,
+        to=S.QUEUED,
+        events=(act.event("reopened", was=str(run.status), attempt=attempt),),
+        timer=_launch_timer(run, now=now),
+        attempt=attempt,
+        clears_error=True,
+        results_state=ResultsState.NONE,
+        execution=ExecutionState.LEFT if run.status in risky else None,
+    )
+
+
+def refetch(run: RunFacts, act: Act, *, now: datetime) -> Change:
+    """Ask for the results once more: of a lost result, or of an abandoned run (watch it again)."""
+    if run.execution_id is None or run.status not in {S.RESULT_LOST, S.ABANDONED}:
+        raise Conflict(f"there is nothing to fetch again: the run is {run.status}", code="not_refetchable")
+    to = S.DOWNLOADING if run.status is S.RESULT_LOST else S.PROCESSING
+    return Change(
+        run_id=run.run_id,
+        was=run.status,
+        to=to,
+        events=(act.event("reopened", was=str(run.status), attempt=run.attempt),),
+        timer=Timer(kind=TimerKind.POLL, due_at=now, urgency=Urgency.REFRESH),
+        clears_error=True,
+        results_state=ResultsState.OFFERED if to is S.DOWNLOADING else ResultsState.NONE,
+        # What was lost had ended at the provider; what was abandoned may still run there.
+        execution=ExecutionState.OPEN if to is S.PROCESSING else None,
+    )
+
+
+def resolve(run: RunFacts, act: Act, how: Resolution, *, execution_id: str | None, now: datetime) -> Change:
+    """Settle a doubt as a person decides.
+
+    Args:
+        execution_id: the provider's id of the execution, for `ADOPT`.
+    """
+    if run.status is not S.IN_DOUBT:
+        raise Conflict(f"the run is not in doubt any more: it is {run.status}", code="not_in_doubt")
+    match how:
+        case Resolution.ADOPT:
+            assert execution_id is not None, "the caller checks that an adopted run has an id"
+            return adopted(run, execution_id, now=now, event=act.event("adopted", execution_id=execution_id))
+        case Resolution.NOT_STARTED:
+            return Change(
+                run_id=run.run_id,
+                was=S.IN_DOUBT,
+                to=S.QUEUED,
+                events=(act.event("doubt_resolved", how=str(how), attempt=run.attempt),),
+                timer=_launch_timer(run, now=now),
+                execution=ExecutionState.NOT_SENT,
+                closes="not started",
+            )
+        case Resolution.RELAUNCH:
+            return Change(
+                run_id=run.run_id,
+                was=S.IN_DOUBT,
+                to=S.QUEUED,
+                events=(act.event("doubt_resolved", how=str(how), attempt=run.attempt + 1),),
+                timer=_launch_timer(run, now=now),
+                attempt=run.attempt + 1,
+                execution=ExecutionState.LEFT,
+                closes="launched again",
+            )
+        case Resolution.ABANDON:
+            return abandon(run, act)
+
+
+def adopted(run: RunFacts, execution_id: str, *, now: datetime, event: NewEvent) -> Change:
+    """Attach an execution to a doubted attempt: a person found it, or its answer came late after all."""
+    return Change(
+        run_id=run.run_id,
+        was=S.IN_DOUBT,
+        to=S.PROCESSING,
+        events=(event,),
+        timer=Timer(kind=TimerKind.POLL, due_at=now, urgency=Urgency.ASKED),
+        provider_status="initial",
+        execution_id=execution_id,
+        execution=ExecutionState.OPEN,
+        was_launched=True,
+        closes="adopted",
+    )
+
+
+def _launch_timer(run: RunFacts, *, now: datetime) -> Timer | None:
+    # A batch launches its own queued runs; a single run has its own timer.
+    return None if run.of_batch else Timer(kind=TimerKind.LAUNCH, due_at=now)

@@ -1,0 +1,47 @@
+"""What every verb is handed: the outsides, the sources of ids and randomness, and the times that operators turn."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from uuid import UUID
+
+from orchestrator.domain.answers import Access
+from orchestrator.domain.backoff import PollPolicy
+from orchestrator.engine.ports import ArtifactStore, FileFetcher, Provider
+from orchestrator.runtime import Sources
+from orchestrator.settings import Settings
+from orchestrator.storage.database import Database
+from orchestrator.storage.sealing import Sealer
+
+API_KEY = "connections.api_key"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deps:
+    """Built once per process by `bootstrap`, inside the event loop that uses it."""
+
+    db: Database
+    provider: Callable[[str], Provider]
+    files: FileFetcher
+    store: ArtifactStore
+    sealer: Sealer
+    sources: Sources
+    settings: Settings
+
+    def access(self, *, connection_id: UUID, base_url: str, api_key: bytes) -> Access:
+        """Open a connection's key for a call."""
+        key = self.sealer.open(api_key, column=API_KEY, row=connection_id)
+        return Access(connection_id=str(connection_id), base_url=base_url, api_key=key)
+
+    def poll_policy(self, own: tuple[float | None, float | None, float | None, float | None]) -> PollPolicy:
+        """Return a workflow's backoff schedule: its own figures, else the defaults, within our own bounds."""
+        default = PollPolicy()
+        initial, factor, cap, jitter = own
+        policy = PollPolicy(
+            initial_s=initial if initial is not None else default.initial_s,
+            factor=factor if factor is not None else default.factor,
+            cap_s=cap if cap is not None else default.cap_s,
+            jitter=jitter if jitter is not None else default.jitter,
+        )
+        return policy.bounded(min_s=self.settings.poll_min_interval_s, max_s=self.settings.poll_max_interval_s)

@@ -1,0 +1,103 @@
+"""Download: store the result files whose URLs die first, byte for byte, and verify them on the way."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from orchestrator.domain import download_decisions
+from orchestrator.domain.download_decisions import DownloadFacts, FileOutcome
+from orchestrator.engine import settle
+from orchestrator.engine.deps import Deps
+from orchestrator.errors import Misbehaved, OrchestratorError
+from orchestrator.storage import downloads
+from orchestrator.storage.changes import Applied
+from orchestrator.storage.downloads import DownloadClaim
+from orchestrator.storage.offers import WantedFile
+from orchestrator.telemetry import get_logger
+
+log = get_logger(__name__)
+
+#: Runs of which one claim takes the files, and files that are on their way together in one process.
+RUNS_AT_ONCE = 16
+
+#: The largest result that is stored.
+MAX_FILE_BYTES = 50 * 1024**3
+
+
+async def download_due(deps: Deps, *, worker: UUID) -> int | None:
+    """Store the files of the runs whose results die first. Returns how many runs, None when none is due."""
+
+    async def claim(connection: AsyncConnection) -> list[DownloadClaim]:
+        return await downloads.claim(
+            connection, worker=worker, limit=RUNS_AT_ONCE, lease_s=deps.settings.lease_s, sealer=deps.sealer
+        )
+
+    claims = await deps.db.run(claim)
+    if not claims:
+        return None
+    await asyncio.gather(*(_download_run(deps, claimed) for claimed in claims))
+    return len(claims)
+
+
+async def _download_run(deps: Deps, claim: DownloadClaim) -> None:
+    began_at = deps.sources.monotonic()
+    wanted = [f for f in claim.files if not f.is_stored]
+    renewing = asyncio.create_task(_keep_lease(deps, claim))
+    try:
+        outcomes = [await _download_file(deps, claim, file) for file in wanted]
+    finally:
+        renewing.cancel()
+    now = claim.claimed_at + timedelta(seconds=deps.sources.monotonic() - began_at)
+    facts = DownloadFacts(
+        run_id=claim.run_id,
+        attempt=claim.attempt,
+        tries=claim.tries,
+        refreshes=claim.refreshes,
+        offered_at=min((f.offered_at for f in claim.files), default=now),
+        url_expires_at=min((f.url_expires_at for f in wanted), default=now + timedelta(hours=1)),
+        stored_before=len(claim.files) - len(wanted),
+    )
+    change = download_decisions.after_download(facts, outcomes, now=now, unit=deps.sources.unit())
+
+    async def record(connection: AsyncConnection) -> Applied:
+        return await downloads.record(connection, claim, outcomes, change, sources=deps.sources, sealer=deps.sealer)
+
+    applied = await deps.db.run(record)
+    await settle.settle_batches(deps, applied.batches_with_endings)
+
+
+async def _keep_lease(deps: Deps, claim: DownloadClaim) -> None:
+    """Renew the claim while the files are on their way; a file may take longer than a lease."""
+    while True:
+        await asyncio.sleep(deps.settings.lease_s / 3)
+
+        async def renew(connection: AsyncConnection) -> None:
+            await downloads.renew(connection, claim, lease_s=deps.settings.lease_s)
+
+        await deps.db.run(renew)
+
+
+async def _download_file(deps: Deps, claim: DownloadClaim, file: WantedFile) -> FileOutcome:
+    """Fetch and store one file; whatever goes wrong comes back as the outcome's failure."""
+    key = f"{claim.workspace_id}/{claim.run_id}/{claim.attempt}/{file.number}"
+    try:
+        if file.url is None:
+            raise Misbehaved("the file's URL is not known any more")
+        async with deps.files.fetch(file.url) as answer:
+            stored = await deps.store.put(key, answer.chunks, max_bytes=MAX_FILE_BYTES)
+        if answer.length_bytes is not None and stored.size_bytes != answer.length_bytes:
+            raise Misbehaved(f"{stored.size_bytes} bytes came where {answer.length_bytes} were promised")
+    except OrchestratorError as failure:
+        log.warning("file not stored", run=str(claim.run_id), n=file.number, code=failure.code, why=failure.message)
+        return FileOutcome(number=file.number, filename=file.filename, failure=failure)
+    return FileOutcome(
+        number=file.number,
+        filename=file.filename,
+        sha256=stored.sha256,
+        size_bytes=stored.size_bytes,
+        store_key=stored.key,
+    )

@@ -1,0 +1,283 @@
+"""Launch: send what was committed, once, and write down what came of it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from orchestrator.domain import launch_decisions, operator_decisions
+from orchestrator.domain.answers import Accepted, WaveAccepted
+from orchestrator.domain.chain import NewEvent
+from orchestrator.domain.changes import Change
+from orchestrator.domain.governor import CallKind
+from orchestrator.domain.launch_decisions import IntentOutcome, LaunchDecision, LaunchFacts
+from orchestrator.domain.operator_decisions import RunFacts
+from orchestrator.domain.statuses import RunStatus as S
+from orchestrator.engine import launch_claims, settle
+from orchestrator.engine.deps import Deps
+from orchestrator.engine.launch_claims import LaunchOrder, ProbeOrder
+from orchestrator.errors import ProviderError
+from orchestrator.storage import changes, lanes, launches, questions, waves
+from orchestrator.storage.changes import WavePlace
+from orchestrator.storage.lanes import Lane, Turn
+from orchestrator.telemetry import get_logger
+
+log = get_logger(__name__)
+
+Answer = Accepted | WaveAccepted | ProviderError
+
+
+async def launch_due(deps: Deps, *, worker: UUID) -> int | None:
+    """Take one lane's turn to launch. Returns how many requests it led to, None when no lane is due."""
+
+    async def claim(connection: AsyncConnection) -> launch_claims.LaunchClaim | None:
+        return await launch_claims.claim(deps, connection, worker=worker)
+
+    # One try: a commit whose answer was lost must not be followed by sending.
+    claimed = await deps.db.run(claim, tries=1)
+    if claimed is None:
+        return None
+    if claimed.probe is not None:
+        await _probe(deps, claimed.probe)
+        return 1
+    if claimed.orders:
+        await asyncio.gather(*(launch_one(deps, order) for order in claimed.orders))
+    return len(claimed.orders)
+
+
+async def launch_one(deps: Deps, order: LaunchOrder) -> None:
+    """Send one intent and record the answer, however long the database is away meanwhile."""
+    committed_at = deps.sources.monotonic()
+    answer = await _send(deps, order, send_by=committed_at + launch_claims.SEND_WITHIN_S)
+    answered_at = deps.sources.monotonic()
+    log.info("launch answered", lane=str(order.lane_id), runs=len(order.facts.runs), answer=type(answer).__name__)
+
+    async def record(connection: AsyncConnection) -> frozenset[UUID]:
+        ago_s = [] if _cost_nothing(answer) else [deps.sources.monotonic() - answered_at]
+        return await _record(deps, connection, order, answer, ago_s)
+
+    # The ids exist only in this memory until they are committed: try for as long as the worker lives.
+    ended_in = await deps.db.run(record, tries=12)
+    await settle.settle_batches(deps, ended_in)
+
+
+async def _send(deps: Deps, order: LaunchOrder, *, send_by: float) -> Answer:
+    provider = deps.provider(order.provider)
+    try:
+        if order.wave_id is None:
+            return await provider.launch(order.access, order.remote_workflow_id, order.body, send_by=send_by)
+        count = len(order.facts.runs)
+        return await provider.launch_wave(
+            order.access, order.remote_workflow_id, order.body, count=count, send_by=send_by
+        )
+    except ProviderError as error:
+        return error
+
+
+def _cost_nothing(answer: Answer) -> bool:
+    return isinstance(answer, ProviderError) and answer.code == "not_sent"
+
+
+async def _record(
+    deps: Deps, connection: AsyncConnection, order: LaunchOrder, answer: Answer, answered_ago_s: Sequence[float]
+) -> frozenset[UUID]:
+    lane = await lanes.lock(connection, order.lane_id)
+    lane = await lanes.release(connection, lane, order.grant_id, CallKind.LAUNCH, answered_ago_s)
+    if order.batch_id is not None:
+        await launches.lock_batch(connection, order.batch_id)
+    answer = await _believable(connection, order, answer)
+    if not await launches.take_sending(connection, order.intent_id, order.fence):
+        await lanes.save(connection, lane)
+        return await _attach_late(deps, connection, lane, order, answer)
+    facts = await _with_cancels(connection, order)
+    decision = launch_decisions.after_launch(
+        facts, answer, breaker=lane.breaker, now=lane.now, unit=deps.sources.unit()
+    )
+    return await record_decision(
+        deps, connection, lane, decision, intent=order.intent_id, workflow=order.workflow_id, wave=order.wave_id,
+        batch=order.batch_id, window=facts.window, error=answer if isinstance(answer, ProviderError) else None,
+    )  # fmt: skip
+
+
+async def record_decision(
+    deps: Deps,
+    connection: AsyncConnection,
+    lane: Lane,
+    decision: LaunchDecision,
+    *,
+    intent: UUID,
+    workflow: UUID,
+    wave: UUID | None,
+    batch: UUID | None,
+    window: int,
+    error: ProviderError | None,
+) -> frozenset[UUID]:
+    """Write everything that follows from a launch's answer; the lane is locked, the right to decide was taken."""
+    places = {}
+    if wave is not None:
+        found = await launches.read_intent(connection, intent, states=frozenset({"launching"}))
+        places = {r.run_id: WavePlace(wave_id=wave, position=r.position) for r in found.runs} if found else {}
+        await _record_wave(deps, connection, wave, decision, window=window)
+    applied = await changes.apply(
+        connection, decision.changes, now=lane.now, sources=deps.sources, sealer=deps.sealer, places=places
+    )
+    await launches.close_intent(
+        connection,
+        intent,
+        decision.outcome,
+        http_status=error.http_status if error else None,
+        detail=f"{error.code}: {error.message}" if error else None,
+    )
+    if decision.workflow_blocked_until is not None:
+        because = decision.workflow_blocked_because
+        await launches.block_workflow(connection, workflow, decision.workflow_blocked_until, because)
+    if batch is not None:
+        await _record_batch(connection, batch, decision)
+    await lanes.save(connection, _told(lane, decision))
+    return applied.batches_with_endings
+
+
+def _told(lane: Lane, decision: LaunchDecision) -> Lane:
+    due = [c.timer.due_at for c in decision.changes if c.timer is not None and c.timer.due_at is not None]
+    lane = lane.pull(Turn.POLL, min(due)) if due else lane
+    lane = lane.pull(Turn.LAUNCH, lane.now)
+    return replace(
+        lane,
+        breaker=decision.breaker or lane.breaker,
+        blocked_until=max(
+            (t for t in (lane.blocked_until, decision.lane_blocked_until) if t is not None), default=None
+        ),
+        launches_stopped=decision.lane_launches_stopped or lane.launches_stopped,
+    )
+
+
+async def _record_wave(
+    deps: Deps, connection: AsyncConnection, wave: UUID, decision: LaunchDecision, *, window: int
+) -> None:
+    match decision.outcome:
+        case IntentOutcome.ACCEPTED | IntentOutcome.PARTLY_ACCEPTED:
+            # Items that the answer does not name are doubts by now, and no part of what is watched.
+            missing = sum(change.to is not S.PROCESSING for change in decision.changes)
+            await waves.set_state(connection, wave, "open", frontier=window, ended=missing)
+        case IntentOutcome.IN_DOUBT:
+            await waves.set_state(connection, wave, "in_doubt")
+        case IntentOutcome.NOT_SENT | IntentOutcome.REFUSED:
+            await waves.set_state(connection, wave, "not_sent")
+    doubts = sum(change.to is S.IN_DOUBT for change in decision.changes)
+    if doubts:
+        title = f"It is not known whether {doubts} item(s) of a wave were started"
+        await questions.ask_about_wave(connection, wave, title=title, sources=deps.sources)
+
+
+async def _record_batch(connection: AsyncConnection, batch: UUID, decision: LaunchDecision) -> None:
+    if decision.wave_cap is not None:
+        await launches.set_wave_cap(connection, batch, decision.wave_cap)
+    elif decision.outcome is IntentOutcome.ACCEPTED:
+        turn = await launches.lock_batch(connection, batch)
+        if turn.wave_cap is not None:
+            # The provider takes waves again: grow back, until the cap says nothing any more.
+            grown = turn.wave_cap * 2
+            await launches.set_wave_cap(connection, batch, None if grown > 1000 else grown)
+    if any(change.to is S.QUEUED for change in decision.changes):
+        await launches.give_turn(connection, batch)
+
+
+async def _believable(connection: AsyncConnection, order: LaunchOrder, answer: Answer) -> Answer:
+    """Leave out execution ids that belong to other attempts already: what they name is not what we launched."""
+    match answer:
+        case Accepted(execution_id=execution_id):
+            ids = {0: execution_id}
+        case WaveAccepted(execution_ids=execution_ids):
+            ids = dict(execution_ids)
+        case _:
+            return answer
+    known = await launches.known_remote_ids(connection, order.connection_id, list(ids.values()))
+    if not known:
+        return answer
+    return WaveAccepted(execution_ids={n: id for n, id in ids.items() if id not in known})
+
+
+async def _with_cancels(connection: AsyncConnection, order: LaunchOrder) -> LaunchFacts:
+    """Return the order's facts with the cancels that people asked for while it was on the wire."""
+    found = await launches.read_intent(connection, order.intent_id, states=frozenset({"launching"}))
+    return replace(order.facts, runs=found.runs) if found is not None else order.facts
+
+
+async def _attach_late(
+    deps: Deps, connection: AsyncConnection, lane: Lane, order: LaunchOrder, answer: Answer
+) -> frozenset[UUID]:
+    """Attach a late answer to the doubts it settles: fences guard acting, never evidence."""
+    match answer:
+        case Accepted(execution_id=execution_id):
+            ids = {0: execution_id}
+        case WaveAccepted(execution_ids=execution_ids):
+            ids = dict(execution_ids)
+        case _:
+            return frozenset()
+    found = await launches.read_intent(connection, order.intent_id, states=frozenset({"in_doubt"}))
+    if found is None:
+        return frozenset()
+    late: list[Change] = []
+    for run in found.runs:
+        if run.position not in ids:
+            continue
+        facts = RunFacts(
+            run_id=run.run_id, status=S.IN_DOUBT, attempt=run.attempt, of_batch=order.batch_id is not None,
+            execution_id=None,
+        )  # fmt: skip
+        told = NewEvent(type="late_answer", data={"attempt": run.attempt, "execution_id": ids[run.position]})
+        late.append(operator_decisions.adopted(facts, ids[run.position], now=lane.now, event=told))
+    places = {}
+    if order.wave_id is not None:
+        places = {r.run_id: WavePlace(wave_id=order.wave_id, position=r.position) for r in found.runs}
+        await waves.set_state(connection, order.wave_id, "open", frontier=len(order.facts.runs))
+    applied = await changes.apply(
+        connection, late, now=lane.now, sources=deps.sources, sealer=deps.sealer, places=places
+    )
+    if order.wave_id is not None:
+        await questions.settle_waves(connection, [order.wave_id])
+    await lanes.wake(connection, lane.id, Turn.POLL)
+    return applied.batches_with_endings
+
+
+async def _probe(deps: Deps, probe: ProbeOrder) -> None:
+    """Ask the provider something harmless; if it answers at all, one launch may try."""
+    sent_at = deps.sources.monotonic()
+    try:
+        await deps.provider(probe.provider).list_workflows(probe.access, limit=1)
+        error = None
+    except ProviderError as failure:
+        error = failure
+    answered_at = deps.sources.monotonic()
+    log.info("provider probed", lane=str(probe.lane_id), ok=error is None, after_s=round(answered_at - sent_at, 3))
+
+    async def record(connection: AsyncConnection) -> None:
+        lane = await lanes.lock(connection, probe.lane_id)
+        spent = [] if error is not None and error.code == "not_sent" else [deps.sources.monotonic() - answered_at]
+        lane = await lanes.release(connection, lane, probe.grant_id, CallKind.OTHER, spent)
+        lane = after_probe(lane, error)
+        await lanes.save(connection, lane)
+
+    await deps.db.run(record)
+
+
+def after_probe(lane: Lane, error: ProviderError | None) -> Lane:
+    """Return the lane after a probe: half open, throttled, stopped, or still in trouble."""
+    soon: datetime = lane.now
+    match error.code if error is not None else None:
+        case None | "gone" | "refused":
+            return replace(lane, breaker=lane.breaker.probed_well(), launch_due_at=soon)
+        case "throttled":
+            wait_s = getattr(error, "retry_after_s", None) or 10.0
+            until = lane.now + timedelta(seconds=wait_s)
+            return replace(lane, blocked_until=until, launch_due_at=until)
+        case "key_refused":
+            return replace(lane, launches_stopped="key_refused", launch_due_at=None)
+        case _:
+            breaker = lane.breaker.trip(now=lane.now)
+            return replace(lane, breaker=breaker, launch_due_at=breaker.probe_at)

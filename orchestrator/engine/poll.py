@@ -1,0 +1,154 @@
+"""Poll: look at the most urgent executions of a lane, and write down what that means."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from orchestrator.domain import look_decisions
+from orchestrator.domain.answers import Observation, RemoteStatus
+from orchestrator.domain.changes import Urgency
+from orchestrator.domain.look_decisions import LookFacts
+from orchestrator.domain.planner import WaveLook
+from orchestrator.domain.statuses import ENDINGS
+from orchestrator.domain.statuses import RunStatus as S
+from orchestrator.engine import settle
+from orchestrator.engine.deps import Deps
+from orchestrator.errors import KeyRefused, ProviderError, Throttled
+from orchestrator.storage import looks
+from orchestrator.storage.changes import Applied
+from orchestrator.storage.looks import LaneNews, LookBatch, LookClaim, LookResult
+
+#: Looks of one lane on the wire together. The client's pool is searched linearly, so it is kept small.
+LOOKS_AT_ONCE = 10
+
+#: A lane without a Retry-After, or whose key is refused, is left alone for so long.
+THROTTLED_S = 10.0
+KEY_REFUSED_S = 60.0
+
+Seen = Observation | ProviderError
+
+
+async def poll_due(deps: Deps, *, worker: UUID) -> int | None:
+    """Take one lane's turn to look. Returns how many looks it took, None when no lane is due."""
+
+    async def claim(connection: AsyncConnection) -> LookBatch | None:
+        return await looks.claim(
+            connection, worker=worker, limit=LOOKS_AT_ONCE, lease_s=deps.settings.lease_s, sources=deps.sources
+        )
+
+    claimed_at = deps.sources.monotonic()
+    batch = await deps.db.run(claim)
+    if batch is None:
+        return None
+    if not batch.claims:
+        return 0
+    answered = await asyncio.gather(*(_look(deps, c) for c in batch.claims))  # no transaction is open here
+
+    async def record(connection: AsyncConnection) -> Applied:
+        ago_s = [deps.sources.monotonic() - at for seen, at in answered if not _cost_nothing(seen)]
+        # The claim's own time is the database's; what has passed since is the same on every clock.
+        now = batch.now + timedelta(seconds=deps.sources.monotonic() - claimed_at)
+        results = [_result(deps, claim, seen, now=now) for claim, (seen, _) in zip(batch.claims, answered, strict=True)]
+        return await looks.record(
+            connection, batch, results, ago_s, _news([s for s, _ in answered], now=now),
+            sources=deps.sources, sealer=deps.sealer,
+        )  # fmt: skip
+
+    applied = await deps.db.run(record)
+    await settle.settle_batches(deps, applied.batches_with_endings)
+    return len(batch.claims)
+
+
+async def _look(deps: Deps, claim: LookClaim) -> tuple[Seen, float]:
+    """Look once; return what was seen, or why not, and when the answer came (monotonic)."""
+    access = deps.access(connection_id=claim.connection_id, base_url=claim.base_url, api_key=claim.api_key)
+    try:
+        seen: Seen = await deps.provider(claim.provider).observe(access, claim.remote_workflow_id, claim.execution_id)
+    except ProviderError as error:
+        seen = error
+    return seen, deps.sources.monotonic()
+
+
+def _cost_nothing(seen: Seen) -> bool:
+    return isinstance(seen, ProviderError) and seen.code == "not_sent"
+
+
+def _result(deps: Deps, claim: LookClaim, seen: Seen, *, now: datetime) -> LookResult:
+    """Decide what one look means for its run, its wave and its workflow."""
+    life_s = deps.provider(claim.provider).capabilities.url_life_s
+    facts = LookFacts(
+        run_id=claim.run_id,
+        status=claim.status,
+        attempt=claim.attempt,
+        provider_status=claim.provider_status,
+        began_at=claim.entered_at or claim.launched_at,
+        launched_at=claim.launched_at,
+        policy=deps.poll_policy(claim.poll),
+        tries=claim.tries,
+        gone_since=claim.gone_since,
+        stage=claim.stage,
+        human_since=claim.status_at if claim.status is S.HUMAN_IN_THE_LOOP else None,
+        position=claim.position,
+        url_life_s=life_s if life_s is not None else 3600.0,
+    )
+    change = look_decisions.after_look(facts, seen, now=now, unit=deps.sources.unit())
+    is_sample = claim.wave_id is not None and claim.entered_at is None
+    waits_its_turn = isinstance(seen, Observation) and seen.status is RemoteStatus.WAITING
+    if is_sample and waits_its_turn and change.timer is not None:
+        # Looked at ahead of the window and not begun: it sleeps until the window reaches it.
+        change = replace(change, timer=replace(change.timer, due_at=None, urgency=Urgency.NORMAL))
+    ended = claim.status is not S.DOWNLOADING and (change.to in ENDINGS or change.to is S.DOWNLOADING)
+    return LookResult(
+        claim=claim,
+        change=change,
+        wave_look=_wave_look(claim, seen, ended=ended, to=change.to),
+        took_s=_took_s(claim, now=now) if ended and claim.status is S.PROCESSING else None,
+    )
+
+
+def _wave_look(claim: LookClaim, seen: Seen, *, ended: bool, to: S) -> WaveLook | None:
+    """Say what a look taught its wave; nothing if the run has ended at the provider before."""
+    if claim.wave_id is None or claim.position is None or claim.status is S.DOWNLOADING:
+        return None
+    started = isinstance(seen, Observation) and seen.status not in {RemoteStatus.WAITING, RemoteStatus.UNKNOWN}
+    was_human = claim.status is S.HUMAN_IN_THE_LOOP
+    return WaveLook(
+        position=claim.position,
+        has_started=started,
+        has_ended=ended,
+        became_human=to is S.HUMAN_IN_THE_LOOP and not was_human,
+        left_human=was_human and to is not S.HUMAN_IN_THE_LOOP,
+    )
+
+
+def _took_s(claim: LookClaim, *, now: datetime) -> float | None:
+    """Estimate how long an execution ran: to the middle between the look that saw it end and the one before."""
+    began_at = claim.entered_at if claim.wave_id is not None else claim.launched_at
+    if began_at is None:
+        return None
+    unseen_from = max(claim.looked_before or began_at, began_at)
+    ended_at = unseen_from + (now - unseen_from) / 2
+    return max((ended_at - began_at).total_seconds(), 0.05)
+
+
+def _news(seen: Sequence[Seen], *, now: datetime) -> LaneNews:
+    """Say what the answers mean for the lane: throttled, or its key refused."""
+    until: datetime | None = None
+    stopped: str | None = None
+    for answer in seen:
+        match answer:
+            case Throttled(retry_after_s=wait_s):
+                at = now + timedelta(seconds=THROTTLED_S if wait_s is None else wait_s)
+            case KeyRefused():
+                stopped = "key_refused"
+                at = now + timedelta(seconds=KEY_REFUSED_S)
+            case _:
+                continue
+        until = at if until is None else max(until, at)
+    return LaneNews(blocked_until=until, launches_stopped=stopped)

@@ -1,0 +1,76 @@
+"""What the verbs need from the outsides. The adapters in `providers/` and `artifacts/` fit these by shape."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Protocol
+
+from orchestrator.domain.answers import (
+    Accepted,
+    Access,
+    Capabilities,
+    FileAnswer,
+    Observation,
+    StoredFile,
+    WaveAccepted,
+    WorkflowPage,
+    WorkflowView,
+)
+
+
+class Provider(Protocol):
+    """A remote API. Each call is exactly one request, is never retried inside, and raises a `ProviderError`."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def capabilities(self) -> Capabilities: ...
+
+    async def list_workflows(self, access: Access, *, cursor: str | None = None, limit: int = 100) -> WorkflowPage: ...
+    async def view_workflow(self, access: Access, workflow_id: str) -> WorkflowView: ...
+
+    def launch_body(self, item: bytes) -> bytes:
+        """Return the bytes of a single launch; the item's own bytes stand in it unchanged."""
+
+    def wave_body(self, items: Sequence[bytes], *, level: str) -> bytes:
+        """Return the bytes of a wave's launch; each item's own bytes stand in it unchanged."""
+
+    async def launch(self, access: Access, workflow_id: str, body: bytes, *, send_by: float) -> Accepted:
+        """Send once, on a fresh connection. `send_by` is a monotonic time; past it nothing is written (`NotSent`)."""
+
+    async def launch_wave(
+        self, access: Access, workflow_id: str, body: bytes, *, count: int, send_by: float
+    ) -> WaveAccepted: ...
+
+    async def observe(self, access: Access, workflow_id: str, execution_id: str) -> Observation: ...
+
+    async def aclose(self) -> None: ...
+
+
+class FileFetcher(Protocol):
+    """Reads result files from hosts named by a provider. Sends no key, follows no redirect."""
+
+    def fetch(self, url: str) -> AbstractAsyncContextManager[FileAnswer]:
+        """Open the file. Raises:
+        NotSent: could not reach the host, or the address is one we never call.
+        Refused, Gone: the URL is expired, refused or unknown: ask the provider for a fresh one.
+        Throttled: too many at once.
+        Misbehaved: redirected, longer than it said, or larger than we take.
+        OutcomeUnknown: cut, reset, silent or slow half way: read again.
+        """
+
+    async def aclose(self) -> None: ...
+
+
+class ArtifactStore(Protocol):
+    """Keeps result files. Keys are ours alone: `workspace/run/attempt/n`; a provider's filename is never a path."""
+
+    async def put(self, key: str, chunks: AsyncIterator[bytes], *, max_bytes: int) -> StoredFile:
+        """Store durably under `key`, hashing on the way. Raises:
+        StoreFull: no space, quota, or read-only. Nothing is left behind under `key`.
+        """
+
+    def open(self, key: str) -> AsyncIterator[bytes]: ...
+    async def size(self, key: str) -> int | None: ...
+    async def delete(self, key: str) -> None: ...

@@ -1,0 +1,53 @@
+"""Settle: find out, once a run has ended, whether its batch has too, or has failed too often to go on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from orchestrator.domain.chain import NewEvent
+from orchestrator.domain.statuses import LIVE, batch_status, too_many_failures
+from orchestrator.engine.deps import Deps
+from orchestrator.storage import batches, events, launches
+from orchestrator.storage.database import now as transaction_now
+from orchestrator.telemetry import get_logger
+
+log = get_logger(__name__)
+
+
+async def settle_batches(deps: Deps, batch_ids: Iterable[UUID]) -> None:
+    """Settle some batches, each in a transaction of its own, after the one in which a run ended."""
+    for batch_id in sorted(set(batch_ids)):
+
+        async def settle(connection: AsyncConnection, batch_id: UUID = batch_id) -> None:
+            await _settle(connection, batch_id)
+
+        await deps.db.run(settle)
+
+
+async def _settle(connection: AsyncConnection, batch_id: UUID) -> None:
+    # The lock first, then a fresh statement: two last runs that end side by side must not each see the other as open.
+    batch = await batches.lock(connection, batch_id)
+    if batch.has_ended:
+        return
+    is_over = not await batches.has_live_runs(connection, batch_id, sorted(LIVE))
+    has_rule = batch.max_failures_count is not None or batch.max_failures_percent is not None
+    if not is_over and (batch.is_paused or batch.is_cancelled or not has_rule):
+        return
+    counted = await batches.counts(connection, batch_id)
+    moment = await transaction_now(connection)
+    if is_over:
+        await batches.end(connection, batch_id, counted)
+        status = batch_status(counted, paused=batch.is_paused, cancelled=batch.is_cancelled)
+        told = NewEvent(type=f"batch_{status}", data={"counts": {str(s): n for s, n in counted.items()}})
+        await events.append_to_batch(connection, batch_id, [told], at=moment)
+        log.info("batch ended", batch=str(batch_id), status=str(status))
+    elif too_many_failures(counted, max_count=batch.max_failures_count, max_percent=batch.max_failures_percent):
+        because = "more runs failed than --max-failures allows"
+        await batches.mark(connection, batch_id, "pause", because=because)
+        await launches.set_turn(connection, batch_id, None)
+        told = NewEvent(type="batch_paused", actor="policy:max_failures", data={"reason": because})
+        await events.append_to_batch(connection, batch_id, [told], at=moment)
+        log.warning("batch paused by its failure rule", batch=str(batch_id))

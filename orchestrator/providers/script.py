@@ -1,0 +1,198 @@
+"""The Script workflows API: its five calls, each exactly one request.
+
+It has no idempotency key, no cancel and no list of executions: a lost answer to a launch can never be cleared up
+by asking, which is why this adapter would rather say "unknown" once too often than "not sent" once too often.
+
+Source: the Script API's own page.
+"""
+
+from __future__ import annotations
+
+import ssl
+import time
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from types import MappingProxyType
+from typing import TypeVar
+from urllib.parse import quote, urlencode
+
+from orchestrator.domain.answers import (
+    Accepted,
+    Access,
+    Capabilities,
+    Observation,
+    WaveAccepted,
+    WorkflowPage,
+    WorkflowView,
+)
+from orchestrator.errors import BadInput, Gone, NotSent, ProviderError, Refused
+from orchestrator.providers import script_shapes as shapes
+from orchestrator.providers.evidence import evidence, one_line
+from orchestrator.providers.http import ANSWER_CAP_BYTES, WAVE_ANSWER_CAP_BYTES, Answer, ApiClient, Call, Timeouts
+from orchestrator.providers.outcomes import LAUNCH, READ, Outcomes
+from orchestrator.providers.retry_after import retry_after_s
+
+MAX_KEY_CHARS = 1_024
+MAX_PAGE = 100
+#: A wave's answer may take its time: the provider writes that many executions before it answers.
+WAVE_READ_BASE_S = 30.0
+WAVE_READ_PER_ITEM_S = 0.02
+
+T = TypeVar("T")
+
+
+class ScriptProvider:
+    """Calls the Script API.
+
+    Args:
+        allow_private_networks: also call http URLs and private addresses (a stand-in on this machine).
+        utc_now: the clock for a `Retry-After` date in an answer that has no date of its own.
+    """
+
+    name = "script"
+    capabilities = Capabilities(
+        idempotent_launch=False,
+        cancel=False,
+        bulk_observe=False,
+        human_step=True,
+        # The page says "4 MB"; this fits both readings of it.
+        max_body_bytes=4_000_000,
+        wave_widths=MappingProxyType({"low": 1, "medium": 5, "high": 15}),
+        wave_max_items=10_000,
+        url_life_s=3_600.0,
+        requests_per_minute=100,
+        concurrent_per_workflow=10,
+        execution_timeout_s=900.0,
+    )
+
+    def __init__(
+        self,
+        *,
+        allow_private_networks: bool = False,
+        timeouts: Timeouts | None = None,
+        ssl_context: ssl.SSLContext | None = None,
+        monotonic: Callable[[], float] = time.monotonic,
+        utc_now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._http = ApiClient(
+            timeouts=timeouts,
+            allow_private_networks=allow_private_networks,
+            ssl_context=ssl_context,
+            monotonic=monotonic,
+        )
+        self._utc_now = utc_now
+
+    async def list_workflows(self, access: Access, *, cursor: str | None = None, limit: int = MAX_PAGE) -> WorkflowPage:
+        query = {"limit": str(min(max(limit, 1), MAX_PAGE))} | ({} if cursor is None else {"cursor": cursor})
+        answer = await self._read(access, f"/workflows?{urlencode(query, quote_via=quote)}")
+        return self._parsed(access, answer, READ, shapes.workflow_page)
+
+    async def view_workflow(self, access: Access, workflow_id: str) -> WorkflowView:
+        answer = await self._read(access, f"/workflows/{_part(workflow_id)}")
+        return self._parsed(access, answer, READ, shapes.workflow_view)
+
+    def launch_body(self, item: bytes) -> bytes:
+        """Return the bytes of a single launch; the item's own bytes stand in it unchanged."""
+        return b'{"input":' + item + b"}"
+
+    def wave_body(self, items: Sequence[bytes], *, level: str) -> bytes:
+        """Return the bytes of a wave's launch; each item's own bytes stand in it unchanged."""
+        assert level in self.capabilities.wave_widths, f"no such level: {level}"
+        return b'{"items":[' + b",".join(items) + b'],"concurrency":"' + level.encode("ascii") + b'"}'
+
+    async def launch(self, access: Access, workflow_id: str, body: bytes, *, send_by: float) -> Accepted:
+        call = _launch_call(access, f"/workflows/{_part(workflow_id)}/executions", body)
+        answer = await self._http.send(call, send_by=send_by)
+        return self._parsed(access, answer, LAUNCH, shapes.accepted)
+
+    async def launch_wave(
+        self, access: Access, workflow_id: str, body: bytes, *, count: int, send_by: float
+    ) -> WaveAccepted:
+        call = _launch_call(
+            access, f"/workflows/{_part(workflow_id)}/executions/batch", body, cap_bytes=WAVE_ANSWER_CAP_BYTES
+        )
+        read_s = max(WAVE_READ_BASE_S, self._http.timeouts.read_s) + WAVE_READ_PER_ITEM_S * count
+        answer = await self._http.send(call, send_by=send_by, read_s=read_s)
+        return self._parsed(access, answer, LAUNCH, lambda body: shapes.wave_accepted(body, count=count))
+
+    async def observe(self, access: Access, workflow_id: str, execution_id: str) -> Observation:
+        answer = await self._read(access, f"/workflows/{_part(workflow_id)}/executions/{_part(execution_id)}")
+        return self._parsed(access, answer, READ, lambda body: shapes.observation(body, execution_id=execution_id))
+
+    async def aclose(self) -> None:
+        await self._http.aclose()
+
+    async def _read(self, access: Access, path: str) -> Answer:
+        call = Call(method="GET", url=access.base_url.rstrip("/") + path, headers=_headers(access))
+        return await self._http.read(call, line=(access.base_url, access.api_key))
+
+    def _parsed(self, access: Access, answer: Answer, outcomes: Outcomes, parse: Callable[[bytes], T]) -> T:
+        """Return what the answer says, or raise what it means."""
+        if not 200 <= answer.status <= 299:
+            raise self._no(access, answer, outcomes)
+        wrong = "larger than we read"
+        if not answer.was_cut:
+            try:
+                return parse(answer.body)
+            except shapes.WrongShape as flaw:
+                wrong = str(flaw)
+        raise outcomes.wrong_shape(
+            f"the provider's answer is not what its page promises: {wrong}",
+            http_status=answer.status,
+            evidence=evidence(answer.body, secrets=[access.api_key]),
+        )
+
+    def _no(self, access: Access, answer: Answer, outcomes: Outcomes) -> ProviderError:
+        said = None if answer.was_cut else shapes.own_error(answer.body)
+        meaning = outcomes.of_status(answer.status, is_own_shape=said is not None)
+        message = f"the provider answered {answer.status}"
+        if said and issubclass(meaning, Refused):
+            message += f": {one_line(said, max_chars=500, secrets=[access.api_key])}"
+        headers = answer.headers
+        return meaning(
+            message,
+            http_status=answer.status,
+            evidence=evidence(answer.body, secrets=[access.api_key]),
+            retry_after_s=retry_after_s(headers.get("retry-after"), date=headers.get("date"), now=self._utc_now()),
+        )
+
+
+def check_api_key(key: str) -> None:
+    """Refuse a key that cannot stand in a header: a newline in it would write headers of its own.
+
+    Raises:
+        BadInput: empty, too long, or with anything but printable ASCII. The message never repeats it.
+    """
+    if not 0 < len(key) <= MAX_KEY_CHARS or not all("!" <= char <= "~" for char in key):
+        raise BadInput(
+            "an API key is printable ASCII without spaces", code="bad_key", hint="Was it copied with a line's end?"
+        )
+
+
+def _headers(access: Access) -> dict[str, str]:
+    try:
+        check_api_key(access.api_key)
+    except BadInput as flaw:
+        raise NotSent(flaw.message, code=flaw.code, hint=flaw.hint) from None
+    return {"x-api-key": access.api_key}
+
+
+def _launch_call(access: Access, path: str, body: bytes, *, cap_bytes: int = ANSWER_CAP_BYTES) -> Call:
+    return Call(
+        method="POST",
+        url=access.base_url.rstrip("/") + path,
+        headers=_headers(access) | {"Content-Type": "application/json"},
+        body=body,
+        cap_bytes=cap_bytes,
+    )
+
+
+def _part(id_: str) -> str:
+    """Return an id quoted as one part of a path.
+
+    Raises:
+        Gone: no id of theirs can look like this (`..` would be another path); nothing was sent.
+    """
+    if not shapes.is_id(id_):
+        raise Gone("there can be no such thing at the provider: the id is not one", code="bad_id")
+    return quote(id_, safe="")

@@ -1,0 +1,62 @@
+"""What the process knows about the moment it is in: facts that every room may ask for and none may own."""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+from collections.abc import Callable
+from contextvars import ContextVar
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from uuid import UUID
+
+#: True while a database transaction is open in this task. Storage sets it; whoever calls out over a network
+#: asserts that it is False, because a transaction that waits for a network holds its locks for as long.
+transaction_open: ContextVar[bool] = ContextVar("transaction_open", default=False)
+
+
+def uuid7(unix_ms: int, random_bits: int) -> UUID:
+    """Return a UUIDv7 (RFC 9562): 48 bits of milliseconds, then 74 random bits.
+
+    Args:
+        random_bits: at least 74 of them; the caller's source, so that a seed replays.
+    """
+    value = (unix_ms & 0xFFFF_FFFF_FFFF) << 80
+    value |= 0x7 << 76 | (random_bits >> 62 & 0xFFF) << 64
+    value |= 0b10 << 62 | random_bits & 0x3FFF_FFFF_FFFF_FFFF
+    return UUID(int=value)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sources:
+    """Where ids, randomness and time come from. A simulation gives its own, and a seed replays.
+
+    Args:
+        bits: returns that many random bits.
+        unit: returns a number in [0, 1).
+        monotonic: seconds that only grow, for local pacing and deadlines.
+        unix_ms: the wall clock, for ids alone; decisions take their time from the database.
+    """
+
+    bits: Callable[[int], int]
+    unit: Callable[[], float]
+    monotonic: Callable[[], float] = time.monotonic
+    unix_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000
+
+    def new_id(self) -> UUID:
+        """Return a new UUIDv7."""
+        return uuid7(self.unix_ms(), self.bits(74))
+
+    def utc_now(self) -> datetime:
+        """Return the wall clock's time. Only for what is shown; the database's clock decides."""
+        return datetime.fromtimestamp(self.unix_ms() / 1000, tz=UTC)
+
+
+def system_sources() -> Sources:
+    """Return the real ones: the kernel's randomness for ids, a fast generator for spreading load."""
+
+    def bits(count: int) -> int:
+        return int.from_bytes(os.urandom((count + 7) // 8)) >> (-count % 8)
+
+    return Sources(bits=bits, unit=random.random)

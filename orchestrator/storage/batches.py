@@ -1,0 +1,206 @@
+"""Batches: what they stand at, counted from their runs, and the marks that people and rules put on them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Row, text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from orchestrator.domain.statuses import RunStatus
+from orchestrator.storage.database import one, rows
+
+_COLUMNS = """b.id, b.workspace_id, b.workflow_id, b.lane_id, b.name, b.external_id, b.total, b.refused, b.concurrency,
+    b.wave_size, b.max_failures_count, b.max_failures_percent, b.created_at, b.created_by, b.paused_at,
+    b.paused_because, b.cancelled_at, b.ended_at, b.final_counts, b.source_sha256, w.remote_id AS workflow,
+    w.name AS workflow_name, n.name AS connection"""
+
+_FROM = "FROM batches b JOIN workflows w ON w.id = b.workflow_id JOIN connections n ON n.id = b.connection_id"
+
+READ = text(f"SELECT {_COLUMNS} {_FROM} WHERE b.workspace_id = :workspace AND b.id = :id")
+
+LIST = text(f"""
+    SELECT {_COLUMNS} {_FROM} WHERE b.workspace_id = :workspace AND (CAST(:before AS uuid) IS NULL OR b.id < :before)
+    ORDER BY b.id DESC LIMIT :limit""")
+
+LOCK = text("""
+    SELECT id, workspace_id, lane_id, total, paused_at, cancelled_at, ended_at, max_failures_count, max_failures_percent
+    FROM batches WHERE id = :id FOR UPDATE""")
+
+# By index alone. An ended batch keeps its counts on its row, so old batches cost nothing.
+COUNTS = text("""
+    SELECT batch_id, status, count(*)::int AS runs FROM runs
+    WHERE batch_id = ANY(CAST(:ids AS uuid[])) GROUP BY batch_id, status""")
+
+ANY_LIVE = text("""
+    SELECT EXISTS (SELECT FROM runs WHERE batch_id = :id AND status = ANY(CAST(:live AS text[])))""")
+
+END = text("UPDATE batches SET ended_at = orch_now(), final_counts = CAST(:counts AS jsonb) WHERE id = :id")
+REOPEN = text("UPDATE batches SET ended_at = NULL, final_counts = NULL WHERE id = :id")
+PAUSE = text("UPDATE batches SET paused_at = orch_now(), paused_because = :because WHERE id = :id")
+RESUME = text("UPDATE batches SET paused_at = NULL, paused_because = NULL WHERE id = :id")
+CANCEL = text("UPDATE batches SET cancelled_at = orch_now() WHERE id = :id")
+UNCANCEL = text("UPDATE batches SET cancelled_at = NULL WHERE id = :id")
+
+RUNS_IN = text("""
+    SELECT id, status, attempt, execution_id FROM runs
+    WHERE batch_id = :id AND status = ANY(CAST(:statuses AS text[])) ORDER BY id LIMIT :limit""")
+
+# A settle that was lost with its worker: the batch has no live run, and nobody has said so.
+UNSETTLED = text("""
+    SELECT b.id FROM batches b WHERE b.ended_at IS NULL AND NOT EXISTS (
+        SELECT FROM runs r WHERE r.batch_id = b.id AND r.status = ANY(CAST(:live AS text[])))
+    ORDER BY b.id LIMIT 100""")
+
+FINISHED_LATELY = text("""
+    SELECT count(*)::int AS ended, min(ended_at) AS first, max(ended_at) AS last FROM (
+        SELECT ended_at FROM runs WHERE batch_id = :id AND ended_at > orch_now() - interval '2 minutes'
+        LIMIT 10000) r""")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchRow:
+    """A batch with its counts by status."""
+
+    id: UUID
+    workspace_id: UUID
+    workflow_id: UUID
+    lane_id: UUID
+    workflow: str
+    workflow_name: str
+    connection: str
+    name: str | None
+    external_id: str | None
+    total: int
+    refused: int
+    concurrency: str
+    wave_size: int | None
+    created_at: datetime
+    created_by: str
+    paused_at: datetime | None
+    paused_because: str | None
+    cancelled_at: datetime | None
+    ended_at: datetime | None
+    source_sha256: str
+    counts: Mapping[RunStatus, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LockedBatch:
+    """A batch that this transaction has locked."""
+
+    id: UUID
+    workspace_id: UUID
+    lane_id: UUID
+    total: int
+    is_paused: bool
+    is_cancelled: bool
+    has_ended: bool
+    max_failures_count: int | None
+    max_failures_percent: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunInBatch:
+    """A run of a batch, as bulk verbs need it."""
+
+    id: UUID
+    status: RunStatus
+    attempt: int
+    execution_id: str | None
+
+
+async def read(connection: AsyncConnection, workspace: UUID, batch_id: UUID) -> BatchRow | None:
+    """Return one batch, or None when the workspace has no such."""
+    row = await one(connection, READ, {"workspace": workspace, "id": batch_id})
+    return None if row is None else (await _with_counts(connection, [row]))[0]
+
+
+async def page(connection: AsyncConnection, workspace: UUID, *, before: UUID | None, limit: int) -> list[BatchRow]:
+    """Return batches, newest first."""
+    found = await rows(connection, LIST, {"workspace": workspace, "before": before, "limit": limit})
+    return await _with_counts(connection, found)
+
+
+async def lock(connection: AsyncConnection, batch_id: UUID) -> LockedBatch:
+    """Lock a batch."""
+    row = (await connection.execute(LOCK, {"id": batch_id})).one()
+    return LockedBatch(
+        id=row.id,
+        workspace_id=row.workspace_id,
+        lane_id=row.lane_id,
+        total=row.total,
+        is_paused=row.paused_at is not None,
+        is_cancelled=row.cancelled_at is not None,
+        has_ended=row.ended_at is not None,
+        max_failures_count=row.max_failures_count,
+        max_failures_percent=row.max_failures_percent,
+    )
+
+
+async def counts(connection: AsyncConnection, batch_id: UUID) -> dict[RunStatus, int]:
+    """Count a batch's runs by status, now."""
+    found = await rows(connection, COUNTS, {"ids": [batch_id]})
+    return {RunStatus(row.status): row.runs for row in found}
+
+
+async def has_live_runs(connection: AsyncConnection, batch_id: UUID, live: Sequence[RunStatus]) -> bool:
+    """Tell whether any run of the batch has not ended."""
+    found: bool = (await connection.execute(ANY_LIVE, {"id": batch_id, "live": list(live)})).scalar_one()
+    return found
+
+
+async def end(connection: AsyncConnection, batch_id: UUID, final: Mapping[RunStatus, int]) -> None:
+    """Mark a batch as ended, with its last counts."""
+    await connection.execute(END, {"id": batch_id, "counts": json.dumps(dict(final))})
+
+
+async def mark(connection: AsyncConnection, batch_id: UUID, act: str, *, because: str | None = None) -> None:
+    """Put or take a mark: `pause`, `resume`, `cancel`, `uncancel`, `reopen`."""
+    query = {"pause": PAUSE, "resume": RESUME, "cancel": CANCEL, "uncancel": UNCANCEL, "reopen": REOPEN}[act]
+    await connection.execute(query, {"id": batch_id, "because": because} if act == "pause" else {"id": batch_id})
+
+
+async def runs_in(
+    connection: AsyncConnection, batch_id: UUID, statuses: Sequence[RunStatus], *, limit: int
+) -> list[RunInBatch]:
+    """Return runs of a batch that stand in some statuses, in id order."""
+    values = {"id": batch_id, "statuses": list(statuses), "limit": limit}
+    return [
+        RunInBatch(id=r.id, status=RunStatus(r.status), attempt=r.attempt, execution_id=r.execution_id)
+        for r in await rows(connection, RUNS_IN, values)
+    ]
+
+
+async def unsettled(connection: AsyncConnection, live: Sequence[RunStatus]) -> list[UUID]:
+    """Return batches that have ended without anybody saying so."""
+    return [row.id for row in await rows(connection, UNSETTLED, {"live": list(live)})]
+
+
+async def rate_per_minute(connection: AsyncConnection, batch_id: UUID) -> float | None:
+    """Return how many runs ended per minute over the last two minutes, or None when too few did."""
+    row = (await connection.execute(FINISHED_LATELY, {"id": batch_id})).one()
+    if row.ended < 2 or row.last == row.first:
+        return None
+    return float((row.ended - 1) * 60 / (row.last - row.first).total_seconds())
+
+
+async def _with_counts(connection: AsyncConnection, found: Sequence[Row[Any]]) -> list[BatchRow]:
+    live = [row.id for row in found if row.final_counts is None]
+    by_id: dict[UUID, dict[RunStatus, int]] = {
+        row.id: {RunStatus(s): n for s, n in (row.final_counts or {}).items()} for row in found
+    }
+    if live:
+        for row in await rows(connection, COUNTS, {"ids": live}):
+            by_id[row.batch_id][RunStatus(row.status)] = row.runs
+    return [_batch(row, by_id[row.id]) for row in found]
+
+
+def _batch(row: Row[Any], by_status: Mapping[RunStatus, int]) -> BatchRow:
+    fields = {name: row._mapping[name] for name in BatchRow.__slots__ if name in row._mapping}
+    return BatchRow(**{**fields, "source_sha256": bytes(row.source_sha256).hex(), "counts": by_status})

@@ -1,0 +1,110 @@
+"""Claims runs whose result files are to be fetched, earliest expiry first, and records what became of the files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from orchestrator.domain.changes import Change
+from orchestrator.domain.download_decisions import FileOutcome
+from orchestrator.domain.statuses import RunStatus
+from orchestrator.runtime import Sources
+from orchestrator.storage import changes, lanes, offers
+from orchestrator.storage.changes import Applied
+from orchestrator.storage.database import now as transaction_now
+from orchestrator.storage.database import one, rows
+from orchestrator.storage.lanes import Turn
+from orchestrator.storage.sealing import Sealer
+
+# Of what is due, the results that die first. The inner LIMIT bounds the sort when very many are due at once.
+CLAIM = text("""
+    WITH near AS MATERIALIZED (
+        SELECT subject_id, deadline_at FROM timers WHERE kind = 'download' AND due_at <= orch_now()
+        ORDER BY due_at LIMIT 5000),
+    due AS MATERIALIZED (
+        SELECT t.subject_id FROM timers t JOIN near USING (subject_id)
+        WHERE t.kind = 'download' AND t.due_at <= orch_now()
+        ORDER BY near.deadline_at NULLS LAST LIMIT :limit FOR UPDATE OF t SKIP LOCKED),
+    claimed AS (
+        UPDATE timers t SET due_at = orch_now() + make_interval(secs => :lease_s), fence = nextval('fences'),
+            worker_id = :worker
+        FROM due WHERE t.subject_id = due.subject_id
+        RETURNING t.subject_id, t.fence, t.tries, t.refreshes, t.lane_id)
+    SELECT c.*, r.attempt, r.status, r.workspace_id, orch_now() AS now
+    FROM claimed c JOIN runs r ON r.id = c.subject_id""")
+
+HELD = text("SELECT 1 FROM timers WHERE subject_id = :id AND fence = :fence FOR UPDATE")
+
+# A long file keeps its lease while bytes come.
+RENEW = text("""
+    UPDATE timers SET due_at = orch_now() + make_interval(secs => :lease_s)
+    WHERE subject_id = :id AND fence = :fence""")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DownloadClaim:
+    """A leased right to store one run's files."""
+
+    run_id: UUID
+    fence: int
+    attempt: int
+    workspace_id: UUID
+    lane_id: UUID
+    tries: int
+    refreshes: int
+    claimed_at: datetime
+    files: tuple[offers.WantedFile, ...]
+
+
+async def claim(
+    connection: AsyncConnection, *, worker: UUID, limit: int, lease_s: float, sealer: Sealer
+) -> list[DownloadClaim]:
+    """Claim the runs whose results die first."""
+    found = await rows(connection, CLAIM, {"worker": worker, "limit": limit, "lease_s": lease_s})
+    held = [row for row in found if row.status == RunStatus.DOWNLOADING]
+    files = await offers.wanted(connection, [(r.subject_id, r.attempt) for r in held], sealer=sealer)
+    return [
+        DownloadClaim(
+            run_id=r.subject_id,
+            fence=r.fence,
+            attempt=r.attempt,
+            workspace_id=r.workspace_id,
+            lane_id=r.lane_id,
+            tries=r.tries,
+            refreshes=r.refreshes,
+            claimed_at=r.now,
+            files=tuple(files.get(r.subject_id, ())),
+        )
+        for r in held
+    ]
+
+
+async def renew(connection: AsyncConnection, claim: DownloadClaim, *, lease_s: float) -> None:
+    """Hold the claim longer; nothing happens if it was lost."""
+    await connection.execute(RENEW, {"id": claim.run_id, "fence": claim.fence, "lease_s": lease_s})
+
+
+async def record(
+    connection: AsyncConnection,
+    claim: DownloadClaim,
+    outcomes: Sequence[FileOutcome],
+    change: Change,
+    *,
+    sources: Sources,
+    sealer: Sealer,
+) -> Applied:
+    """Write what became of the files and of the run, if the claim still holds."""
+    if change.timer is not None and change.timer.kind == "poll":
+        # The run asks for fresh URLs: its lane has an urgent look to do.
+        await lanes.lock(connection, claim.lane_id)
+        await lanes.wake(connection, claim.lane_id, Turn.POLL)
+    if await one(connection, HELD, {"id": claim.run_id, "fence": claim.fence}) is None:
+        return Applied(changes=(), batches_with_endings=frozenset())
+    await offers.record(connection, [(claim.run_id, claim.attempt, o) for o in outcomes])
+    moment = await transaction_now(connection)
+    return await changes.apply(connection, [change], now=moment, sources=sources, sealer=sealer)

@@ -1,0 +1,189 @@
+"""Lanes: what is limited, and who may send now. A lane's row is locked for claims and records, never across a call."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Row, text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from orchestrator.domain.breaker import Breaker, BreakerState
+from orchestrator.domain.governor import Budget, CallKind, Spent
+from orchestrator.storage.database import execute, one, rows
+
+
+class Turn(StrEnum):
+    """What a lane is claimed for."""
+
+    LAUNCH = "launch"
+    POLL = "poll"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lane:
+    """A lane, locked by this transaction. `now` is the transaction's time."""
+
+    id: UUID
+    now: datetime
+    budget: Budget
+    blocked_until: datetime | None
+    launches_stopped: str | None
+    breaker: Breaker
+    launch_due_at: datetime | None
+    poll_due_at: datetime | None
+
+    @property
+    def limit(self) -> int:
+        """Requests in any 60 s."""
+        return self.budget.limit
+
+    @property
+    def is_blocked(self) -> bool:
+        """The provider asked for silence until later."""
+        return self.blocked_until is not None and self.blocked_until > self.now
+
+    def pull(self, turn: Turn, due_at: datetime) -> Lane:
+        """Return the lane, due no later than this."""
+        if turn is Turn.LAUNCH:
+            return replace(self, launch_due_at=min(self.launch_due_at or due_at, due_at))
+        return replace(self, poll_due_at=min(self.poll_due_at or due_at, due_at))
+
+    def spent(self, kind: CallKind, answered_ago_s: Sequence[float]) -> Lane:
+        """Return the lane after calls were answered so many seconds ago."""
+        return replace(self, budget=self.budget.spend(kind, answered_ago_s, now=self.now))
+
+
+_COLUMNS = """id, orch_now() AS now, requests_per_minute, spent, blocked_until, launches_stopped, breaker,
+    breaker_probe_at, breaker_trips, launch_due_at, poll_due_at"""
+
+# SKIP LOCKED: a lane that another worker is claiming or recording is served by that worker now.
+LOCK_DUE = {
+    turn: text(
+        f"SELECT {_COLUMNS} FROM lanes WHERE {turn}_due_at <= orch_now() ORDER BY {turn}_due_at LIMIT 1"  # noqa: S608
+        " FOR UPDATE SKIP LOCKED"
+    )
+    for turn in Turn
+}
+
+LOCK_ONE = text(f"SELECT {_COLUMNS} FROM lanes WHERE id = :lane FOR UPDATE")  # noqa: S608 - constant columns
+
+READ_ONE = text(f"SELECT {_COLUMNS} FROM lanes WHERE id = :lane")  # noqa: S608 - constant columns
+
+# Tokens in flight: a handful of rows per lane at most.
+IN_FLIGHT = text("SELECT kind, sum(count)::int AS total FROM grants WHERE lane_id = :lane GROUP BY kind")
+
+SAVE = text("""
+    UPDATE lanes SET spent = CAST(:spent AS jsonb), blocked_until = :blocked_until,
+        launches_stopped_at = CASE WHEN launches_stopped IS DISTINCT FROM :launches_stopped THEN orch_now()
+                                   ELSE launches_stopped_at END,
+        launches_stopped = :launches_stopped, breaker = :breaker, breaker_probe_at = :breaker_probe_at,
+        breaker_trips = :breaker_trips, launch_due_at = :launch_due_at, poll_due_at = :poll_due_at
+    WHERE id = :lane""")
+
+GRANT = text("""
+    INSERT INTO grants (id, lane_id, worker_id, kind, count, granted_at)
+    VALUES (:id, :lane, :worker, :kind, :count, orch_now())""")
+
+RELEASE = text("DELETE FROM grants WHERE id = :id")
+
+# A pump asks this before it rings or works: one row, from two small indexes.
+ANY_DUE = text("""
+    SELECT EXISTS (SELECT FROM lanes WHERE launch_due_at <= orch_now()) AS launch,
+           EXISTS (SELECT FROM lanes WHERE poll_due_at <= orch_now()) AS poll,
+           EXISTS (SELECT FROM timers WHERE kind = 'download' AND due_at <= orch_now()) AS download,
+           EXISTS (SELECT FROM timers WHERE kind = 'sending' AND due_at <= orch_now()) AS sweep""")
+
+# Wakes a lane from outside a claim: a submission, an operator, a resumed connection.
+WAKE = {
+    turn: text(
+        f"UPDATE lanes SET {turn}_due_at = LEAST(COALESCE({turn}_due_at, orch_now()), orch_now()) WHERE id = :lane"  # noqa: S608
+    )
+    for turn in Turn
+}
+
+
+async def lock_due(connection: AsyncConnection, turn: Turn) -> Lane | None:
+    """Lock the lane that has been due longest, or return None when none is due and free."""
+    row = (await connection.execute(LOCK_DUE[turn])).one_or_none()
+    return None if row is None else await _lane(connection, row)
+
+
+async def lock(connection: AsyncConnection, lane_id: UUID) -> Lane:
+    """Lock one lane, waiting for it."""
+    row = (await connection.execute(LOCK_ONE, {"lane": lane_id})).one()
+    return await _lane(connection, row)
+
+
+async def read(connection: AsyncConnection, lane_id: UUID) -> Lane:
+    """Read one lane without locking it, for showing."""
+    row = await one(connection, READ_ONE, {"lane": lane_id})
+    assert row is not None, "lanes are never removed while a connection names them"
+    return await _lane(connection, row)
+
+
+async def save(connection: AsyncConnection, lane: Lane) -> None:
+    """Write a locked lane back."""
+    spent = [[int(s.back_at.timestamp() * 1000), s.kind, s.count] for s in lane.budget.spent]
+    await connection.execute(
+        SAVE,
+        {
+            "lane": lane.id,
+            "spent": json.dumps(spent),
+            "blocked_until": lane.blocked_until,
+            "launches_stopped": lane.launches_stopped,
+            "breaker": lane.breaker.state,
+            "breaker_probe_at": lane.breaker.probe_at,
+            "breaker_trips": lane.breaker.trips,
+            "launch_due_at": lane.launch_due_at,
+            "poll_due_at": lane.poll_due_at,
+        },
+    )
+
+
+async def grant(connection: AsyncConnection, lane: Lane, *, id: UUID, worker: UUID, kind: CallKind, count: int) -> None:
+    """Write down that so many requests may leave now; their tokens are out until `release`."""
+    await connection.execute(GRANT, {"id": id, "lane": lane.id, "worker": worker, "kind": kind, "count": count})
+
+
+async def release(
+    connection: AsyncConnection, lane: Lane, grant_id: UUID, kind: CallKind, answered_ago_s: Sequence[float]
+) -> Lane:
+    """Take a grant back: what was answered stays spent for 60 s from its answer, what was never sent is free."""
+    found = await execute(connection, RELEASE, {"id": grant_id})
+    # A grant that is gone was taken for dead with its worker, and its tokens were counted as spent then.
+    return lane.spent(kind, answered_ago_s) if found else lane
+
+
+async def any_due(connection: AsyncConnection) -> frozenset[str]:
+    """Return which kinds of work are due anywhere: `launch`, `poll`, `download`, `sweep`."""
+    row = (await connection.execute(ANY_DUE)).one()
+    return frozenset(kind for kind, due in row._mapping.items() if due)
+
+
+async def wake(connection: AsyncConnection, lane_id: UUID, turn: Turn) -> None:
+    """Make a lane due now."""
+    await connection.execute(WAKE[turn], {"lane": lane_id})
+
+
+async def _lane(connection: AsyncConnection, row: Row[Any]) -> Lane:
+    in_flight = {CallKind(r.kind): r.total for r in await rows(connection, IN_FLIGHT, {"lane": row.id})}
+    spent = tuple(
+        Spent(back_at=datetime.fromtimestamp(ms / 1000, tz=UTC), kind=CallKind(kind), count=count)
+        for ms, kind, count in row.spent
+    )
+    return Lane(
+        id=row.id,
+        now=row.now,
+        budget=Budget(limit=row.requests_per_minute, spent=spent, in_flight=in_flight),
+        blocked_until=row.blocked_until,
+        launches_stopped=row.launches_stopped,
+        breaker=Breaker(state=BreakerState(row.breaker), probe_at=row.breaker_probe_at, trips=row.breaker_trips),
+        launch_due_at=row.launch_due_at,
+        poll_due_at=row.poll_due_at,
+    )

@@ -1,0 +1,390 @@
+"""The launch ledger: who has a turn to launch, the intents that precede every launch, and what came of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Row, text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from orchestrator.domain.launch_decisions import IntentOutcome, LaunchingRun, OnDoubt
+from orchestrator.storage.database import one, rows
+
+# The lane's workflows that have launching to do, longest without a turn first. Slots are counted by what is alive at
+# the provider: single launches one each, a wave as many as it can be using.
+DUE_WORKFLOWS = text("""
+    SELECT w.id, w.remote_id, w.on_doubt, w.launches_blocked_until, w.durations_count, w.durations_log_mean,
+        w.durations_log_var, w.poll_initial_s, w.poll_factor, w.poll_cap_s, w.poll_jitter,
+        n.id AS connection_id, n.provider, n.base_url, n.api_key, n.max_concurrent, n.paused_at,
+        (SELECT count(*)::int FROM executions e WHERE e.workflow_id = w.id AND e.wave_id IS NULL
+            AND e.state IN ('launching', 'open', 'in_doubt')
+            AND (e.state <> 'in_doubt' OR e.slot_until > orch_now())) AS single_slots,
+        (SELECT COALESCE(sum(LEAST(v.width, v.size - v.ended)), 0)::int FROM waves v WHERE v.workflow_id = w.id
+            AND v.state IN ('launching', 'open', 'in_doubt')
+            AND (v.state <> 'in_doubt' OR v.slots_until > orch_now())) AS wave_slots
+    FROM workflows w JOIN connections n ON n.id = w.connection_id
+    WHERE w.lane_id = :lane AND EXISTS (
+        SELECT FROM timers t WHERE t.workflow_id = w.id AND t.kind = 'launch' AND t.due_at <= orch_now())
+    ORDER BY w.last_turn_at NULLS FIRST LIMIT 100""")
+
+UNSEEN = text("""
+    SELECT COALESCE(sum(size - ended - human), 0)::int FROM waves
+    WHERE workflow_id IN (SELECT id FROM workflows WHERE lane_id = :lane) AND state IN ('launching', 'open')""")
+
+# Batches and single runs take turns by the time that they have been due.
+DUE_SUBJECTS = text("""
+    SELECT subject_id, batch_id, tries FROM timers
+    WHERE workflow_id = :workflow AND kind = 'launch' AND due_at <= orch_now()
+    ORDER BY due_at LIMIT :limit FOR UPDATE SKIP LOCKED""")
+
+NEXT_DUE = text("""
+    SELECT min(t.due_at) FROM workflows w, LATERAL (
+        SELECT due_at FROM timers WHERE workflow_id = w.id AND kind = 'launch' AND due_at > orch_now()
+        ORDER BY due_at LIMIT 1) t WHERE w.lane_id = :lane""")
+
+LOCK_BATCH = text("""
+    SELECT id, concurrency, wave_size, wave_cap, paused_at, cancelled_at FROM batches WHERE id = :id FOR UPDATE""")
+
+COUNT_QUEUED = text("""
+    SELECT count(*)::int FROM (SELECT FROM runs WHERE batch_id = :batch AND status = 'queued' LIMIT :limit) q""")
+
+# In the order of the file, so that results come in about that order too.
+QUEUED_OF_BATCH = text("""
+    SELECT id, attempt, index, input_bytes FROM runs
+    WHERE batch_id = :batch AND status = 'queued' ORDER BY index LIMIT :limit FOR UPDATE""")
+
+QUEUED_SINGLE = text("""
+    SELECT id, attempt, index, input_bytes FROM runs WHERE id = :id AND status = 'queued' FOR UPDATE""")
+
+INPUTS = text("SELECT run_id, body FROM inputs WHERE run_id = ANY(CAST(:ids AS uuid[]))")
+
+INSERT_INTENT = text("""
+    INSERT INTO intents (id, lane_id, workflow_id, run_id, wave_id, worker_id, size, body_sha256, body_bytes,
+        committed_at, send_deadline)
+    VALUES (:id, :lane, :workflow, :run, :wave, :worker, :size, :sha256, :bytes, orch_now(), :send_deadline)""")
+
+# An attempt that was never sent is sent under the same number; any other second execution of an attempt is refused.
+INSERT_EXECUTIONS = text("""
+    INSERT INTO executions AS e (run_id, attempt, intent_id, connection_id, workflow_id, wave_id, position, state,
+        began_at)
+    SELECT v.run_id, v.attempt, :intent, :connection, :workflow, :wave, v.position, 'launching', orch_now()
+    FROM unnest(CAST(:run_ids AS uuid[]), CAST(:attempts AS int[]), CAST(:positions AS int[]))
+        AS v(run_id, attempt, position)
+    ON CONFLICT (run_id, attempt) DO UPDATE SET intent_id = excluded.intent_id, wave_id = excluded.wave_id,
+        position = excluded.position, state = 'launching', began_at = excluded.began_at, ended_at = NULL
+    WHERE e.state = 'not_sent'""")
+
+# Comes due only if the worker never records: then the launch is in doubt.
+INSERT_SENDING = text("""
+    INSERT INTO timers (subject_id, kind, lane_id, workflow_id, due_at, fence, worker_id)
+    VALUES (:id, 'sending', :lane, :workflow, :due_at, nextval('fences'), :worker) RETURNING fence""")
+
+TAKE_SENDING = text("DELETE FROM timers WHERE subject_id = :id AND kind = 'sending' AND fence = :fence RETURNING 1")
+
+DUE_SENDING = text("""
+    SELECT t.subject_id AS intent_id, t.fence, i.lane_id FROM timers t JOIN intents i ON i.id = t.subject_id
+    WHERE t.kind = 'sending' AND t.due_at <= orch_now() ORDER BY t.due_at LIMIT :limit""")
+
+CLOSE_INTENT = text("""
+    UPDATE intents SET outcome = :outcome, outcome_at = orch_now(), http_status = :http_status, detail = :detail
+    WHERE id = :id""")
+
+READ_INTENT = text("""
+    SELECT i.id, i.lane_id, i.workflow_id, i.wave_id, i.size, w.on_doubt, w.remote_id, v.batch_id AS wave_batch
+    FROM intents i JOIN workflows w ON w.id = i.workflow_id LEFT JOIN waves v ON v.id = i.wave_id WHERE i.id = :id""")
+
+RUNS_OF_INTENT = text("""
+    SELECT e.run_id, e.attempt, e.position, e.state, r.cancel_requested, r.batch_id, r.status
+    FROM executions e JOIN runs r ON r.id = e.run_id WHERE e.intent_id = :intent ORDER BY e.position""")
+
+KNOWN_REMOTE_IDS = text("""
+    SELECT remote_id FROM executions WHERE connection_id = :connection AND remote_id = ANY(CAST(:ids AS text[]))""")
+
+SET_TURN = text("UPDATE timers SET due_at = :due_at WHERE subject_id = :id AND kind = 'launch'")
+
+# A batch that has something to launch, or may have again: one row, whoever asks first.
+GIVE_TURN = text("""
+    INSERT INTO timers (subject_id, kind, lane_id, workflow_id, batch_id, due_at)
+    SELECT b.id, 'launch', b.lane_id, b.workflow_id, b.id, orch_now() FROM batches b
+    WHERE b.id = :batch AND b.paused_at IS NULL AND b.cancelled_at IS NULL
+    ON CONFLICT (subject_id) DO UPDATE SET due_at = LEAST(timers.due_at, orch_now())""")
+
+DROP_TURN = text("DELETE FROM timers WHERE subject_id = :id AND kind = 'launch'")
+
+TOOK_TURN = text("UPDATE workflows SET last_turn_at = orch_now() WHERE id = ANY(CAST(:ids AS uuid[]))")
+
+SET_WAVE_CAP = text("UPDATE batches SET wave_cap = :cap WHERE id = :batch")
+
+BLOCK_WORKFLOW = text("""
+    UPDATE workflows SET launches_blocked_until = :until, launches_blocked_because = :because WHERE id = :id""")
+
+ANY_CONNECTION = text("""
+    SELECT id, provider, base_url, api_key FROM connections
+    WHERE lane_id = :lane AND removed_at IS NULL ORDER BY id LIMIT 1""")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DueWorkflow:
+    """A workflow with launching to do: its policies, what is known of it, the way to its provider, slots in use."""
+
+    id: UUID
+    remote_id: str
+    on_doubt: OnDoubt
+    blocked_until: datetime | None
+    known: int
+    log_mean: float
+    log_var: float
+    poll: tuple[float | None, float | None, float | None, float | None]
+    connection_id: UUID
+    provider: str
+    base_url: str
+    api_key: bytes = field(repr=False)
+    is_paused: bool
+    slot_limit: int
+    slots_used: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subject:
+    """Whose turn it is: a batch, or a single run."""
+
+    id: UUID
+    is_batch: bool
+    tries: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchTurn:
+    """A batch's own rules for launching, locked."""
+
+    id: UUID
+    level: str
+    wave_size: int | None
+    wave_cap: int | None
+    may_launch: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueuedRun:
+    """A run that may be launched, locked."""
+
+    id: UUID
+    attempt: int
+    input_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Intent:
+    """An intent and its runs, read back to decide about it."""
+
+    id: UUID
+    lane_id: UUID
+    workflow_id: UUID
+    wave_id: UUID | None
+    batch_id: UUID | None
+    on_doubt: OnDoubt
+    runs: tuple[LaunchingRun, ...]
+
+
+async def due_workflows(connection: AsyncConnection, lane_id: UUID) -> list[DueWorkflow]:
+    """Return the lane's workflows with launching due."""
+    return [_workflow(row) for row in await rows(connection, DUE_WORKFLOWS, {"lane": lane_id})]
+
+
+async def unseen(connection: AsyncConnection, lane_id: UUID) -> int:
+    """Return how many launched items of the lane's waves were not seen to end."""
+    count: int = (await connection.execute(UNSEEN, {"lane": lane_id})).scalar_one()
+    return count
+
+
+async def due_subjects(connection: AsyncConnection, workflow_id: UUID, limit: int) -> list[Subject]:
+    """Lock the timers of those whose turn it is."""
+    found = await rows(connection, DUE_SUBJECTS, {"workflow": workflow_id, "limit": limit})
+    return [Subject(id=r.subject_id, is_batch=r.batch_id == r.subject_id, tries=r.tries) for r in found]
+
+
+async def next_due(connection: AsyncConnection, lane_id: UUID) -> datetime | None:
+    """Return when the next turn of the lane comes that is not due yet."""
+    due_at: datetime | None = (await connection.execute(NEXT_DUE, {"lane": lane_id})).scalar_one()
+    return due_at
+
+
+async def lock_batch(connection: AsyncConnection, batch_id: UUID) -> BatchTurn:
+    """Lock a batch and read its rules."""
+    row = (await connection.execute(LOCK_BATCH, {"id": batch_id})).one()
+    return BatchTurn(
+        id=row.id,
+        level=row.concurrency,
+        wave_size=row.wave_size,
+        wave_cap=row.wave_cap,
+        may_launch=row.paused_at is None and row.cancelled_at is None,
+    )
+
+
+async def count_queued(connection: AsyncConnection, batch_id: UUID, limit: int) -> int:
+    """Return how many runs of a batch are queued, counting no further than `limit`."""
+    count: int = (await connection.execute(COUNT_QUEUED, {"batch": batch_id, "limit": limit})).scalar_one()
+    return count
+
+
+async def queued(connection: AsyncConnection, subject: Subject, limit: int) -> list[QueuedRun]:
+    """Lock the next queued runs of a batch, or the single run itself."""
+    if subject.is_batch:
+        found = await rows(connection, QUEUED_OF_BATCH, {"batch": subject.id, "limit": limit})
+    else:
+        found = await rows(connection, QUEUED_SINGLE, {"id": subject.id})
+    return [QueuedRun(id=r.id, attempt=r.attempt, input_bytes=r.input_bytes) for r in found]
+
+
+async def inputs(connection: AsyncConnection, run_ids: Sequence[UUID]) -> list[bytes]:
+    """Return the inputs of runs, in the order asked for."""
+    found = {r.run_id: bytes(r.body) for r in await rows(connection, INPUTS, {"ids": list(run_ids)})}
+    return [found[run_id] for run_id in run_ids]
+
+
+async def insert_intent(
+    connection: AsyncConnection,
+    *,
+    id: UUID,
+    lane: UUID,
+    workflow: DueWorkflow,
+    worker: UUID,
+    runs: Sequence[LaunchingRun],
+    wave: UUID | None,
+    sha256: bytes,
+    body_bytes: int,
+    send_deadline: datetime,
+    doubt_at: datetime,
+) -> int:
+    """Write an intent with its executions, and the timer that makes it a doubt if nobody records. Returns the fence."""
+    values = {"id": id, "lane": lane, "workflow": workflow.id, "worker": worker}
+    await connection.execute(
+        INSERT_INTENT,
+        {
+            **values,
+            "run": runs[0].run_id if wave is None else None,
+            "wave": wave,
+            "size": len(runs),
+            "sha256": sha256,
+            "bytes": body_bytes,
+            "send_deadline": send_deadline,
+        },
+    )
+    placed = await connection.execute(
+        INSERT_EXECUTIONS,
+        {
+            "intent": id,
+            "connection": workflow.connection_id,
+            "workflow": workflow.id,
+            "wave": wave,
+            "run_ids": [r.run_id for r in runs],
+            "attempts": [r.attempt for r in runs],
+            "positions": [r.position for r in runs],
+        },
+    )
+    assert placed.rowcount == len(runs), "an attempt that was sent already is never sent again"
+    fence: int = (await connection.execute(INSERT_SENDING, {**values, "due_at": doubt_at})).scalar_one()
+    return fence
+
+
+async def take_sending(connection: AsyncConnection, intent_id: UUID, fence: int) -> bool:
+    """Take the right to decide about an intent; False when somebody else has decided already."""
+    return await one(connection, TAKE_SENDING, {"id": intent_id, "fence": fence}) is not None
+
+
+async def due_sending(connection: AsyncConnection, limit: int) -> list[tuple[UUID, int, UUID]]:
+    """Return intents that nobody recorded in time: (intent, fence, lane)."""
+    return [(r.intent_id, r.fence, r.lane_id) for r in await rows(connection, DUE_SENDING, {"limit": limit})]
+
+
+async def close_intent(
+    connection: AsyncConnection, intent_id: UUID, outcome: IntentOutcome, *, http_status: int | None, detail: str | None
+) -> None:
+    """Write what came of a launch."""
+    cut = detail.replace("\x00", "�")[:2000] if detail else None
+    values = {"id": intent_id, "outcome": outcome, "http_status": http_status, "detail": cut}
+    await connection.execute(CLOSE_INTENT, values)
+
+
+async def read_intent(connection: AsyncConnection, intent_id: UUID, *, states: frozenset[str]) -> Intent | None:
+    """Read an intent with those of its runs whose execution is in one of some states."""
+    row = await one(connection, READ_INTENT, {"id": intent_id})
+    if row is None:
+        return None
+    found = await rows(connection, RUNS_OF_INTENT, {"intent": intent_id})
+    return Intent(
+        id=row.id,
+        lane_id=row.lane_id,
+        workflow_id=row.workflow_id,
+        wave_id=row.wave_id,
+        batch_id=found[0].batch_id if found else None,
+        on_doubt=OnDoubt(row.on_doubt),
+        runs=tuple(
+            LaunchingRun(run_id=r.run_id, attempt=r.attempt, position=r.position, cancel_requested=r.cancel_requested)
+            for r in found
+            if r.state in states
+        ),
+    )
+
+
+async def known_remote_ids(connection: AsyncConnection, connection_id: UUID, ids: Sequence[str]) -> set[str]:
+    """Return which of some execution ids belong to attempts already: an id that comes twice is not believed."""
+    found = await rows(connection, KNOWN_REMOTE_IDS, {"connection": connection_id, "ids": list(ids)})
+    return {r.remote_id for r in found}
+
+
+async def give_turn(connection: AsyncConnection, batch_id: UUID) -> None:
+    """Let a batch launch again, unless it is paused or cancelled."""
+    await connection.execute(GIVE_TURN, {"batch": batch_id})
+
+
+async def set_turn(connection: AsyncConnection, subject_id: UUID, due_at: datetime | None) -> None:
+    """Move a subject's next turn, or (None) drop it."""
+    if due_at is None:
+        await connection.execute(DROP_TURN, {"id": subject_id})
+    else:
+        await connection.execute(SET_TURN, {"id": subject_id, "due_at": due_at})
+
+
+async def took_turn(connection: AsyncConnection, workflow_ids: Sequence[UUID]) -> None:
+    """Put workflows at the end of the lane's round."""
+    await connection.execute(TOOK_TURN, {"ids": list(workflow_ids)})
+
+
+async def set_wave_cap(connection: AsyncConnection, batch_id: UUID, cap: int | None) -> None:
+    """Write above which size the provider refused a wave lately."""
+    await connection.execute(SET_WAVE_CAP, {"batch": batch_id, "cap": cap})
+
+
+async def block_workflow(connection: AsyncConnection, workflow_id: UUID, until: datetime, because: str | None) -> None:
+    """Pause a workflow's launches."""
+    await connection.execute(BLOCK_WORKFLOW, {"id": workflow_id, "until": until, "because": because})
+
+
+async def any_connection(connection: AsyncConnection, lane_id: UUID) -> Row[Any] | None:
+    """Return a connection of the lane, to probe the provider with."""
+    return await one(connection, ANY_CONNECTION, {"lane": lane_id})
+
+
+def _workflow(row: Row[Any]) -> DueWorkflow:
+    return DueWorkflow(
+        id=row.id,
+        remote_id=row.remote_id,
+        on_doubt=OnDoubt(row.on_doubt),
+        blocked_until=row.launches_blocked_until,
+        known=row.durations_count,
+        log_mean=row.durations_log_mean,
+        log_var=row.durations_log_var,
+        poll=(row.poll_initial_s, row.poll_factor, row.poll_cap_s, row.poll_jitter),
+        connection_id=row.connection_id,
+        provider=row.provider,
+        base_url=row.base_url,
+        api_key=bytes(row.api_key),
+        is_paused=row.paused_at is not None,
+        slot_limit=row.max_concurrent,
+        slots_used=row.single_slots + row.wave_slots,
+    )

@@ -1,0 +1,276 @@
+"""Claims executions to look at, and records what was seen."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Row, text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from orchestrator.domain import planner
+from orchestrator.domain.changes import Change
+from orchestrator.domain.durations import Durations
+from orchestrator.domain.governor import CallKind
+from orchestrator.domain.planner import WaveLook
+from orchestrator.domain.statuses import RunStatus
+from orchestrator.runtime import Sources
+from orchestrator.storage import changes, lanes, waves
+from orchestrator.storage.changes import Applied
+from orchestrator.storage.database import rows
+from orchestrator.storage.lanes import Lane, Turn
+from orchestrator.storage.sealing import Sealer
+
+# For each urgency the earliest due rows, by index alone; the outer LIMIT then takes the most urgent. The CTE is a
+# fence: without it the planner may run the LIMIT once per joined row. A claim moves due_at to the lease's end, so a
+# leased row is not scanned again, and is due by itself if its worker dies.
+CLAIM = text("""
+    WITH due AS MATERIALIZED (
+        SELECT t.subject_id FROM generate_series(0, 3) AS u(urgency), LATERAL (
+            SELECT subject_id, urgency, due_at FROM timers
+            WHERE lane_id = :lane AND kind = 'poll' AND urgency = u.urgency AND due_at <= orch_now()
+            ORDER BY due_at LIMIT :limit FOR UPDATE SKIP LOCKED) t
+        ORDER BY t.urgency, t.due_at LIMIT :limit),
+    claimed AS (
+        UPDATE timers t SET due_at = orch_now() + make_interval(secs => :lease_s), fence = nextval('fences'),
+            worker_id = :worker, looks = looks + 1, looked_at = orch_now()
+        FROM due WHERE t.subject_id = due.subject_id
+        RETURNING t.subject_id, t.fence, t.wave_id, t.position, t.tries, t.stage, t.entered_at, t.gone_since, t.looks,
+            (SELECT o.looked_at FROM timers o WHERE o.subject_id = t.subject_id) AS looked_before)
+    SELECT c.*, r.status, r.status_at, r.attempt, r.provider_status, r.execution_id, r.launched_at, r.batch_id,
+        r.workflow_id, w.remote_id AS remote_workflow_id, w.poll_initial_s, w.poll_factor, w.poll_cap_s, w.poll_jitter,
+        n.id AS connection_id, n.provider, n.base_url, n.api_key
+    FROM claimed c JOIN runs r ON r.id = c.subject_id JOIN workflows w ON w.id = r.workflow_id
+    JOIN connections n ON n.id = r.connection_id""")
+
+NEXT_DUE = text("""
+    SELECT min(t.due_at) FROM generate_series(0, 3) AS u(urgency), LATERAL (
+        SELECT due_at FROM timers WHERE lane_id = :lane AND kind = 'poll' AND urgency = u.urgency AND due_at IS NOT NULL
+        ORDER BY due_at LIMIT 1) t""")
+
+# The fence: a late holder's act matches no row, because every claim and every record changes the token.
+HELD = text("""
+    SELECT t.subject_id FROM timers t
+    JOIN unnest(CAST(:ids AS uuid[]), CAST(:fences AS bigint[])) AS v(id, fence)
+        ON t.subject_id = v.id AND t.fence = v.fence
+    ORDER BY t.subject_id FOR UPDATE OF t""")
+
+READ_DURATIONS = text("""
+    SELECT id, durations_count, durations_log_mean, durations_log_var FROM workflows
+    WHERE id = ANY(CAST(:ids AS uuid[])) ORDER BY id FOR UPDATE""")
+
+SAVE_DURATIONS = text("""
+    UPDATE workflows SET durations_count = :count, durations_log_mean = :log_mean, durations_log_var = :log_var
+    WHERE id = :id""")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LookClaim:
+    """A leased right to look at one execution, and all that the look and its decision need."""
+
+    run_id: UUID
+    fence: int
+    status: RunStatus
+    status_at: datetime
+    attempt: int
+    provider_status: str | None
+    execution_id: str
+    launched_at: datetime
+    entered_at: datetime | None
+    looked_before: datetime | None
+    tries: int
+    stage: int
+    gone_since: datetime | None
+    wave_id: UUID | None
+    position: int | None
+    batch_id: UUID | None
+    workflow_id: UUID
+    remote_workflow_id: str
+    connection_id: UUID
+    provider: str
+    base_url: str
+    api_key: bytes = field(repr=False)
+    poll: tuple[float | None, float | None, float | None, float | None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LookBatch:
+    """What one claim of a lane gave: its claims (perhaps none), and the grant that pays for them."""
+
+    lane_id: UUID
+    grant_id: UUID
+    now: datetime
+    claims: tuple[LookClaim, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LookResult:
+    """One look's meaning: the change, what it taught its wave, and how long the execution took if it ended."""
+
+    claim: LookClaim
+    change: Change
+    wave_look: WaveLook | None = None
+    took_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LaneNews:
+    """What answers told about a lane as a whole."""
+
+    blocked_until: datetime | None = None
+    launches_stopped: str | None = None
+
+
+async def claim(
+    connection: AsyncConnection, *, worker: UUID, limit: int, lease_s: float, sources: Sources
+) -> LookBatch | None:
+    """Claim the most urgent looks of the lane that has been due longest; None when no lane is due.
+
+    An empty batch means that the lane was due but may not send now; it has been told when to come back.
+    """
+    lane = await lanes.lock_due(connection, Turn.POLL)
+    if lane is None:
+        return None
+    if lane.is_blocked:
+        await lanes.save(connection, replace(lane, poll_due_at=lane.blocked_until))
+        return LookBatch(lane_id=lane.id, grant_id=lane.id, now=lane.now, claims=())
+    launches_wait = lane.launch_due_at is not None and lane.launch_due_at <= lane.now
+    waiting = (CallKind.LAUNCH,) if launches_wait and not lane.launches_stopped else ()
+    tokens = lane.budget.grant(CallKind.LOOK, limit, now=lane.now, waiting=waiting)
+    found: Sequence[Row[Any]] = ()
+    if tokens:
+        values = {"lane": lane.id, "limit": tokens, "lease_s": lease_s, "worker": worker}
+        found = await rows(connection, CLAIM, values)
+    grant_id = sources.new_id()
+    if found:
+        await lanes.grant(connection, lane, id=grant_id, worker=worker, kind=CallKind.LOOK, count=len(found))
+    await lanes.save(connection, replace(lane, poll_due_at=await _next_turn(connection, lane, taken=len(found))))
+    return LookBatch(lane_id=lane.id, grant_id=grant_id, now=lane.now, claims=tuple(map(_claim, found)))
+
+
+async def _next_turn(connection: AsyncConnection, lane: Lane, *, taken: int) -> datetime | None:
+    """Return when the lane is next worth claiming: something is due, and a token is back."""
+    next_due: datetime | None = (await connection.execute(NEXT_DUE, {"lane": lane.id})).scalar_one()
+    if next_due is None:
+        return None
+    if lane.budget.free(lane.now) > taken:
+        # Tokens are left, so whatever is due was left to others: come back as soon as it may be taken.
+        return max(next_due, lane.now + timedelta(milliseconds=200))
+    return max(next_due, lane.budget.next_free_at(lane.now), lane.now + timedelta(milliseconds=50))
+
+
+async def record(
+    connection: AsyncConnection,
+    batch: LookBatch,
+    results: Sequence[LookResult],
+    answered_ago_s: Sequence[float],
+    news: LaneNews,
+    *,
+    sources: Sources,
+    sealer: Sealer,
+) -> Applied:
+    """Write what was seen, by the holders of valid fences only; give the tokens back."""
+    lane = await lanes.lock(connection, batch.lane_id)
+    lane = await lanes.release(connection, lane, batch.grant_id, CallKind.LOOK, answered_ago_s)
+    wave_ids = {r.claim.wave_id for r in results if r.claim.wave_id is not None and r.wave_look is not None}
+    locked = await waves.lock(connection, sorted(wave_ids))
+    held = await _held(connection, [r.claim for r in results])
+    valid = [r for r in results if r.claim.run_id in held]
+    applied = await changes.apply(connection, [r.change for r in valid], now=lane.now, sources=sources, sealer=sealer)
+    written = {c.run_id for c in applied.changes}
+    valid = [r for r in valid if r.claim.run_id in written]
+    await _teach_waves(connection, locked, valid, now=lane.now, sources=sources)
+    await _teach_durations(connection, valid)
+    await lanes.save(connection, _told(lane, valid, news))
+    return applied
+
+
+def _told(lane: Lane, valid: Sequence[LookResult], news: LaneNews) -> Lane:
+    due = [r.change.timer.due_at for r in valid if r.change.timer is not None and r.change.timer.due_at is not None]
+    # An ending moves its wave's window, and what the window reaches is due at once.
+    moved = any(r.wave_look is not None and r.wave_look.has_ended for r in valid)
+    lane = lane.pull(Turn.POLL, lane.now if moved else min(due, default=lane.now))
+    if any(r.change.was != r.change.to for r in valid) and lane.launch_due_at is not None:
+        # Something ended or stopped running: a slot may be free.
+        lane = lane.pull(Turn.LAUNCH, lane.now)
+    if news.blocked_until is not None:
+        lane = replace(lane, blocked_until=max(news.blocked_until, lane.blocked_until or news.blocked_until))
+    if news.launches_stopped is not None:
+        lane = replace(lane, launches_stopped=news.launches_stopped)
+    return lane
+
+
+async def _held(connection: AsyncConnection, claims: Sequence[LookClaim]) -> set[UUID]:
+    values = {"ids": [c.run_id for c in claims], "fences": [c.fence for c in claims]}
+    return {row.subject_id for row in await rows(connection, HELD, values)}
+
+
+async def _teach_waves(
+    connection: AsyncConnection,
+    locked: dict[UUID, waves.Wave],
+    valid: Sequence[LookResult],
+    *,
+    now: datetime,
+    sources: Sources,
+) -> None:
+    """Move each wave's window by what its looks saw."""
+    saved = []
+    for wave_id, wave in locked.items():
+        seen = [r.wave_look for r in valid if r.claim.wave_id == wave_id and r.wave_look is not None]
+        if not seen:
+            continue
+        age_s = (now - wave.launched_at).total_seconds() if wave.launched_at else 0.0
+        plan = planner.after_looks(wave.plan, seen, age_s=age_s)
+        saved.append((wave_id, plan))
+        asleep = any(r.change.timer is not None and r.change.timer.due_at is None for r in valid)
+        if plan.frontier > wave.plan.frontier or asleep:
+            # A sample that went back to sleep may have been passed by the window meanwhile.
+            await waves.open_window(connection, wave_id, plan.frontier)
+        position = planner.sample_position(plan, unit=sources.unit())
+        if position is not None:
+            await waves.sample(connection, wave_id, position)
+    await waves.save(connection, saved)
+
+
+async def _teach_durations(connection: AsyncConnection, valid: Sequence[LookResult]) -> None:
+    """Let the workflows learn from executions that were seen to end."""
+    took = [(r.claim.workflow_id, r.took_s) for r in valid if r.took_s is not None]
+    if not took:
+        return
+    for row in await rows(connection, READ_DURATIONS, {"ids": sorted({w for w, _ in took})}):
+        known = Durations(count=row.durations_count, log_mean=row.durations_log_mean, log_var=row.durations_log_var)
+        for workflow_id, seconds in took:
+            known = known.learn(seconds) if workflow_id == row.id else known
+        values = {"id": row.id, "count": known.count, "log_mean": known.log_mean, "log_var": known.log_var}
+        await connection.execute(SAVE_DURATIONS, values)
+
+
+def _claim(row: Row[Any]) -> LookClaim:
+    return LookClaim(
+        run_id=row.subject_id,
+        fence=row.fence,
+        status=RunStatus(row.status),
+        status_at=row.status_at,
+        attempt=row.attempt,
+        provider_status=row.provider_status,
+        execution_id=row.execution_id,
+        launched_at=row.launched_at,
+        entered_at=row.entered_at,
+        looked_before=row.looked_before,
+        tries=row.tries,
+        stage=row.stage,
+        gone_since=row.gone_since,
+        wave_id=row.wave_id,
+        position=row.position,
+        batch_id=row.batch_id,
+        workflow_id=row.workflow_id,
+        remote_workflow_id=row.remote_workflow_id,
+        connection_id=row.connection_id,
+        provider=row.provider,
+        base_url=row.base_url,
+        api_key=bytes(row.api_key),
+        poll=(row.poll_initial_s, row.poll_factor, row.poll_cap_s, row.poll_jitter),
+    )

@@ -1,0 +1,138 @@
+"""Waves: the small row from which the planner decides, and the window that it opens over the wave's timers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Row, text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from orchestrator.domain.planner import WaveState
+from orchestrator.storage.database import rows
+
+_COLUMNS = "id, state, size, width, ended, human, frontier, in_order, looks, launched_at"
+
+LOCK = text(f"SELECT {_COLUMNS} FROM waves WHERE id = ANY(CAST(:ids AS uuid[])) ORDER BY id FOR UPDATE")  # noqa: S608
+
+LIVE_OF_BATCH = text(f"""
+    SELECT {_COLUMNS} FROM waves
+    WHERE batch_id = :batch AND state IN ('launching', 'open', 'in_doubt') ORDER BY id LIMIT 1000""")  # noqa: S608
+
+INSERT = text("""
+    INSERT INTO waves (id, batch_id, workflow_id, lane_id, state, size, width, level, created_at)
+    VALUES (:id, :batch, :workflow, :lane, 'launching', :size, :width, :level, orch_now())""")
+
+# A wave with nothing left to see is over; its slots are free.
+SAVE = text("""
+    UPDATE waves w SET ended = v.ended, human = v.human, frontier = v.frontier, in_order = v.in_order, looks = v.looks,
+        state = CASE WHEN w.state = 'open' AND v.ended >= w.size THEN 'over' ELSE w.state END
+    FROM unnest(CAST(:id AS uuid[]), CAST(:ended AS int[]), CAST(:human AS int[]), CAST(:frontier AS int[]),
+        CAST(:in_order AS boolean[]), CAST(:looks AS int[])) AS v(id, ended, human, frontier, in_order, looks)
+    WHERE w.id = v.id""")
+
+SET_STATE = text("""
+    UPDATE waves SET state = :state, frontier = :frontier, ended = :ended,
+        launched_at = CASE WHEN :state = 'open' THEN COALESCE(launched_at, orch_now()) ELSE launched_at END,
+        slots_until = CASE WHEN :state = 'in_doubt'
+            THEN orch_now() + interval '16 minutes' * ceil(size::numeric / width) END
+    WHERE id = :id""")
+
+# Positions that the window reached become due at once; those already due are left alone.
+OPEN_WINDOW = text("""
+    UPDATE timers SET due_at = orch_now(), entered_at = orch_now()
+    WHERE wave_id = :wave AND position < :frontier AND due_at IS NULL AND kind = 'poll'""")
+
+# One look beyond the window. Its entry time stays unset: when it began is not known.
+SAMPLE = text("""
+    UPDATE timers SET due_at = orch_now(), urgency = 3
+    WHERE wave_id = :wave AND position = :position AND due_at IS NULL AND kind = 'poll'""")
+
+# Endings that came another way than by a look: an operator's act, a doubt settled.
+COUNT_ENDED = text("""
+    UPDATE waves w SET ended = LEAST(w.size, w.ended + v.count),
+        state = CASE WHEN w.state IN ('open', 'in_doubt') AND w.ended + v.count >= w.size THEN 'over' ELSE w.state END
+    FROM (SELECT e.wave_id, count(*)::int AS count FROM executions e
+          JOIN runs r ON r.id = e.run_id
+          WHERE (e.run_id, e.attempt) IN (
+              SELECT * FROM unnest(CAST(:run_ids AS uuid[]), CAST(:attempts AS int[]))) AND e.wave_id IS NOT NULL
+          GROUP BY e.wave_id) v
+    WHERE w.id = v.wave_id RETURNING w.id""")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wave:
+    """A wave's row, as the planner sees it and when it was launched."""
+
+    id: UUID
+    state: str
+    plan: WaveState
+    launched_at: datetime | None
+
+
+async def lock(connection: AsyncConnection, ids: Sequence[UUID]) -> dict[UUID, Wave]:
+    """Lock waves in id order."""
+    if not ids:
+        return {}
+    return {row.id: _wave(row) for row in await rows(connection, LOCK, {"ids": list(ids)})}
+
+
+async def live_of_batch(connection: AsyncConnection, batch_id: UUID) -> list[Wave]:
+    """Return a batch's waves that are not over."""
+    return [_wave(row) for row in await rows(connection, LIVE_OF_BATCH, {"batch": batch_id})]
+
+
+async def insert(
+    connection: AsyncConnection, *, id: UUID, batch: UUID, workflow: UUID, lane: UUID, size: int, width: int, level: str
+) -> None:
+    """Write a wave that is about to be launched."""
+    values = {"id": id, "batch": batch, "workflow": workflow, "lane": lane, "size": size, "width": width}
+    await connection.execute(INSERT, {**values, "level": level})
+
+
+async def save(connection: AsyncConnection, waves: Sequence[tuple[UUID, WaveState]]) -> None:
+    """Write what looks taught about waves."""
+    if not waves:
+        return
+    fields = ("ended", "human", "frontier", "in_order", "looks")
+    values: dict[str, list[Any]] = {name: [getattr(plan, name) for _, plan in waves] for name in fields}
+    await connection.execute(SAVE, {"id": [id for id, _ in waves], **values})
+
+
+async def set_state(
+    connection: AsyncConnection, wave_id: UUID, state: str, *, frontier: int = 0, ended: int = 0
+) -> None:
+    """Write what became of a wave's launch. `ended` are the items that are no part of it any more."""
+    await connection.execute(SET_STATE, {"id": wave_id, "state": state, "frontier": frontier, "ended": ended})
+
+
+async def open_window(connection: AsyncConnection, wave_id: UUID, frontier: int) -> None:
+    """Make everything below the frontier due that is not yet."""
+    await connection.execute(OPEN_WINDOW, {"wave": wave_id, "frontier": frontier})
+
+
+async def sample(connection: AsyncConnection, wave_id: UUID, position: int) -> None:
+    """Make one position beyond the window due for one look."""
+    await connection.execute(SAMPLE, {"wave": wave_id, "position": position})
+
+
+async def count_ended(connection: AsyncConnection, attempts: Sequence[tuple[UUID, int]]) -> list[UUID]:
+    """Count attempts as ended in their waves; return the waves."""
+    values = {"run_ids": [run for run, _ in attempts], "attempts": [attempt for _, attempt in attempts]}
+    return [row.id for row in await rows(connection, COUNT_ENDED, values)]
+
+
+def _wave(row: Row[Any]) -> Wave:
+    plan = WaveState(
+        size=row.size,
+        width=row.width,
+        ended=row.ended,
+        human=row.human,
+        frontier=row.frontier,
+        in_order=row.in_order,
+        looks=row.looks,
+    )
+    return Wave(id=row.id, state=row.state, plan=plan, launched_at=row.launched_at)

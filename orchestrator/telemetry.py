@@ -1,0 +1,83 @@
+"""Logs: structlog for all, JSON or console, with secrets cut out before a line is written."""
+
+from __future__ import annotations
+
+import logging
+import re
+import sys
+from collections.abc import MutableMapping
+from typing import Any
+
+import structlog
+
+#: A URL's query may be a signature; a key may stand in any text that an error quotes.
+_URL_QUERY = re.compile(r"(https?://[^\s?'\"]+)\?[^\s'\"]*")
+_URL_PASSWORD = re.compile(r"(\w+://[^\s:/@]*):[^\s@/]+@")
+_TOKEN = re.compile(r"\b(orch_(?:live|test)_|sk[-_]|scripe_sk_(?:live|test)_|whsec_)[A-Za-z0-9_\-]{4,}")
+_SECRET_NAMES = re.compile(r"(api_?key|token|secret|password|authorization|x-api-key)$", re.IGNORECASE)
+_CUT = "[cut]"
+
+#: They print full URLs at INFO, presigned ones among them.
+_SILENCED = ("httpx", "httpcore", "urllib3", "pgmq", "kombu.pidbox")
+
+
+def redact(text: str) -> str:
+    """Return the text without URL queries, URL passwords, keys and tokens."""
+    text = _URL_QUERY.sub(rf"\1?{_CUT}", text)
+    text = _URL_PASSWORD.sub(rf"\1:{_CUT}@", text)
+    return _TOKEN.sub(rf"\1{_CUT}", text)
+
+
+def _redact_event(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    for name, value in event.items():
+        if _SECRET_NAMES.search(name) and value is not None:
+            event[name] = _CUT
+        elif isinstance(value, str):
+            event[name] = redact(value)
+        elif isinstance(value, BaseException):
+            event[name] = redact(f"{type(value).__name__}: {value}")
+    return event
+
+
+def configure(*, log_format: str, level: str, program: str) -> None:
+    """Send every log line of this process, the libraries' too, to stderr in one form.
+
+    Args:
+        program: bound to every line: `api`, `worker`, `up`.
+    """
+    shared: list[Any] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.format_exc_info,
+        _redact_event,
+    ]
+    last: Any = (
+        structlog.processors.JSONRenderer()
+        if log_format == "json"
+        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), pad_event_to=0)
+    )
+    structlog.configure(
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    formatter = structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=shared, processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, last]
+    )
+    handler.setFormatter(formatter)
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level.upper())
+    for name in _SILENCED:
+        logging.getLogger(name).setLevel(logging.WARNING)
+    structlog.contextvars.bind_contextvars(program=program)
+
+
+def get_logger(name: str) -> structlog.stdlib.BoundLogger:
+    """Return the logger of a room."""
+    logger: structlog.stdlib.BoundLogger = structlog.get_logger(name)
+    return logger
