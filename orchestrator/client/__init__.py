@@ -1,0 +1,81 @@
+"""The typed HTTP client: for the CLI and for anybody's Python. It imports nothing of the server, and starts fast.
+
+client.py       Client, discover
+errors.py       what can go wrong, one class for each thing that a caller can do about it
+shapes.py       what the API answers with, as typed dicts
+wire.py         one request: the token, the idempotency key, retries, errors
+runs.py  batches.py  connections.py (and workflows)  workspace.py (doubts, inbox, tokens, system)
+"""
+
+from __future__ import annotations
+
+from orchestrator.client.client import Client, discover
+from orchestrator.client.errors import (
+    ApiError,
+    ClientError,
+    Conflict,
+    Forbidden,
+    Invalid,
+    NotConfigured,
+    NotFound,
+    RateLimited,
+    ServerError,
+    ServerUnavailable,
+    Unauthorized,
+    Unreachable,
+    VerificationFailed,
+)
+from orchestrator.client.shapes import (
+    Batch,
+    Connection,
+    ConnectionTest,
+    CreatedToken,
+    Doubt,
+    Event,
+    InboxItem,
+    Problem,
+    Readiness,
+    Resolved,
+    Result,
+    Run,
+    RunError,
+    SubmittedBatch,
+    Token,
+    Waiting,
+    Workflow,
+)
+
+__all__ = [
+    "ApiError",
+    "Batch",
+    "Client",
+    "ClientError",
+    "Conflict",
+    "Connection",
+    "ConnectionTest",
+    "CreatedToken",
+    "Doubt",
+    "Event",
+    "Forbidden",
+    "InboxItem",
+    "Invalid",
+    "NotConfigured",
+    "NotFound",
+    "Problem",
+    "RateLimited",
+    "Readiness",
+    "Resolved",
+    "Result",
+    "Run",
+    "RunError",
+    "ServerError",
+    "ServerUnavailable",
+    "SubmittedBatch",
+    "Token",
+    "Unauthorized",
+    "Unreachable",
+    "VerificationFailed",
+    "Waiting",
+    "Workflow",
+    "discover",
+]

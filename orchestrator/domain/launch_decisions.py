@@ -178,7 +178,8 @@ def _back(
     timer = None if facts.of_batch else Timer(kind=TimerKind.LAUNCH, due_at=now + pause, tries=facts.tries + 1)
     changes = []
     for run in facts.runs:
-        told = NewEvent(type="not_sent", data={"attempt": run.attempt, "code": error.code, "reason": error.message})
+        # The history holds our own words only: what a provider says may hold personal data.
+        told = NewEvent(type="not_sent", data={"attempt": run.attempt, "code": error.code})
         if run.cancel_requested:
             changes.append(
                 Change(

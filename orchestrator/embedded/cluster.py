@@ -11,18 +11,20 @@ import os
 import shutil
 import subprocess
 import tempfile
+import time
 from pathlib import Path
 from typing import BinaryIO
 
 from orchestrator.embedded.account import Account, own_tree
 from orchestrator.embedded.binaries import ENVIRONMENT, MAJOR, called_from_inside
 from orchestrator.embedded.datadir import sync_folder
-from orchestrator.embedded.processes import kill_all, name_of, processes_of
+from orchestrator.embedded.processes import LOOK_EVERY_S, kill_all, name_of, processes_of
 from orchestrator.embedded.serverlog import startup_error
 from orchestrator.errors import Misconfigured, Unavailable
 
 SUPERUSER = "postgres"
 DRAFT_PREFIX = "init-"
+REMOVE_PATIENCE_S = 5.0
 #: The locale is Postgres' own C.UTF-8: an upgrade of the system's C library cannot reorder its indexes.
 #: Passwords even on the socket: `trust` would let in whoever reaches it.
 INITDB = (
@@ -109,10 +111,22 @@ class Cluster:
             own_tree(self.path, account)
 
     def _sweep(self) -> None:
-        """Remove what a killed process left half made; its initdb may still be at it."""
+        """Remove what a killed process left half made."""
         for draft in self._folder.glob(f"{DRAFT_PREFIX}*"):
-            kill_all(processes_of(draft))
+            kill_all(processes_of(draft))  # its initdb may still be at it
+            _remove(draft)
+
+
+def _remove(draft: Path) -> None:
+    """Remove a draft, though the server that its initdb fed may be tidying up in it for its last moments."""
+    until = time.monotonic() + REMOVE_PATIENCE_S
+    while draft.exists():
+        try:
             shutil.rmtree(draft)
+        except OSError:
+            if time.monotonic() >= until:
+                raise
+            time.sleep(LOOK_EVERY_S)
 
 
 def _run_initdb(
@@ -139,7 +153,7 @@ def _run_initdb(
         except subprocess.TimeoutExpired as error:
             raise Unavailable(f"initdb did not end in {deadline_s:.0f} s; see {log}.") from error
     if done.returncode != 0:
-        shutil.rmtree(draft)
+        _remove(draft)
         raise startup_error("PostgreSQL could not make its folder", log.read_text(errors="replace"))
 
 

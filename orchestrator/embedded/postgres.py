@@ -81,7 +81,10 @@ class EmbeddedPostgres:
             self._make_cluster(programs, account, until)
             password = self._data.make_password(ROLE)
             with self._up(programs, account, until) as connection:
-                _provide(connection, password)
+                try:
+                    _provide(connection, password)
+                except psycopg.OperationalError as error:  # a full disk, or it ended just now
+                    raise startup_error("PostgreSQL could not make the product's database", str(error)) from error
 
     def stop(self, mode: StopMode | str = StopMode.FAST, deadline_s: float = 60.0) -> None:
         """End the server, whoever started it; return when it is gone. No server is no error.
@@ -189,29 +192,26 @@ class EmbeddedPostgres:
         """Return a superuser's connection to a server with our settings: the running one, or a new one."""
         for _ in range(MAX_STARTS):
             self._log.mark()
-            postmaster = Postmaster.find(self._cluster.path) or Postmaster.launch(
-                self._cluster.path,
-                program=programs / "postgres",
-                arguments=arguments(self._settings, programs),
-                account=account,
-                log=self._start_log,
-            )
-            connection = self._await(postmaster, until)
-            if connection is None and postmaster.is_ours:
+            running = self._current()
+            self._postmaster = running or self._launch(programs, account)
+            connection = self._await(self._postmaster, until)
+            if connection is None and running is None:
                 raise startup_error("PostgreSQL did not start", self._log.since_mark())
             if connection is not None and _started_with(connection) == fingerprint(self._settings, programs):
-                self._keep(postmaster)
                 return connection
-            if connection is not None:  # other settings, or programs of another version
+            if connection is not None:  # other settings, or other programs
                 connection.close()
                 self._stop(StopMode.FAST, max(until - time.monotonic(), 1.0))
         raise Unavailable("PostgreSQL keeps ending.", hint=f"See {self._data.logs}.")
 
-    def _keep(self, postmaster: Postmaster) -> None:
-        """Remember the server. If it is our child already, the older object stays: it can reap it."""
-        known = self._postmaster
-        if known is None or known.pid != postmaster.pid or not known.is_alive:
-            self._postmaster = postmaster
+    def _launch(self, programs: Path, account: Account | None) -> Postmaster:
+        return Postmaster.launch(
+            self._cluster.path,
+            program=programs / "postgres",
+            arguments=arguments(self._settings, programs),
+            account=account,
+            log=self._start_log,
+        )
 
     def _await(self, postmaster: Postmaster, until: float) -> Connection | None:
         """Return a connection as soon as the server takes one, None when it ended instead."""

@@ -95,11 +95,6 @@ class Postmaster:
         return self._process.pid
 
     @property
-    def is_ours(self) -> bool:
-        """Whether this process started it."""
-        return self._child is not None
-
-    @property
     def is_alive(self) -> bool:
         if self._child is not None:
             return self._child.poll() is None

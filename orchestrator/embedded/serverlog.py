@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from orchestrator.errors import Misconfigured, OrchestratorError, Unavailable
@@ -11,8 +12,8 @@ from orchestrator.errors import Misconfigured, OrchestratorError, Unavailable
 FOLDER = "log"
 MAX_TAIL_BYTES = 8000
 MAX_TAIL_LINES = 15
-FULL_DISK = "No space left on device"
-#: The same words, about the system's limits on these.
+FULL_DISK = ("No space left on device", "Disk quota exceeded", "wrote only", "Check free disk space")
+#: The first words again, but about the system's limits on these.
 NOT_THE_DISK = ("shared memory", "semaphores")
 
 
@@ -43,7 +44,7 @@ def startup_error(what: str, log: str) -> OrchestratorError:
     """Return the error for a server (or initdb) that ended with this log."""
     lines = [line for line in log.strip().splitlines() if line.strip()]
     tail = "\n".join(lines[-MAX_TAIL_LINES:])
-    if any(FULL_DISK in line and not any(word in line for word in NOT_THE_DISK) for line in lines):
+    if any(_says(line, FULL_DISK) and not _says(line, NOT_THE_DISK) for line in lines):
         return Unavailable(
             f"{what}: the disk is full.\n{tail}",
             code="storage_full",
@@ -56,6 +57,10 @@ def startup_error(what: str, log: str) -> OrchestratorError:
             hint="Name a folder on a local disk with ORCH_DATA_DIR, or run as an ordinary user.",
         )
     return Unavailable(f"{what}.\n{tail}", code="database_unavailable", hint="The lines above are Postgres' own.")
+
+
+def _says(line: str, words: Sequence[str]) -> bool:
+    return any(word in line for word in words)
 
 
 def _read(path: Path, *, since: int) -> str:

@@ -55,7 +55,11 @@ FINGERPRINT = "orchestrator.started_with"
 
 def fingerprint(settings: Mapping[str, str], programs: Path) -> str:
     """Return what a server started with these settings and programs says for FINGERPRINT."""
-    words = [str(programs), *(f"{name}={value}" for name, value in settings.items())]
+    program = (programs / "postgres").stat()  # replaced in place by an upgrade of the wheel
+    words = [
+        f"{programs} {program.st_size} {program.st_mtime_ns}",
+        *(f"{name}={value}" for name, value in settings.items()),
+    ]
     return hashlib.sha256("\n".join(words).encode()).hexdigest()[:16]
 
 

@@ -28,6 +28,10 @@ class Deps:
     sealer: Sealer
     sources: Sources
     settings: Settings
+    #: Return a provider's base URL in its plain form, or raise `BadInput`: a hostile or private address.
+    check_base_url: Callable[[str], str]
+    #: Raise `BadInput` for a key that could not stand in a header.
+    check_api_key: Callable[[str], None]
 
     def access(self, *, connection_id: UUID, base_url: str, api_key: bytes) -> Access:
         """Open a connection's key for a call."""

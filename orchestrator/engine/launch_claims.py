@@ -29,8 +29,8 @@ from orchestrator.storage.launches import BatchTurn, DueWorkflow, QueuedRun, Sub
 #: From the intent's commit to the last moment at which its request may be written.
 SEND_WITHIN_S = 15.0
 
-#: A level whose width counts nothing: single launches, one slot each.
-SINGLE = "single"
+#: Longer than the longest launch may last. A worker that lives records before; one that died is found by its silence.
+LONGEST_CALL_S = 600.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -263,7 +263,7 @@ class _Turn:
             sha256=hashlib.sha256(body).digest(),
             body_bytes=len(body),
             send_deadline=send_deadline,
-            doubt_at=send_deadline + timedelta(seconds=self.deps.settings.lease_s + len(runs) * 0.02),
+            doubt_at=send_deadline + timedelta(seconds=LONGEST_CALL_S),
         )
         await self._mark_launching(placed, intent_id, wave_id)
         await lanes.grant(self.connection, self.lane, id=grant_id, worker=self.worker, kind=CallKind.LAUNCH, count=1)

@@ -58,6 +58,12 @@ HELD = text("""
         ON t.subject_id = v.id AND t.fence = v.fence
     ORDER BY t.subject_id FOR UPDATE OF t""")
 
+# A batch that waits for its last wave to run dry, or for a slot, plans anew when something ended.
+PLAN_ANEW = text("""
+    UPDATE timers SET due_at = orch_now()
+    WHERE kind = 'launch' AND workflow_id = ANY(CAST(:workflows AS uuid[])) AND batch_id = subject_id
+        AND due_at > orch_now()""")
+
 READ_DURATIONS = text("""
     SELECT id, durations_count, durations_log_mean, durations_log_var FROM workflows
     WHERE id = ANY(CAST(:ids AS uuid[])) ORDER BY id FOR UPDATE""")
@@ -65,6 +71,10 @@ READ_DURATIONS = text("""
 SAVE_DURATIONS = text("""
     UPDATE workflows SET durations_count = :count, durations_log_mean = :log_mean, durations_log_var = :log_var
     WHERE id = :id""")
+
+
+#: A run that leaves one of these frees a slot, or is a wave's own no more.
+AT_PROVIDER = frozenset({RunStatus.PROCESSING, RunStatus.HUMAN_IN_THE_LOOP})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -184,6 +194,7 @@ async def record(
     valid = [r for r in valid if r.claim.run_id in written]
     await _teach_waves(connection, locked, valid, now=lane.now, sources=sources)
     await _teach_durations(connection, valid)
+    await _plan_anew(connection, valid)
     await lanes.save(connection, _told(lane, valid, news))
     return applied
 
@@ -233,6 +244,13 @@ async def _teach_waves(
         if position is not None:
             await waves.sample(connection, wave_id, position)
     await waves.save(connection, saved)
+
+
+async def _plan_anew(connection: AsyncConnection, valid: Sequence[LookResult]) -> None:
+    """Give batches their turn when slots came free or a wave drew to its end."""
+    freed = {r.claim.workflow_id for r in valid if r.change.was != r.change.to and r.claim.status in AT_PROVIDER}
+    if freed:
+        await connection.execute(PLAN_ANEW, {"workflows": sorted(freed)})
 
 
 async def _teach_durations(connection: AsyncConnection, valid: Sequence[LookResult]) -> None:

@@ -51,6 +51,18 @@ SAMPLE = text("""
     UPDATE timers SET due_at = orch_now(), urgency = 3
     WHERE wave_id = :wave AND position = :position AND due_at IS NULL AND kind = 'poll'""")
 
+# A doubted wave of which a person said what became of each item: those that were adopted are watched, all at once;
+# with none of them left in doubt it holds its slots no longer than they do.
+SETTLE = text("""
+    UPDATE waves w SET
+        state = CASE WHEN v.open > 0 THEN 'open' WHEN v.doubted > 0 THEN 'in_doubt' ELSE 'over' END,
+        ended = w.size - v.open, frontier = w.size, in_order = false,
+        launched_at = CASE WHEN v.open > 0 THEN COALESCE(w.launched_at, orch_now()) ELSE w.launched_at END
+    FROM (SELECT count(*) FILTER (WHERE state = 'open')::int AS open,
+                 count(*) FILTER (WHERE state = 'in_doubt')::int AS doubted
+          FROM executions WHERE wave_id = :wave) v
+    WHERE w.id = :wave""")
+
 # Endings that came another way than by a look: an operator's act, a doubt settled.
 COUNT_ENDED = text("""
     UPDATE waves w SET ended = LEAST(w.size, w.ended + v.count),
@@ -123,6 +135,11 @@ async def count_ended(connection: AsyncConnection, attempts: Sequence[tuple[UUID
     """Count attempts as ended in their waves; return the waves."""
     values = {"run_ids": [run for run, _ in attempts], "attempts": [attempt for _, attempt in attempts]}
     return [row.id for row in await rows(connection, COUNT_ENDED, values)]
+
+
+async def settle_doubts(connection: AsyncConnection, wave_id: UUID) -> None:
+    """Count a wave anew from its executions, after doubts were resolved."""
+    await connection.execute(SETTLE, {"wave": wave_id})
 
 
 def _wave(row: Row[Any]) -> Wave:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import socket
 import ssl
 from pathlib import Path
 
@@ -228,6 +229,37 @@ def test_a_name_that_resolves_to_a_private_address_is_never_connected() -> None:
             assert server.connections == 0
 
     run(work())
+
+
+def test_one_private_address_among_public_ones_refuses_the_whole_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    def resolve(host: str, port: int, *_: object, **__: object) -> list[tuple[object, ...]]:
+        kind = (socket.AF_INET, socket.SOCK_STREAM, 6, "")
+        return [(*kind, ("8.8.8.8", port)), (*kind, ("10.0.0.1", port))]
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    with pytest.raises(NotSent) as error:
+        run(CheckedBackend(allow_private_networks=False).connect_tcp("mixed.example", 443, timeout=1))
+    assert error.value.code == "address_refused"
+
+
+def test_a_name_is_resolved_once_and_its_next_address_is_tried_when_the_first_refuses(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A second look-up could be told another address than the one that was checked."""
+    asked: list[str] = []
+
+    def resolve(host: str, port: int, *_: object, **__: object) -> list[tuple[object, ...]]:
+        asked.append(host)
+        kind = (socket.AF_INET, socket.SOCK_STREAM, 6, "")
+        return [(*kind, (address, port)) for address in ("127.0.0.2", "127.0.0.1")]
+
+    async def work() -> bytes:
+        async with RawServer(says(answer(200, b"x"))) as server:
+            monkeypatch.setattr(socket, "getaddrinfo", resolve)
+            return await fetched(f"http://files.example:{server.port}/f")
+
+    assert run(work()) == b"x"
+    assert asked == ["files.example"]
 
 
 def test_a_host_is_called_by_its_name_though_connected_by_its_address(tmp_path: Path) -> None:

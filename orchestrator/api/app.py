@@ -1,0 +1,62 @@
+"""The application: every router, one edge around them, and the life of what the verbs are handed."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+
+from fastapi import FastAPI
+from starlette.responses import Response
+
+from orchestrator import __version__, bootstrap
+from orchestrator.api import batches, connections, doubts, inbox, openapi, problems, runs, system, tokens, workflows
+from orchestrator.api.answers import shown
+from orchestrator.api.limits import LargeBodies
+from orchestrator.api.request_ids import Edge
+from orchestrator.engine.deps import Deps
+from orchestrator.settings import Settings
+
+API = "/api/v1"
+POOL_SIZE = 10
+
+DepsFactory = Callable[[], AbstractAsyncContextManager[Deps]]
+
+ROUTERS = tuple(m.router for m in (runs, batches, connections, workflows, doubts, inbox, tokens))
+
+
+def create_app(settings: Settings, *, deps_factory: DepsFactory | None = None) -> FastAPI:
+    """Return the application. It connects to nothing before its lifespan begins.
+
+    Args:
+        deps_factory: builds what the verbs are handed, inside the event loop; `bootstrap.build` when not given.
+    """
+    build = deps_factory or (lambda: bootstrap.build(settings, program="api", pool_size=POOL_SIZE))
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with build() as deps:
+            app.state.deps = deps
+            app.state.large_bodies = LargeBodies()
+            yield
+
+    app = FastAPI(
+        title="Orchestrator",
+        version=__version__,
+        lifespan=lifespan,
+        # Interactive pages load scripts from elsewhere; the description is for tools and stands at one place.
+        openapi_url=None,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+    for router in ROUTERS:
+        app.include_router(router, prefix=API)
+    app.include_router(system.router)
+
+    @app.get(f"{API}/openapi.json", include_in_schema=False)
+    async def description() -> Response:
+        return shown(openapi.describe(app, ROUTERS, API))
+
+    problems.install(app)
+    app.add_middleware(Edge)
+    return app

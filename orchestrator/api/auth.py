@@ -1,0 +1,83 @@
+"""Who asks, and whether they may: `Authorization: Bearer …` on every route of the API, on loopback too."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from orchestrator.api.problems import RequestRefused
+from orchestrator.engine import tokens
+from orchestrator.engine.deps import Deps
+from orchestrator.engine.who import SCOPES, Who
+from orchestrator.errors import Forbidden, Unauthorized
+
+MAX_TOKEN_CHARS = 512
+
+
+class Scope(StrEnum):
+    """What a token may do. None implies another."""
+
+    READ = "read"
+    SUBMIT = "submit"
+    OPERATE = "operate"
+    APPROVE = "approve"
+    ADMIN = "admin"
+
+
+assert set(Scope) == set(SCOPES), "the routes and the tokens speak of the same scopes"
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One authenticated request: what every handler needs."""
+
+    request: Request
+    deps: Deps
+    who: Who
+
+
+class Needs:
+    """Gives the call to a handler, if the token has the scope."""
+
+    def __init__(self, scope: Scope) -> None:
+        self.scope = scope
+
+    async def __call__(self, request: Request) -> Call:
+        deps: Deps = request.app.state.deps
+        who = await tokens.authenticate(deps, bearer(request))
+        if self.scope not in who.scopes:
+            raise Forbidden(
+                f"this token may {', '.join(sorted(who.scopes)) or 'do nothing'}; this needs {self.scope}",
+                code="scope.missing",
+                hint=f"orchestrator token create NAME --scope {self.scope}",
+            )
+        return Call(request=request, deps=deps, who=who)
+
+
+Reading = Annotated[Call, Depends(Needs(Scope.READ))]
+Submitting = Annotated[Call, Depends(Needs(Scope.SUBMIT))]
+Operating = Annotated[Call, Depends(Needs(Scope.OPERATE))]
+Administering = Annotated[Call, Depends(Needs(Scope.ADMIN))]
+
+
+def bearer(request: Request) -> str:
+    """Return the token that the request shows.
+
+    Raises:
+        Unauthorized: it shows none.
+        RequestRefused: it shows two; which of them counts is not for us to guess.
+    """
+    shown = request.headers.getlist("authorization")
+    if len(shown) > 1:
+        raise RequestRefused(400, "two Authorization headers", code="header.repeated")
+    kind, _, token = (shown[0] if shown else "").partition(" ")
+    token = token.strip()
+    if kind.lower() != "bearer" or not token or len(token) > MAX_TOKEN_CHARS or not token.isascii():
+        raise Unauthorized(
+            "this needs a token: `Authorization: Bearer …`",
+            hint="`orchestrator up` writes one for this machine into its data folder; or: orchestrator token create",
+        )
+    return token

@@ -1,0 +1,110 @@
+"""Routes of batches: submit a file or a JSON body, follow, act."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+from uuid import UUID
+
+from fastapi import APIRouter
+from starlette.responses import Response
+
+from orchestrator.api import uploads
+from orchestrator.api.acts import act
+from orchestrator.api.answers import Answer, View, page, shown
+from orchestrator.api.auth import Call, Operating, Reading, Submitting
+from orchestrator.api.idempotency import once
+from orchestrator.api.openapi import SUBMISSION_OPTIONS, described, listed, parameter
+from orchestrator.api.queries import Query
+from orchestrator.api.runs import page_of_runs
+from orchestrator.engine import operate, reading
+
+router = APIRouter(prefix="/batches", tags=["batches"])
+BATCH = "/{batch_id:uuid}"
+
+
+@router.post(
+    "",
+    status_code=201,
+    **described(
+        "SubmittedBatch",
+        body="NewBatch",
+        status=201,
+        also={200: "SubmittedBatch"},
+        raw=("text/csv", "application/x-ndjson", "application/jsonl"),
+        parameters=SUBMISSION_OPTIONS,
+    ),
+)
+async def submit_batch(call: Submitting) -> Response:
+    """Store every row as a run, all or nothing. 200 for a dry run, and when the same external id and file came before.
+
+    The rows come as `items` of a JSON object beside the options, or as a CSV, JSONL or JSON array body with the
+    options as query parameters.
+    """
+    async with call.request.app.state.large_bodies:
+        upload = await uploads.read(call)
+
+        async def store() -> Answer:
+            return await uploads.submit(call, upload)
+
+        return await once(call, upload.content, store)
+
+
+@router.get("", **listed("Batch"))
+async def list_batches(call: Reading) -> Response:
+    """List batches, newest first."""
+    query = Query(call.request.query_params, ("limit", "cursor"))
+    views, following = await reading.list_batches(call.deps, call.who, after=query.after(call), limit=query.limit())
+    return page(call, query, views, following)
+
+
+@router.get(BATCH, **described("Batch"))
+async def get_batch(batch_id: UUID, call: Reading) -> Response:
+    """Show one batch with its counts."""
+    Query(call.request.query_params, ())
+    return shown(await reading.get_batch(call.deps, call.who, batch_id))
+
+
+@router.get(BATCH + "/runs", **listed("Run", parameter("status", "string", "a comma list of statuses")))
+async def list_batch_runs(batch_id: UUID, call: Reading) -> Response:
+    """List a batch's runs in input order."""
+    query = Query(call.request.query_params, ("status", "limit", "cursor"))
+    await reading.get_batch(call.deps, call.who, batch_id)
+    return await page_of_runs(call, query, batch=batch_id)
+
+
+Verb = Callable[..., Awaitable[View]]
+
+
+async def _do(call: Call, batch_id: UUID, verb: Verb) -> Response:
+    async def do(reason: str | None) -> Answer:
+        return Answer(view=await verb(call.deps, call.who, batch_id, reason=reason))
+
+    return await act(call, lambda fields: fields.prose_or_none("reason"), do)
+
+
+_ACT: dict[str, Any] = described("Batch", body="Reason")
+
+
+@router.post(BATCH + ":pause", **_ACT)
+async def pause_batch(batch_id: UUID, call: Operating) -> Response:
+    """Stop launching. What was launched is still collected."""
+    return await _do(call, batch_id, operate.pause_batch)
+
+
+@router.post(BATCH + ":resume", **_ACT)
+async def resume_batch(batch_id: UUID, call: Operating) -> Response:
+    """Launch on."""
+    return await _do(call, batch_id, operate.resume_batch)
+
+
+@router.post(BATCH + ":cancel", **_ACT)
+async def cancel_batch(batch_id: UUID, call: Operating) -> Response:
+    """Cancel what was not launched. What was launched is still collected."""
+    return await _do(call, batch_id, operate.cancel_batch)
+
+
+@router.post(BATCH + ":retry-failed", **_ACT)
+async def retry_failed(batch_id: UUID, call: Operating) -> Response:
+    """Queue again what ended in `error` or `cancelled`."""
+    return await _do(call, batch_id, operate.retry_failed)

@@ -1,0 +1,133 @@
+"""One effect per Idempotency-Key: a repeat is told what the first request came to.
+
+Only successes are kept. A refusal stored nothing, so its key is free again. When the process dies between the
+verb's commit and the note of its answer, the key stays held: a repeat is refused, not done again, because doing
+it again could launch twice what launching once was asked for. `external_id` is the stronger, lasting promise.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Awaitable, Callable
+from functools import partial
+from http import HTTPStatus
+
+from starlette.responses import Response
+
+from orchestrator.api.answers import JSON, Answer, shown, text_of
+from orchestrator.api.auth import Call
+from orchestrator.api.problems import RequestRefused
+from orchestrator.errors import BadInput, Conflict, OrchestratorError, Unavailable
+from orchestrator.storage import idempotency
+from orchestrator.storage.idempotency import Found, Standing
+from orchestrator.telemetry import get_logger
+
+HEADER = "idempotency-key"
+REPLAYED = "Idempotent-Replayed"
+MAX_KEY_CHARS = 255
+#: A longer answer is kept without what makes it long.
+MAX_KEPT_CHARS = 256 * 1024
+
+log = get_logger("api")
+
+
+async def once(call: Call, content: bytes, act: Callable[[], Awaitable[Answer]]) -> Response:
+    """Do what a POST asks for, or say what it came to the first time.
+
+    Args:
+        content: the body, which the key is bound to together with method, path and query.
+    """
+    key = _key(call)
+    if key is None:
+        return _response(await act())
+    workspace, mark = call.who.workspace_id, _fingerprint(call, content)
+    found = await call.deps.db.run(lambda connection: idempotency.hold(connection, workspace, key, mark), tries=1)
+    if found.standing is not Standing.OURS:
+        return _earlier(found)
+    try:
+        answer = await act()
+    except OrchestratorError:
+        await _free(call, key, mark)
+        raise
+    kept = text_of(answer.kept if answer.kept is not None else answer.view)
+    await _keep(call, key, mark, answer.status, kept)
+    return _response(answer)
+
+
+async def _keep(call: Call, key: str, mark: bytes, status: int, body: str) -> None:
+    assert len(body) <= 4 * MAX_KEPT_CHARS, "whoever answers at length gives a shorter answer to keep"
+    keep = partial(
+        idempotency.keep, workspace=call.who.workspace_id, key=key, fingerprint=mark, status=status, body=body
+    )
+    try:
+        await call.deps.db.run(keep)
+    except Unavailable:
+        # The work is stored, and the client must hear so. A repeat of the key is refused as interrupted.
+        log.warning("idempotency key not kept", status=status)
+
+
+async def _free(call: Call, key: str, mark: bytes) -> None:
+    try:
+        await call.deps.db.run(lambda connection: idempotency.free(connection, call.who.workspace_id, key, mark))
+    except Unavailable:
+        # The error that brought us here is the one to tell. A repeat of the key is refused as interrupted.
+        log.warning("idempotency key not freed")
+
+
+def _earlier(found: Found) -> Response:
+    """Return what the first request under the key came to, or say why that cannot be said."""
+    match found.standing:
+        case Standing.DONE:
+            assert found.status is not None
+            return Response(
+                (found.body or "").encode(), status_code=found.status, headers={REPLAYED: "true"}, media_type=JSON
+            )
+        case Standing.MISMATCH:
+            raise BadInput(
+                "this Idempotency-Key came with another request before",
+                code="idempotency.mismatch",
+                hint="Use a new key for a new request, the same key only for a repeat.",
+            )
+        case Standing.BUSY:
+            raise RequestRefused(
+                HTTPStatus.CONFLICT,
+                "a request with this Idempotency-Key is being worked on",
+                code="idempotency.in_progress",
+                hint="Send it again in a moment, with the same key.",
+                headers={"Retry-After": "1"},
+            )
+        case _:
+            raise Conflict(
+                "an earlier request with this Idempotency-Key was cut off; whether it was stored is not known",
+                code="idempotency.interrupted",
+                hint="Look at the list first. If it is not there, send it again with a new key.",
+            )
+
+
+def _key(call: Call) -> str | None:
+    """Return the key, bare or in quotes as the IETF draft has it; None when there is none."""
+    given = call.request.headers.getlist(HEADER)
+    if not given:
+        return None
+    if len(given) > 1:
+        raise RequestRefused(400, "two Idempotency-Key headers", code="header.repeated")
+    key = given[0].strip()
+    if len(key) >= 2 and key[0] == key[-1] == '"':
+        key = key[1:-1]
+    if not (1 <= len(key) <= MAX_KEY_CHARS and key.isascii() and key.isprintable()):
+        raise RequestRefused(
+            400, f"an Idempotency-Key is 1 to {MAX_KEY_CHARS} printable ASCII characters", code="idempotency.key"
+        )
+    return key
+
+
+def _fingerprint(call: Call, content: bytes) -> bytes:
+    url = call.request.url
+    digest = hashlib.sha256(f"{call.request.method}\n{url.path}\n{url.query}\n".encode())
+    digest.update(call.request.headers.get("content-type", "").encode())
+    digest.update(b"\n" + content)
+    return digest.digest()
+
+
+def _response(answer: Answer) -> Response:
+    return shown(answer.view, status=answer.status)

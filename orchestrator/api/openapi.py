@@ -1,0 +1,171 @@
+"""How routes describe themselves, and the whole description at `/api/v1/openapi.json`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from fastapi import APIRouter, FastAPI
+from fastapi.openapi.utils import get_openapi
+from fastapi.routing import APIRoute
+
+from orchestrator.api.auth import Needs
+from orchestrator.api.schemas import ANSWERS, BODIES, TEXT, Schema, many, one, view
+
+DESCRIPTION = """Durable runs of remote workflows. Every route needs `Authorization: Bearer …`.
+
+Lists are paged by an opaque `cursor`. Every POST takes an `Idempotency-Key`: a repeat with the same key and content
+is told what the first request came to (`Idempotent-Replayed: true`); successes are kept for 7 days. Errors are
+RFC 9457 problem documents with a stable `code`, a `hint` for people and the `request_id` of the server's log."""
+
+_PROBLEM = {"application/problem+json": {"schema": one("Problem")}}
+_PROBLEMS = {
+    "400": "the request, or its JSON, cannot be read",
+    "401": "no token, or none of ours",
+    "403": "the token may not do this",
+    "404": "there is no such thing in this workspace",
+    "409": "its state does not allow this, or the Idempotency-Key is in use",
+    "413": "the body is too large",
+    "415": "the body is of another type",
+    "422": "it can be read, but it is wrong; `errors` lists the places",
+    "503": "something that is needed is away; nothing was stored, send it again after `Retry-After`",
+}
+
+
+def parameter(name: str, type: str, words: str, *, required: bool = False, repeated: bool = False) -> Schema:
+    """Return the description of a query parameter."""
+    schema: Schema = {"type": type}
+    return {
+        "name": name,
+        "in": "query",
+        "required": required,
+        "description": words,
+        "schema": many(schema) if repeated else schema,
+    }
+
+
+LIMIT = parameter("limit", "integer", "page size")
+LIMIT["schema"] = {"type": "integer", "minimum": 1, "maximum": 200, "default": 50}
+CURSOR = parameter("cursor", "string", "`next_cursor` of the page before, with the same filters")
+
+RUN_FILTERS = (
+    parameter("status", "string", "a comma list of statuses"),
+    parameter("workflow", "string", "the provider's id of the workflow"),
+    parameter("connection", "string", "the connection's name"),
+    parameter("batch", "string", "the batch's id; its runs come in input order"),
+    parameter("dateFrom", "string", "created at or after: ISO 8601 with a zone, or YYYY-MM-DD"),
+    parameter("dateTo", "string", "created at or before; a date means all of that day"),
+    parameter("external_id", "string", "your own id"),
+    parameter("label", "string", "key=value; several must all be there", repeated=True),
+)
+
+SUBMISSION_OPTIONS = tuple(
+    parameter(name, type, f"for a file as body: {words}")
+    for name, type, words in (
+        ("connection", "string", "the connection's name"),
+        ("workflow_id", "string", "the provider's id of the workflow"),
+        ("format", "string", "csv, jsonl or json; else the Content-Type says"),
+        ("concurrency", "string", "low, medium or high"),
+        ("name", "string", "a name for people"),
+        ("external_id", "string", "your own id of the batch, unique for ever per workflow"),
+        ("external_id_column", "string", "the column that holds each row's own id"),
+        ("wave_size", "integer", "items of a wave; 1 launches one by one"),
+        ("max_failures", "string", "pause when more runs failed: 5, or 10%"),
+        ("skip_invalid", "boolean", "store the good rows, give the bad ones back"),
+        ("dry_run", "boolean", "check and plan, store nothing"),
+    )
+)
+
+
+def described(
+    answer: str | None,
+    *,
+    body: str | None = None,
+    status: int = 200,
+    also: Mapping[int, str] | None = None,
+    raw: Sequence[str] = (),
+    parameters: Sequence[Schema] = (),
+) -> dict[str, Any]:
+    """Return a route's description, as keyword arguments of its decorator.
+
+    Args:
+        answer: the schema's name; `bytes` for a file, None for no content.
+        also: other statuses of success.
+        raw: media types of a body that is a file.
+    """
+    shapes = {status: answer, **(also or {})}
+    extra: dict[str, Any] = {}
+    if body is not None:
+        content: Schema = {kind: {"schema": TEXT} for kind in raw}
+        schema = one(body) if not raw else {"anyOf": [one(body), many({"type": "object"})]}
+        needed = bool(BODIES[body].get("required")) or bool(raw)
+        extra["requestBody"] = {"required": needed, "content": {"application/json": {"schema": schema}} | content}
+    if parameters:
+        extra["parameters"] = [*parameters]
+    return {
+        "responses": {code: {"description": "done", "content": _content(shape)} for code, shape in shapes.items()},
+        "openapi_extra": extra,
+        "response_model": None,
+    }
+
+
+def listed(item: str, *parameters: Schema, paged: bool = True) -> dict[str, Any]:
+    """Return the description of a list's route."""
+    every = [*parameters, LIMIT, CURSOR] if paged else [*parameters]
+    schema = view({"data": many(one(item)), "pagination": one("Pagination")})
+    return {
+        "responses": {200: {"description": "a page", "content": {"application/json": {"schema": schema}}}},
+        "openapi_extra": {"parameters": every} if every else {},
+        "response_model": None,
+    }
+
+
+def describe(app: FastAPI, routers: Sequence[APIRouter], prefix: str) -> dict[str, Any]:
+    """Return the description of all routes, made once."""
+    if app.openapi_schema is not None:
+        return app.openapi_schema
+    whole = get_openapi(title=app.title, version=app.version, description=DESCRIPTION, routes=app.routes)
+    # FastAPI's own shapes of its own validation, which never answers here.
+    whole["components"] = {
+        "schemas": BODIES | ANSWERS,
+        "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer"}},
+    }
+    whole["security"] = [{"bearer": []}]
+    scopes = scopes_of(routers, prefix)
+    for path, operations in whole["paths"].items():
+        for method, operation in operations.items():
+            _complete(operation, method, scopes.get((path, method.upper())))
+    app.openapi_schema = whole
+    return whole
+
+
+def scopes_of(routers: Sequence[APIRouter], prefix: str) -> dict[tuple[str, str], str]:
+    """Return which scope each route needs, by path and method. A route without one is not in it."""
+    return {
+        (prefix + route.path_format, method): dependency.call.scope.value
+        for router in routers
+        for route in router.routes
+        if isinstance(route, APIRoute)
+        for method in route.methods or ()
+        for dependency in route.dependant.dependencies
+        if isinstance(dependency.call, Needs)
+    }
+
+
+def _complete(operation: Schema, method: str, scope: str | None) -> None:
+    """Add what every route shares: the problems, the key of a POST, the scope."""
+    for status, words in _PROBLEMS.items():
+        operation["responses"][status] = {"description": words, "content": _PROBLEM}
+    if scope is not None:
+        operation["x-scope"] = scope
+    if method == "post":
+        header = {"name": "Idempotency-Key", "in": "header", "required": False}
+        operation.setdefault("parameters", []).append(header | {"schema": {"type": "string", "maxLength": 255}})
+
+
+def _content(shape: str | None) -> Schema:
+    if shape is None:
+        return {}
+    if shape == "bytes":
+        return {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
+    return {"application/json": {"schema": one(shape)}}

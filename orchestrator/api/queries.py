@@ -1,0 +1,134 @@
+"""Query parameters: known names only, each once, plain ASCII numbers, real dates."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Any
+from uuid import UUID
+
+from starlette.datastructures import QueryParams
+
+from orchestrator.api import cursors
+from orchestrator.api.auth import Call
+from orchestrator.api.bodies import moment
+from orchestrator.domain.statuses import RunStatus
+from orchestrator.errors import BadInput, Problem
+
+DEFAULT_LIMIT = 50
+MAX_LIMIT = 200
+MAX_VALUE_CHARS = 500
+_UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+_NUMBER = re.compile(r"[0-9]{1,9}")
+
+
+class Query:
+    """One request's parameters, checked against the names that its route knows.
+
+    Raises:
+        BadInput: an unknown name, or one that comes twice and may not.
+    """
+
+    def __init__(self, given: QueryParams, known: Iterable[str], *, repeatable: frozenset[str] = frozenset()) -> None:
+        names = frozenset(known) | repeatable
+        self._given = given
+        for name in given:
+            if name not in names:
+                known_ones = f"known are {', '.join(sorted(names))}" if names else "this takes none"
+                raise _bad(name[:100], f"there is no such parameter; {known_ones}", "query.unknown")
+            if name not in repeatable and len(given.getlist(name)) > 1:
+                raise _bad(name, "is given twice", "query.repeated")
+
+    def text(self, name: str) -> str | None:
+        """Return a short text."""
+        value = self._given.get(name)
+        if value is not None and (not value or len(value) > MAX_VALUE_CHARS or not value.isprintable()):
+            raise _bad(name, f"is 1 to {MAX_VALUE_CHARS} printable characters", "field.value")
+        return value
+
+    def needed(self, name: str) -> str:
+        """Return a short text that must be there."""
+        value = self.text(name)
+        if value is None:
+            raise _bad(name, "is needed", "field.missing")
+        return value
+
+    def whole(self, name: str, *, least: int, most: int) -> int | None:
+        """Return a whole number."""
+        value = self._given.get(name)
+        if value is None:
+            return None
+        if not _NUMBER.fullmatch(value) or not least <= int(value) <= most:
+            raise _bad(name, f"is a whole number from {least} to {most}", "field.range")
+        return int(value)
+
+    def limit(self) -> int:
+        """Return the page size."""
+        return self.whole("limit", least=1, most=MAX_LIMIT) or DEFAULT_LIMIT
+
+    def id(self, name: str) -> UUID | None:
+        """Return an id."""
+        value = self._given.get(name)
+        if value is not None and not _UUID.fullmatch(value):
+            raise _bad(name, "is no id", "field.type")
+        return UUID(value) if value else None
+
+    def statuses(self) -> tuple[RunStatus, ...]:
+        """Return the statuses of a comma list."""
+        value = self.text("status")
+        words = value.split(",") if value else []
+        for word in words:
+            if word not in set(RunStatus):
+                raise _bad("status", f"is a comma list of {', '.join(RunStatus)}", "field.value")
+        return tuple(RunStatus(word) for word in words)
+
+    def labels(self) -> dict[str, str]:
+        """Return the `key=value` pairs of each `label`."""
+        found: dict[str, str] = {}
+        for pair in self._given.getlist("label"):
+            key, sign, value = pair.partition("=")
+            if not sign or not key or len(pair) > MAX_VALUE_CHARS or len(found) >= 32:
+                raise _bad("label", "is key=value, at most 32 of them", "field.value")
+            found[key] = value
+        return found
+
+    def since(self) -> datetime | None:
+        """Return the earliest moment that `dateFrom` asks for."""
+        return self._moment("dateFrom", lambda day: datetime.combine(day, time.min, UTC))
+
+    def until(self) -> datetime | None:
+        """Return the last moment that `dateTo` asks for; a date means all of that day."""
+        return self._moment(
+            "dateTo", lambda day: datetime.combine(day + timedelta(days=1), time.min, UTC) - timedelta(microseconds=1)
+        )
+
+    def bound_to(self, call: Call) -> tuple[str, ...]:
+        """Return what a page of this list depends on, for its cursors."""
+        filters = sorted(f"{k}={v}" for k, v in self._given.multi_items() if k not in ("cursor", "limit", "after"))
+        return (call.request.url.path, str(call.who.workspace_id), *filters)
+
+    def after(self, call: Call) -> Any:
+        """Return the sort key after which the page begins, None for the first page."""
+        cursor = self._given.get("cursor")
+        return None if cursor is None else cursors.redeem(call.deps.sealer, self.bound_to(call), cursor)
+
+    def _moment(self, name: str, of_day: Callable[[date], datetime]) -> datetime | None:
+        value = self._given.get(name)
+        if value is None:
+            return None
+        # a "+" of a zone that was not percent-encoded arrives as a space
+        value = re.sub(r" (\d\d:?\d\d)$", r"+\1", value)
+        found = moment(value)
+        if found is None and re.fullmatch(r"\d{4}-\d{2}-\d{2}", value, re.ASCII):
+            try:
+                found = of_day(date.fromisoformat(value))
+            except (ValueError, OverflowError):
+                found = None
+        if found is None:
+            raise _bad(name, "is YYYY-MM-DD, or ISO 8601 with a zone (2026-01-31T12:00:00Z)", "field.value")
+        return found
+
+
+def _bad(name: str, message: str, code: str) -> BadInput:
+    return BadInput(f"{name}: {message}", code=code, problems=(Problem(message=message, code=code, field=name),))

@@ -1,0 +1,262 @@
+"""The shapes of bodies and answers, as JSON Schema, for the OpenAPI description.
+
+Written by hand: bodies are read by us, not by pydantic, and views come ready from the engine. Answers may grow
+fields; a client keeps what it does not know.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from orchestrator.domain.statuses import BatchStatus, ResultsState, RunStatus
+
+Schema = dict[str, Any]
+
+TEXT: Schema = {"type": "string"}
+WHOLE: Schema = {"type": "integer"}
+NUMBER: Schema = {"type": "number"}
+FLAG: Schema = {"type": "boolean"}
+ID: Schema = {"type": "string", "format": "uuid"}
+TIME: Schema = {"type": "string", "format": "date-time"}
+SHA256: Schema = {"type": "string", "pattern": "^[0-9a-f]{64}$"}
+SHORT: Schema = {"type": "string", "minLength": 1, "maxLength": 200}
+REASON: Schema = {"type": "string", "minLength": 1, "maxLength": 2000}
+LEVEL: Schema = {"type": "string", "enum": ["low", "medium", "high"]}
+ANY_OBJECT: Schema = {"type": "object"}
+
+
+def or_null(schema: Schema) -> Schema:
+    """Return a schema that takes null too."""
+    return {"anyOf": [schema, {"type": "null"}]}
+
+
+def one(name: str) -> Schema:
+    """Return a reference to a named schema."""
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+def many(schema: Schema) -> Schema:
+    """Return a list of something."""
+    return {"type": "array", "items": schema}
+
+
+def mapping(schema: Schema) -> Schema:
+    """Return an object whose values are something."""
+    return {"type": "object", "additionalProperties": schema}
+
+
+def body(required: Schema, optional: Schema | None = None) -> Schema:
+    """Return a body's object: other fields are refused."""
+    closed = {"type": "object", "additionalProperties": False}
+    return closed | {"required": [*required], "properties": required | (optional or {})}
+
+
+def view(always: Schema, sometimes: Schema | None = None) -> Schema:
+    """Return an answer's object: other fields may come."""
+    return {"type": "object", "required": [*always], "properties": always | (sometimes or {})}
+
+
+_LIMITS: Schema = {
+    "requests_per_minute": WHOLE | {"minimum": 1},
+    "max_concurrent": WHOLE | {"minimum": 1},
+    "console_url": TEXT | {"description": "a template with {workflow_id} and {execution_id}"},
+}
+
+_OPTIONS: Schema = {
+    "concurrency": LEVEL,
+    "name": SHORT,
+    "external_id": SHORT,
+    "external_id_column": SHORT,
+    "wave_size": WHOLE | {"minimum": 1},
+    "max_failures": TEXT | {"description": "a count (5) or a share (10%)", "maxLength": 20},
+    "skip_invalid": FLAG,
+    "dry_run": FLAG,
+}
+
+_SUBMISSION: Schema = {"connection": SHORT, "workflow_id": SHORT}
+
+BODIES: Schema = {
+    "Nothing": body({}),
+    "Reason": body({}, {"reason": REASON}),
+    "NeededReason": body({"reason": REASON}),
+    "Retry": body({}, {"relaunch": FLAG, "reason": REASON}),
+    "NewRun": body(
+        _SUBMISSION | {"input": ANY_OBJECT | {"description": "reaches the provider as these very bytes"}},
+        {"external_id": SHORT, "labels": mapping(TEXT)},
+    ),
+    "NewBatch": body(_SUBMISSION | {"items": many(ANY_OBJECT)}, _OPTIONS),
+    "NewConnection": body(
+        {
+            "name": TEXT | {"pattern": "^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$"},
+            "provider": SHORT,
+            "base_url": TEXT | {"format": "uri"},
+            "api_key": TEXT | {"writeOnly": True},
+        },
+        {"limit_group": SHORT} | _LIMITS,
+    ),
+    "ConnectionChanges": body({}, {"base_url": TEXT | {"format": "uri"}} | _LIMITS),
+    "NewKey": body({"api_key": TEXT | {"writeOnly": True}}),
+    "WorkflowChanges": body(
+        {},
+        {
+            "on_doubt": {"type": "string", "enum": ["hold", "relaunch", "fail"]},
+            "poll": TEXT | {"examples": ["initial=5,factor=2,cap=60,jitter=0.1"]},
+        },
+    ),
+    "Resolution": body(
+        {"how": {"type": "string", "enum": ["adopt", "not_started", "relaunch", "abandon"]}, "reason": REASON},
+        {
+            "execution_id": SHORT,
+            "execution_ids": mapping(TEXT) | {"description": "for a wave: the run's index -> its execution"},
+        },
+    ),
+    "NewToken": body(
+        {"name": SHORT},
+        {
+            "scopes": many({"type": "string", "enum": ["read", "submit", "operate", "approve", "admin"]}),
+            "expires_at": TIME,
+        },
+    ),
+}
+
+_WAITING = view({"code": TEXT, "message": TEXT}, {"until": or_null(TIME)})
+
+_BATCH_ALWAYS: Schema = {
+    "workflow_id": TEXT,
+    "connection": TEXT,
+    "total": WHOLE,
+    "refused": WHOLE,
+    "counts": mapping(WHOLE) | {"description": "runs by status"},
+}
+
+ANSWERS: Schema = {
+    "Problem": view(
+        {
+            "type": TEXT,
+            "title": TEXT,
+            "status": WHOLE,
+            "detail": TEXT,
+            "code": TEXT | {"description": "stable, for programs"},
+            "request_id": TEXT,
+            "errors": many(one("Place")),
+        },
+        {"hint": or_null(TEXT)},
+    ),
+    "Place": view(
+        {"code": TEXT, "message": TEXT},
+        {
+            "row": or_null(WHOLE | {"description": "data row, from 1"}),
+            "line": or_null(WHOLE | {"description": "line of the file, from 1"}),
+            "field": or_null(TEXT),
+        },
+    ),
+    "Run": view(
+        {
+            "id": ID,
+            "status": {"type": "string", "enum": [*RunStatus]},
+            "provider_status": or_null(TEXT),
+            "results_state": {"type": "string", "enum": [*ResultsState]},
+            "workflow_id": TEXT,
+            "connection": TEXT,
+            "batch_id": or_null(ID),
+            "index": or_null(WHOLE),
+            "external_id": or_null(TEXT),
+            "labels": mapping(TEXT),
+            "created_at": TIME,
+            "launched_at": or_null(TIME),
+            "finished_at": or_null(TIME),
+            "attempts": WHOLE,
+            "execution_id": or_null(TEXT),
+            "waiting_because": or_null(_WAITING),
+            "error": or_null(view({"code": TEXT, "message": or_null(TEXT)})),
+            "results": many(one("Result")),
+        }
+    ),
+    "Result": view(
+        {"n": WHOLE, "filename": TEXT, "size_bytes": WHOLE, "sha256": SHA256, "url": TEXT, "stored_at": or_null(TIME)}
+    ),
+    "Event": view(
+        {"seq": WHOLE, "at": TIME, "type": TEXT, "actor": TEXT, "data": ANY_OBJECT, "hash": SHA256},
+    ),
+    "Batch": view(
+        {"id": ID, "status": {"type": "string", "enum": [*BatchStatus]}}
+        | _BATCH_ALWAYS
+        | {"created_at": TIME, "finished_at": or_null(TIME)},
+        {
+            "name": or_null(TEXT),
+            "external_id": or_null(TEXT),
+            "rate_per_minute": or_null(NUMBER),
+            "eta_s": or_null(NUMBER),
+            "waiting_because": or_null(_WAITING),
+        },
+    ),
+    "SubmittedBatch": view(
+        {"id": or_null(ID), "status": or_null(TEXT)}
+        | _BATCH_ALWAYS
+        | {
+            "created": FLAG,
+            "dry_run": FLAG,
+            "warnings": many(TEXT),
+            "plan": ANY_OBJECT,
+            "refused_file": or_null(TEXT | {"contentEncoding": "base64", "description": "the refused rows, to mend"}),
+        }
+    ),
+    "Connection": view(
+        {
+            "id": ID,
+            "name": TEXT,
+            "provider": TEXT,
+            "base_url": TEXT,
+            "state": TEXT,
+            "requests_per_minute": WHOLE,
+            "max_concurrent": WHOLE,
+            "created_at": TIME,
+        },
+        {"key_hint": TEXT, "limit_group": or_null(TEXT), "console_url": or_null(TEXT)},
+    ),
+    "ConnectionTest": view(
+        {
+            "ok": FLAG,
+            "workflows": many(view({"id": TEXT, "name": or_null(TEXT)})),
+            "limits": ANY_OBJECT,
+            "plan": many(TEXT),
+            "error": or_null(view({"code": TEXT, "message": TEXT, "hint": or_null(TEXT)})),
+        }
+    ),
+    "Workflow": view(
+        {"id": TEXT, "name": or_null(TEXT), "connection": TEXT},
+        {
+            "description": or_null(TEXT),
+            "input_schema": or_null(ANY_OBJECT),
+            "on_doubt": TEXT,
+            "poll": mapping(NUMBER),
+            "stale": FLAG,
+        },
+    ),
+    "Doubt": view(
+        {"id": ID, "kind": {"type": "string", "enum": ["run", "wave"]}, "count": WHOLE, "runs": many(ANY_OBJECT)},
+        {
+            "batch_id": or_null(ID),
+            "workflow_id": TEXT,
+            "connection": TEXT,
+            "since": or_null(TIME),
+            "reason": or_null(TEXT),
+            "holds_slots_until": or_null(TIME),
+        },
+    ),
+    "Resolved": view({"resolved": WHOLE, "left": WHOLE}),
+    "InboxItem": view(
+        {"id": ID, "kind": TEXT, "title": TEXT, "opened_at": TIME},
+        {"run_id": or_null(ID), "batch_id": or_null(ID), "wave_id": or_null(ID), "link": or_null(TEXT)},
+    ),
+    "Token": view(
+        {"id": ID, "name": TEXT, "scopes": many(TEXT), "expires_at": or_null(TIME)},
+        {"hint": TEXT, "created_at": TIME, "last_used_at": or_null(TIME), "revoked_at": or_null(TIME)},
+    ),
+    "CreatedToken": view(
+        {"id": ID, "name": TEXT, "scopes": many(TEXT), "secret": or_null(TEXT)}, {"expires_at": or_null(TIME)}
+    ),
+    "Pagination": view({"next_cursor": or_null(TEXT), "has_more": FLAG}),
+}
+
+assert not BODIES.keys() & ANSWERS.keys(), "one name, one shape"

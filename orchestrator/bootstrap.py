@@ -1,0 +1,69 @@
+"""The only place that builds adapters: settings in, dependencies out."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import lru_cache, partial
+
+from orchestrator.artifacts.registry import artifact_store
+from orchestrator.embedded.datadir import DataDir
+from orchestrator.engine.deps import Deps
+from orchestrator.engine.ports import Provider
+from orchestrator.providers import registry
+from orchestrator.providers.addresses import check_base_url
+from orchestrator.providers.files import HttpFileFetcher
+from orchestrator.providers.http import Timeouts
+from orchestrator.providers.script import check_api_key
+from orchestrator.runtime import system_sources
+from orchestrator.settings import Settings
+from orchestrator.storage.database import Database
+from orchestrator.storage.sealing import Sealer
+
+
+@asynccontextmanager
+async def build(settings: Settings, *, program: str, pool_size: int = 5) -> AsyncIterator[Deps]:
+    """Build everything inside the running event loop, and close it there at the end.
+
+    Args:
+        program: the name by which Postgres shows our connections: `api`, `worker`.
+
+    Raises:
+        Misconfigured: a setting is missing or makes no sense.
+    """
+    db = Database(settings.require_database_url(), pool_size=pool_size, program=f"orchestrator-{program}")
+    files = HttpFileFetcher(allow_private_networks=settings.allow_private_networks)
+    providers: dict[str, Provider] = {}
+
+    def provider(name: str) -> Provider:
+        if name not in providers:
+            timeouts = Timeouts(read_s=settings.http_timeout_s)
+            private = settings.allow_private_networks
+            providers[name] = registry.provider(name, allow_private_networks=private, timeouts=timeouts)
+        return providers[name]
+
+    try:
+        yield Deps(
+            db=db,
+            provider=provider,
+            files=files,
+            store=artifact_store(settings.artifacts_url or str(DataDir(settings.data_dir).artifacts)),
+            sealer=sealer(settings),
+            sources=system_sources(),
+            settings=settings,
+            check_base_url=partial(check_base_url, allow_private_networks=settings.allow_private_networks),
+            check_api_key=check_api_key,
+        )
+    finally:
+        for made in providers.values():
+            await made.aclose()
+        await files.aclose()
+        await db.close()
+
+
+@lru_cache(maxsize=4)
+def sealer(settings: Settings) -> Sealer:
+    """Return what seals secrets: by the key that is set, else by the data folder's own."""
+    if settings.secret_key is not None:
+        return Sealer.from_base64(settings.secret_key.get_secret_value())
+    return Sealer(DataDir(settings.data_dir).secret_key())

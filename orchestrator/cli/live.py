@@ -1,0 +1,154 @@
+"""Progress for people, on stderr: redrawn on a terminal, a line for each change without one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Protocol
+
+from orchestrator.cli import output
+from orchestrator.cli.times import in_words
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+#: The order in which a run meets them; unknown words of a newer server come last.
+STATUSES = (
+    "queued",
+    "launching",
+    "in_doubt",
+    "processing",
+    "human_in_the_loop",
+    "downloading",
+    "finished",
+    "error",
+    "result_lost",
+    "cancelled",
+    "abandoned",
+)
+COLOURS = {
+    "finished": "green",
+    "error": "red",
+    "result_lost": "red",
+    "in_doubt": "yellow",
+    "human_in_the_loop": "yellow",
+    "processing": "cyan",
+    "downloading": "cyan",
+}
+BAR_WIDTH = 40
+
+
+class Screen(Protocol):
+    """Shows how something stands now."""
+
+    def show(self, thing: Mapping[str, Any]) -> None: ...
+
+
+@contextmanager
+def screen() -> Iterator[Screen]:
+    """Give what shows progress, until the end of the block."""
+    if output.is_for_programs():
+        yield _Stream()
+    elif output.stderr_is_terminal():
+        with _Drawn.opened() as drawn:
+            yield drawn
+    else:
+        yield _Lines()
+
+
+def in_one_line(thing: Mapping[str, Any]) -> str:
+    """Return how a run or a batch stands, in one line."""
+    if "counts" in thing:
+        return _batch_line(thing)
+    at_provider = f" (provider: {thing['provider_status']})" if thing.get("provider_status") else ""
+    return f"{thing['id']}  {thing['status']}{at_provider}{_why(thing)}"
+
+
+def ordered(counts: Mapping[str, int]) -> list[tuple[str, int]]:
+    """Return counts by status, in the order of a run's life, without zeros."""
+    known = [(status, counts[status]) for status in STATUSES if counts.get(status)]
+    return known + [(status, count) for status, count in counts.items() if count and status not in STATUSES]
+
+
+class _Stream:
+    """For programs: one object a line for each change, in JSON lines only."""
+
+    def __init__(self) -> None:
+        self._last: dict[str, Mapping[str, Any]] = {}
+
+    def show(self, thing: Mapping[str, Any]) -> None:
+        if self._last.get(str(thing["id"])) != thing:
+            self._last[str(thing["id"])] = thing
+            output.line(thing)
+
+
+class _Lines:
+    def __init__(self) -> None:
+        self._last: dict[str, str] = {}
+
+    def show(self, thing: Mapping[str, Any]) -> None:
+        # The forecast changes with every look; it alone is no news.
+        news = f"{thing['status']}{thing.get('counts')}{thing.get('provider_status')}{_why(thing)}"
+        if self._last.get(str(thing["id"])) != news:
+            self._last[str(thing["id"])] = news
+            output.tell(output.cell(in_one_line(thing)))
+
+
+class _Drawn:
+    def __init__(self, live: Any) -> None:
+        self._live = live
+        self._things: dict[str, Mapping[str, Any]] = {}
+
+    @classmethod
+    @contextmanager
+    def opened(cls) -> Iterator[_Drawn]:
+        from rich.console import Console
+        from rich.live import Live
+
+        with Live(console=Console(stderr=True), refresh_per_second=8) as live:
+            yield cls(live)
+
+    def show(self, thing: Mapping[str, Any]) -> None:
+        from rich.console import Group
+
+        self._things[str(thing["id"])] = thing
+        self._live.update(Group(*(drawn(one) for one in self._things.values())))
+
+
+def drawn(thing: Mapping[str, Any]) -> RenderableType:
+    """Return a run or a batch as something that Rich draws."""
+    from rich.text import Text
+
+    if "counts" not in thing:
+        return Text(output.cell(in_one_line(thing)), style=COLOURS.get(str(thing["status"]), ""))
+    text = Text()
+    total = max(int(thing.get("total") or 0), 1)
+    for status, count in ordered(thing["counts"]):
+        width = max(round(BAR_WIDTH * count / total), 1)
+        text.append("━" * width, style=COLOURS.get(status, "bright_black"))
+    text.append("\n")
+    for status, count in ordered(thing["counts"]):
+        text.append(f"{count} {status}   ", style=COLOURS.get(status, ""))
+    text.append(f"\n{forecast(thing)}{output.cell(_why(thing))}", style="bright_black")
+    return text
+
+
+def _batch_line(batch: Mapping[str, Any]) -> str:
+    counts = ", ".join(f"{count} {status}" for status, count in ordered(batch["counts"]))
+    return f"{batch['id']}  {forecast(batch)}: {counts}{_why(batch)}"
+
+
+def forecast(batch: Mapping[str, Any]) -> str:
+    """Return how far a batch is, how fast it goes, and how long that may still take."""
+    done = sum(count for status, count in batch["counts"].items() if status in STATUSES[6:])
+    words = [f"{batch['status']}  {done}/{batch.get('total')}"]
+    if batch.get("rate_per_minute"):
+        words.append(f"{batch['rate_per_minute']:.0f} a minute")
+    if batch.get("eta_s"):
+        words.append(f"about {in_words(batch['eta_s'])} left")
+    return ", ".join(words)
+
+
+def _why(thing: Mapping[str, Any]) -> str:
+    because = thing.get("waiting_because")
+    return f"  ({because['message']})" if because else ""

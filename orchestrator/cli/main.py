@@ -1,0 +1,115 @@
+"""The program `orchestrator`: its commands, and what its exit code says."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Annotated
+
+import typer
+
+from orchestrator.cli import (
+    batches,
+    connections,
+    doubts,
+    inbox,
+    local,
+    output,
+    parts,
+    problems,
+    runs,
+    tokens,
+    workflows,
+)
+from orchestrator.cli.exits import Exit, exit_for
+from orchestrator.cli.options import OutputOption, group
+from orchestrator.cli.output import Format
+from orchestrator.client import ClientError
+from orchestrator.errors import OrchestratorError
+
+app = group("A durable orchestrator of remote workflow executions.\n\nBegin with `orchestrator demo`.")
+
+
+@app.callback()
+def root(
+    output_: OutputOption = None,
+    version: Annotated[
+        bool, typer.Option("--version", callback=local.print_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+local.register(app)
+parts.register(app)
+for name, noun in (
+    ("connection", connections),
+    ("workflow", workflows),
+    ("run", runs),
+    ("batch", batches),
+    ("doubt", doubts),
+    ("inbox", inbox),
+    ("token", tokens),
+):
+    app.add_typer(noun.app, name=name)
+
+
+def run() -> None:
+    """The console script."""
+    sys.exit(main(sys.argv[1:]))
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run one command and return its exit code."""
+    output.choose(_format_asked_for(arguments))
+    try:
+        code = _invoke(arguments)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # The reader of our output (`| head`) has enough. Python must not complain of it at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return Exit.DONE
+    return code
+
+
+def _invoke(arguments: Sequence[str]) -> int:
+    try:
+        code = app(args=list(arguments), prog_name="orchestrator", standalone_mode=False)
+        return int(code) if isinstance(code, int) else Exit.DONE
+    except typer.TyperException as error:
+        _report_usage(error)
+        return Exit.USAGE
+    except (typer.Abort, KeyboardInterrupt):
+        return Exit.INTERRUPTED
+    except (ClientError, OrchestratorError) as error:
+        problems.report(error)
+        return exit_for(error)
+    except BrokenPipeError:
+        raise
+    except Exception as error:  # the process boundary: whatever it is, a program gets its problem object
+        if not output.is_for_programs():
+            traceback.print_exc()
+        problems.report(error)
+        return Exit.FAILED
+
+
+def _report_usage(error: typer.TyperException) -> None:
+    """Print what was wrong with the arguments, and where help is. A group without a command gives its help."""
+    show = getattr(error, "show", None)
+    if output.is_for_programs() or show is None:
+        problems.report(OrchestratorError(error.format_message(), code="usage", hint="orchestrator --help"))
+    else:
+        show(file=sys.stderr)
+
+
+def _format_asked_for(arguments: Sequence[str]) -> Format:
+    """Return the format that the arguments name, for errors that come before they are understood."""
+    words = [*arguments, ""]
+    for word, following in pairwise(words):
+        value = following if word in ("-o", "--output") else word.removeprefix("--output=").removeprefix("-o")
+        if value != word and value in Format.__members__.values():
+            return Format(value)
+    return Format.TABLE

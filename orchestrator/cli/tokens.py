@@ -1,0 +1,57 @@
+"""`orchestrator token …`: who may call the API."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from orchestrator.cli import output
+from orchestrator.cli.connect import connected
+from orchestrator.cli.options import OutputOption, group
+
+app = group("Tokens: who may call the API.")
+
+COLUMNS = ("id", "name", "scopes", "created_at", "expires_at", "revoked_at")
+CREATED = ("id", "name", "scopes", "expires_at", "secret")
+
+
+@app.command("list")
+def list_(output_: OutputOption = None) -> None:
+    """List tokens, without their secrets."""
+    with connected() as client:
+        output.rows(client.tokens.list(), COLUMNS, nothing="No tokens.")
+
+
+@app.command()
+def create(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Who or what will hold it.")],
+    scope: Annotated[
+        list[str] | None, typer.Option("--scope", help="read, submit, operate, approve or admin; none means all.")
+    ] = None,
+    expires_at: Annotated[str | None, typer.Option("--expires", metavar="TIME", help="ISO time with a zone.")] = None,
+    local: Annotated[
+        bool, typer.Option("--local", help="Directly in the database (ORCH_DATABASE_URL): a cluster's first token.")
+    ] = False,
+    output_: OutputOption = None,
+) -> None:
+    """Make a token. Its secret is shown this once."""
+    if local:
+        from orchestrator.cli.prepare import create_token
+
+        created = create_token(name, scopes=scope or (), expires_at=expires_at)
+    else:
+        with connected() as client:
+            created = dict(client.tokens.create(name, scopes=scope or (), expires_at=expires_at))
+    output.brief(created, CREATED)
+    output.say("The secret is shown this once. Use it as ORCH_TOKEN.")
+
+
+@app.command()
+def revoke(
+    token_id: Annotated[str, typer.Argument(metavar="ID", help="The token's id.")], output_: OutputOption = None
+) -> None:
+    """Make a token useless at once."""
+    with connected() as client:
+        client.tokens.revoke(token_id)
+    output.say(f"Revoked {token_id}")

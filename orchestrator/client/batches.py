@@ -1,0 +1,125 @@
+"""Batches: submit a file, follow it, act on what is left of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import IO, Any, Literal, cast
+from urllib.parse import quote
+
+from orchestrator.client.errors import Invalid
+from orchestrator.client.runs import pages
+from orchestrator.client.shapes import Batch, Run, SubmittedBatch
+from orchestrator.client.wire import Body, Wire
+
+#: What the server takes. Checked here too: a server that refuses in the middle of a body is hard to hear.
+MAX_FILE_BYTES = 64 * 1024 * 1024
+#: Ten thousand rows are checked, one by one, before the answer.
+SUBMIT_TIMEOUT_S = 180.0
+
+_CONTENT_TYPES = {"csv": "text/csv", "jsonl": "application/x-ndjson", "json": "application/json"}
+
+
+class Batches:
+    """Many runs that came together."""
+
+    def __init__(self, wire: Wire) -> None:
+        self._wire = wire
+
+    def submit(
+        self,
+        data: bytes | Path | IO[bytes],
+        format: Literal["csv", "jsonl", "json"],
+        *,
+        connection: str,
+        workflow_id: str,
+        concurrency: str | None = None,
+        name: str | None = None,
+        external_id: str | None = None,
+        external_id_column: str | None = None,
+        wave_size: int | None = None,
+        max_failures: str | None = None,
+        skip_invalid: bool = False,
+        dry_run: bool = False,
+    ) -> SubmittedBatch:
+        """Store every row of a file as a run, all or nothing (or all valid ones with `skip_invalid`).
+
+        Raises:
+            Invalid: rows are wrong; `problems` lists each place.
+        """
+        query = {
+            "connection": connection,
+            "workflow_id": workflow_id,
+            "format": format,
+            "concurrency": concurrency,
+            "name": name,
+            "external_id": external_id,
+            "external_id_column": external_id_column,
+            "wave_size": wave_size,
+            "max_failures": max_failures,
+            "skip_invalid": skip_invalid or None,
+            "dry_run": dry_run or None,
+        }
+        answer = self._wire.json(
+            "POST",
+            "/batches",
+            query=query,
+            body=_body(data),
+            content_type=_CONTENT_TYPES[format],
+            timeout_s=SUBMIT_TIMEOUT_S,
+        )
+        return cast(SubmittedBatch, answer)
+
+    def list(self, *, limit: int | None = None) -> Iterator[Batch]:
+        """Give batches, newest first; fetches page after page as they are taken."""
+        return cast(Iterator[Batch], pages(self._wire, "/batches", {}, limit))
+
+    def get(self, batch_id: str) -> Batch:
+        """Return one batch with its counts."""
+        return cast(Batch, self._wire.get(_path(batch_id)))
+
+    def runs(self, batch_id: str, *, status: Sequence[str] = (), limit: int | None = None) -> Iterator[Run]:
+        """Give a batch's runs in input order."""
+        query: dict[str, Any] = {"status": [*status]}
+        return cast(Iterator[Run], pages(self._wire, f"{_path(batch_id)}/runs", query, limit))
+
+    def pause(self, batch_id: str, *, reason: str | None = None) -> Batch:
+        """Stop launching. What was launched is still collected."""
+        return self._act(batch_id, "pause", reason)
+
+    def resume(self, batch_id: str, *, reason: str | None = None) -> Batch:
+        """Launch on."""
+        return self._act(batch_id, "resume", reason)
+
+    def cancel(self, batch_id: str, *, reason: str | None = None) -> Batch:
+        """Cancel what was not launched. What was launched is still collected."""
+        return self._act(batch_id, "cancel", reason)
+
+    def retry_failed(self, batch_id: str, *, reason: str | None = None) -> Batch:
+        """Queue again what ended in `error` or `cancelled`."""
+        return self._act(batch_id, "retry-failed", reason)
+
+    def _act(self, batch_id: str, verb: str, reason: str | None) -> Batch:
+        return cast(Batch, self._wire.post(f"{_path(batch_id)}:{verb}", {"reason": reason} if reason else {}))
+
+
+def _path(batch_id: str) -> str:
+    return f"/batches/{quote(batch_id, safe='')}"
+
+
+def _body(data: bytes | Path | IO[bytes]) -> Body:
+    """Return a body that can be sent twice; a file is opened anew for each try, a stream is read once."""
+    if isinstance(data, Path):
+        path = data
+        _refuse_size(path.stat().st_size)
+        return lambda: path.open("rb")
+    content = data if isinstance(data, bytes) else data.read(MAX_FILE_BYTES + 1)
+    _refuse_size(len(content))
+    return content
+
+
+def _refuse_size(size_bytes: int) -> None:
+    if size_bytes > MAX_FILE_BYTES:
+        raise Invalid(
+            f"the file has more than {MAX_FILE_BYTES:,} bytes", status=413, code="too_large", hint="Split the file."
+        )

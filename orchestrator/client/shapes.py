@@ -1,0 +1,237 @@
+"""What the API answers with. Typed dicts, so that an answer costs no parsing and unknown fields stay in it.
+
+Times are ISO 8601 text with `Z`, ids are lower-case UUIDs. A key may be absent where a server is older or newer.
+"""
+
+from __future__ import annotations
+
+from typing import Any, TypedDict
+
+
+class Problem(TypedDict, total=False):
+    """One thing that is wrong with what was sent; `row` and `line` count from 1."""
+
+    row: int | None
+    line: int | None
+    field: str | None
+    code: str
+    message: str
+
+
+class RunError(TypedDict):
+    """Why a run ended badly."""
+
+    code: str
+    message: str
+
+
+class Waiting(TypedDict, total=False):
+    """Why nothing moves just now."""
+
+    code: str
+    message: str
+    until: str | None
+
+
+class Result(TypedDict, total=False):
+    """One stored result file. `url` is a path of the API."""
+
+    n: int
+    filename: str
+    size_bytes: int
+    sha256: str
+    url: str
+    stored_at: str | None
+
+
+class Run(TypedDict, total=False):
+    """One piece of work: one input for one workflow. A single run has no `batch_id` and no `index`."""
+
+    id: str
+    status: str
+    provider_status: str | None
+    results_state: str
+    workflow_id: str
+    workflow_name: str | None
+    connection: str
+    batch_id: str | None
+    index: int | None
+    external_id: str | None
+    labels: dict[str, str]
+    created_at: str
+    created_by: str
+    launched_at: str | None
+    finished_at: str | None
+    attempts: int
+    execution_id: str | None
+    waiting_because: Waiting | None
+    error: RunError | None
+    console_link: str | None
+    input_sha256: str
+    input_bytes: int
+    looks: int
+    last_look_at: str | None
+    results: list[Result]
+
+
+class Batch(TypedDict, total=False):
+    """Many runs that came together."""
+
+    id: str
+    status: str
+    name: str | None
+    external_id: str | None
+    workflow_id: str
+    workflow_name: str | None
+    connection: str
+    total: int
+    refused: int
+    counts: dict[str, int]
+    concurrency: str
+    wave_size: int | None
+    created_at: str
+    created_by: str
+    finished_at: str | None
+    paused_because: str | None
+    source_sha256: str
+    rate_per_minute: float | None
+    eta_s: float | None
+    waiting_because: Waiting | None
+    waves: list[dict[str, Any]]
+    warnings: list[str]
+
+
+class SubmittedBatch(Batch, total=False):
+    """The answer to a submission: the batch, or on a dry run only what would become of it (`id` is None).
+
+    `refused_file` holds the refused rows in the file's own format, base64, to be mended and submitted again.
+    """
+
+    created: bool
+    dry_run: bool
+    plan: dict[str, Any]
+    refused_file: str | None
+
+
+class Event(TypedDict, total=False):
+    """One entry of the append-only history."""
+
+    seq: int
+    at: str
+    type: str
+    actor: str
+    data: dict[str, Any]
+    hash: str
+
+
+class Connection(TypedDict, total=False):
+    """A provider, its address, a key that is never shown, and the limits of that key."""
+
+    id: str
+    name: str
+    provider: str
+    base_url: str
+    key_hint: str
+    state: str
+    requests_per_minute: int
+    max_concurrent: int
+    limit_group: str | None
+    console_url: str | None
+    blocked_until: str | None
+    paused_at: str | None
+    paused_by: str | None
+    checked_at: str | None
+    check_result: str | None
+    created_at: str
+    budget: dict[str, int]
+
+
+class ConnectionTest(TypedDict, total=False):
+    """What a connection's test found. Nothing was launched."""
+
+    ok: bool
+    workflows: list[dict[str, str]]
+    limits: dict[str, Any]
+    plan: list[str]
+    error: dict[str, Any] | None
+
+
+class Workflow(TypedDict, total=False):
+    """Something that a provider can run. `stale` says that the provider was away and this was known before."""
+
+    id: str
+    name: str
+    description: str | None
+    connection: str
+    input_schema: dict[str, Any] | None
+    on_doubt: str
+    poll: dict[str, float]
+    durations: dict[str, Any]
+    fetched_at: str | None
+    launches_blocked_until: str | None
+    launches_blocked_because: str | None
+    stale: bool
+
+
+class Doubt(TypedDict, total=False):
+    """Launches that were sent and whose outcome nobody knows: one run's, or a wave's."""
+
+    id: str
+    kind: str
+    batch_id: str | None
+    workflow_id: str
+    connection: str
+    count: int
+    runs: list[dict[str, Any]]
+    since: str
+    reason: str | None
+    holds_slots_until: str | None
+
+
+class Resolved(TypedDict):
+    """How many doubts were settled, and how many of the wave are left."""
+
+    resolved: int
+    left: int
+
+
+class InboxItem(TypedDict, total=False):
+    """A question for a person."""
+
+    id: str
+    kind: str
+    title: str
+    run_id: str | None
+    batch_id: str | None
+    wave_id: str | None
+    link: str | None
+    opened_at: str
+
+
+class Token(TypedDict, total=False):
+    """A token for this API; its secret is shown once, when it is made."""
+
+    id: str
+    name: str
+    hint: str
+    scopes: list[str]
+    created_at: str
+    last_used_at: str | None
+    expires_at: str | None
+    revoked_at: str | None
+
+
+class CreatedToken(Token, total=False):
+    """A new token. `secret` is what goes after `Bearer`; it cannot be had again."""
+
+    secret: str
+
+
+class Readiness(TypedDict, total=False):
+    """Whether the server can do its work, part by part."""
+
+    ready: bool
+    database: str
+    migrations: str | None
+    workers: dict[str, Any] | None
+    version: str

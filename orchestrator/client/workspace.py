@@ -1,0 +1,107 @@
+"""What a workspace asks of people and lets in: doubts, inbox, tokens. And how the server is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, cast
+from urllib.parse import quote
+
+from orchestrator.client.runs import pages
+from orchestrator.client.shapes import CreatedToken, Doubt, InboxItem, Readiness, Resolved, Token
+from orchestrator.client.wire import Wire
+
+
+class Doubts:
+    """Launches whose outcome nobody knows."""
+
+    def __init__(self, wire: Wire) -> None:
+        self._wire = wire
+
+    def list(self) -> Sequence[Doubt]:
+        """Return every open doubt."""
+        return cast(Sequence[Doubt], self._wire.get("/doubts")["data"])
+
+    def resolve(
+        self,
+        doubt_id: str,
+        how: Literal["adopt", "not_started", "relaunch", "abandon"],
+        *,
+        reason: str,
+        execution_id: str | None = None,
+        execution_ids: Mapping[int, str] | None = None,
+    ) -> Resolved:
+        """Say what happened to a run's or a wave's launch.
+
+        Args:
+            execution_id: with `adopt`, the execution that a person found at the provider.
+            execution_ids: with `adopt` for a wave, by the run's index in its batch.
+        """
+        body: dict[str, Any] = {"how": how, "reason": reason}
+        if execution_id is not None:
+            body["execution_id"] = execution_id
+        if execution_ids is not None:
+            body["execution_ids"] = {str(index): found for index, found in execution_ids.items()}
+        return cast(Resolved, self._wire.post(f"/doubts/{quote(doubt_id, safe='')}:resolve", body))
+
+
+class Inbox:
+    """Questions for a person."""
+
+    def __init__(self, wire: Wire) -> None:
+        self._wire = wire
+
+    def list(self, *, limit: int | None = None) -> Sequence[InboxItem]:
+        """Return what is open, oldest first; 200 at most."""
+        return cast(Sequence[InboxItem], [*pages(self._wire, "/inbox", {}, limit)])
+
+    def get(self, item_id: str) -> InboxItem:
+        """Return one question with everything that helps to answer it."""
+        return cast(InboxItem, self._wire.get(f"/inbox/{quote(item_id, safe='')}"))
+
+
+class Tokens:
+    """Who may call this API."""
+
+    def __init__(self, wire: Wire) -> None:
+        self._wire = wire
+
+    def list(self) -> Sequence[Token]:
+        """Return every token, without its secret."""
+        return cast(Sequence[Token], self._wire.get("/tokens")["data"])
+
+    def create(self, name: str, *, scopes: Sequence[str] = (), expires_at: str | None = None) -> CreatedToken:
+        """Make a token; its `secret` is shown this once.
+
+        Args:
+            scopes: of read, submit, operate, approve, admin; none means all.
+            expires_at: ISO 8601 with a zone.
+        """
+        body: dict[str, Any] = {"name": name}
+        if scopes:
+            body["scopes"] = [*scopes]
+        if expires_at is not None:
+            body["expires_at"] = expires_at
+        return cast(CreatedToken, self._wire.post("/tokens", body))
+
+    def revoke(self, token_id: str) -> None:
+        """Make a token useless at once."""
+        self._wire.json("DELETE", f"/tokens/{quote(token_id, safe='')}")
+
+
+class System:
+    """How the server is. Needs no token."""
+
+    def __init__(self, wire: Wire) -> None:
+        self._wire = wire
+
+    def health(self) -> bool:
+        """Return True when the server process answers.
+
+        Raises:
+            Unreachable: it does not.
+        """
+        return bool(self._wire.probe("/healthz")["ok"])
+
+    def ready(self) -> Readiness:
+        """Return whether the server can do its work, part by part. One that cannot is an answer, not an error."""
+        return cast(Readiness, self._wire.probe("/readyz"))

@@ -1,0 +1,117 @@
+"""Why a run waits, and until when: in words for a person and a code for a program."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from orchestrator.domain.statuses import RunStatus as S
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surroundings:
+    """All around a run that can make it wait. Times that are past do not.
+
+    Args:
+        due_at: when it is next looked at, launched or fetched; None when nothing is planned for it by itself.
+        in_hand: a worker holds it now.
+        slots_used, slot_limit: of its workflow, None where nobody counted.
+        free_at: when the lane has a request to spare; None: now.
+    """
+
+    status: S
+    now: datetime
+    due_at: datetime | None = None
+    in_hand: bool = False
+    of_batch: bool = False
+    looked_at: datetime | None = None
+    batch_paused_because: str | None = None
+    connection_is_paused: bool = False
+    launches_stopped: str | None = None
+    breaker_until: datetime | None = None
+    breaker_is_open: bool = False
+    workflow_blocked_until: datetime | None = None
+    workflow_blocked_because: str | None = None
+    lane_blocked_until: datetime | None = None
+    slots_used: int | None = None
+    slot_limit: int | None = None
+    free_at: datetime | None = None
+    last_failure: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reason:
+    """Why something waits. `until` is when it should move by itself, None when only a person can move it."""
+
+    code: str
+    message: str
+    until: datetime | None = None
+
+
+_STOPPED = {"key_refused": "the provider refuses the connection's key; test or rotate it"}
+
+
+def why(s: Surroundings) -> Reason | None:
+    """Return why a run waits; None for one that has ended."""
+    match s.status:
+        case S.QUEUED:
+            return _queued(s)
+        case S.LAUNCHING:
+            return Reason(code="lease", message="its launch is on the wire", until=s.due_at)
+        case S.IN_DOUBT:
+            return Reason(code="doubt", message="it is not known whether its launch arrived; a person decides")
+        case S.HUMAN_IN_THE_LOOP:
+            message = "a person must approve it in the provider's own console; we look again by ourselves"
+            return Reason(code="human", message=message, until=s.due_at)
+        case S.PROCESSING:
+            return _processing(s)
+        case S.DOWNLOADING:
+            return _downloading(s)
+        case _:
+            return None
+
+
+def _queued(s: Surroundings) -> Reason:
+    if s.batch_paused_because is not None:
+        return Reason(code="pause", message=f"its batch is paused: {s.batch_paused_because}")
+    if s.connection_is_paused:
+        return Reason(code="pause", message="its connection is paused")
+    if s.launches_stopped is not None:
+        return Reason(code="stopped", message=_STOPPED.get(s.launches_stopped, s.launches_stopped))
+    if s.breaker_is_open:
+        message = "the provider is in trouble; it is probed before anything is launched"
+        return Reason(code="provider", message=message, until=s.breaker_until)
+    if s.workflow_blocked_until is not None and s.workflow_blocked_until > s.now:
+        message = f"the workflow's launches rest: {s.workflow_blocked_because or 'the provider asked for it'}"
+        return Reason(code="slots", message=message, until=s.workflow_blocked_until)
+    if s.lane_blocked_until is not None and s.lane_blocked_until > s.now:
+        return Reason(code="rate", message="the provider asked for a pause", until=s.lane_blocked_until)
+    if s.slots_used is not None and s.slot_limit is not None and s.slots_used >= s.slot_limit:
+        message = f"all {s.slot_limit} slots of its workflow are used; it goes when one is free"
+        return Reason(code="slots", message=message, until=s.due_at)
+    if s.free_at is not None and s.free_at > s.now:
+        return Reason(code="rate", message="the request budget is used up for the moment", until=s.free_at)
+    if s.of_batch:
+        return Reason(code="wave", message="it goes with one of the next waves of its batch", until=s.due_at)
+    return Reason(code="lease", message="a worker takes it next", until=s.due_at or s.now)
+
+
+def _processing(s: Surroundings) -> Reason:
+    if s.in_hand:
+        return Reason(code="lease", message="a worker is looking at it now", until=s.due_at)
+    if s.lane_blocked_until is not None and s.lane_blocked_until > s.now:
+        return Reason(code="rate", message="the provider asked for a pause", until=s.lane_blocked_until)
+    if s.due_at is None:
+        message = "the provider has it; items before it in its wave are watched first"
+        return Reason(code="provider", message=message)
+    if s.due_at <= s.now and s.free_at is not None and s.free_at > s.now:
+        message = "the provider has it; the request budget is used up for the moment"
+        return Reason(code="rate", message=message, until=s.free_at)
+    return Reason(code="provider", message="the provider has it; this is the next look", until=s.due_at)
+
+
+def _downloading(s: Surroundings) -> Reason:
+    if s.in_hand:
+        return Reason(code="lease", message="its results are being fetched now", until=s.due_at)
+    message = "its results are fetched next" if s.last_failure is None else f"to be fetched again: {s.last_failure}"
+    return Reason(code="results", message=message, until=s.due_at)

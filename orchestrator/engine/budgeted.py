@@ -1,0 +1,73 @@
+"""A single call to a provider on behalf of a person: it draws on the lane's budget like everything else."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from orchestrator.domain.governor import CallKind
+from orchestrator.engine.deps import Deps
+from orchestrator.errors import ProviderError, Unavailable
+from orchestrator.storage import lanes
+
+T = TypeVar("T")
+
+#: A person waits so long for a token before being told to come back.
+PATIENCE_S = 20.0
+
+#: Whoever asks from outside a worker: a grant needs a holder, and this one never heartbeats.
+NOBODY = UUID(int=0)
+
+
+async def call(deps: Deps, lane_id: UUID, send: Callable[[], Awaitable[T]]) -> T:
+    """Send one request when the lane's budget allows.
+
+    Raises:
+        Unavailable: no token came free in time; says when to try again.
+        ProviderError: what the call came to.
+    """
+    grant_id = await _token(deps, lane_id)
+    error: ProviderError | None = None
+    answered_at = deps.sources.monotonic()
+    try:
+        return await send()
+    except ProviderError as failure:
+        error = failure
+        raise
+    finally:
+        answered_at = deps.sources.monotonic()
+        costs = error is None or error.code != "not_sent"
+
+        async def record(connection: AsyncConnection) -> None:
+            lane = await lanes.lock(connection, lane_id)
+            spent = [deps.sources.monotonic() - answered_at] if costs else []
+            await lanes.save(connection, await lanes.release(connection, lane, grant_id, CallKind.OTHER, spent))
+
+        await deps.db.run(record)
+
+
+async def _token(deps: Deps, lane_id: UUID) -> UUID:
+    give_up_at = deps.sources.monotonic() + PATIENCE_S
+    grant_id = deps.sources.new_id()
+
+    async def take(connection: AsyncConnection) -> float:
+        """Return 0 when a token was taken, else seconds until one may be free."""
+        lane = await lanes.lock(connection, lane_id)
+        if lane.is_blocked and lane.blocked_until is not None:
+            return (lane.blocked_until - lane.now).total_seconds()
+        if not lane.budget.grant(CallKind.OTHER, 1, now=lane.now):
+            return max(0.2, (lane.budget.next_free_at(lane.now) - lane.now).total_seconds())
+        await lanes.grant(connection, lane, id=grant_id, worker=NOBODY, kind=CallKind.OTHER, count=1)
+        return 0.0
+
+    while (wait_s := await deps.db.run(take)) > 0.0:
+        if deps.sources.monotonic() + wait_s > give_up_at:
+            raise Unavailable(
+                "the provider's request budget is used up just now", code="budget_used", retry_after_s=wait_s
+            )
+        await asyncio.sleep(wait_s)
+    return grant_id

@@ -1,0 +1,317 @@
+"""Connections: how this workspace reaches a provider. Adding one launches nothing; testing one launches nothing."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import Any
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from orchestrator.domain.breaker import Breaker
+from orchestrator.domain.governor import launches_at_once
+from orchestrator.engine.deps import API_KEY, Deps
+from orchestrator.engine.shown import shown
+from orchestrator.engine.who import Who
+from orchestrator.engine.workflows import fetch_list, find_connection
+from orchestrator.errors import BadInput, Conflict, OrchestratorError, ProviderError, Unavailable
+from orchestrator.storage import connections, events, lanes, workflows
+from orchestrator.storage.connections import ConnectionRow
+from orchestrator.storage.database import now as transaction_now
+from orchestrator.storage.lanes import Turn
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
+_CONSOLE_PARTS = re.compile(r"\{[^}]*\}")
+
+
+async def add_connection(
+    deps: Deps,
+    who: Who,
+    *,
+    name: str,
+    provider: str,
+    base_url: str,
+    api_key: str,
+    requests_per_minute: int | None = None,
+    max_concurrent: int | None = None,
+    limit_group: str | None = None,
+    console_url: str | None = None,
+) -> dict[str, Any]:
+    """Add a connection. Connections with one key, or one declared limit group, share one lane and its budget."""
+    if not _NAME.fullmatch(name):
+        raise BadInput(
+            "a connection's name is letters, digits, dot, dash and underscore, at most 63", code="field.value"
+        )
+    adapter = deps.provider(provider)
+    checked_url = deps.check_base_url(base_url)
+    deps.check_api_key(api_key)
+    _check_console(console_url)
+    rate = _in_range("requests per minute", requests_per_minute, adapter.capabilities.requests_per_minute, 100_000)
+    slots = _in_range("max concurrent", max_concurrent, adapter.capabilities.concurrent_per_workflow, 10_000)
+    connection_id = deps.sources.new_id()
+
+    async def insert(session: AsyncConnection) -> None:
+        limit_key = _limit_key(deps, who, provider, checked_url, api_key, limit_group)
+        lane, known_rate = await connections.ensure_lane(
+            session, new_id=deps.sources.new_id(), limit_key=limit_key, rate=rate
+        )
+        if requests_per_minute is not None and known_rate != rate:
+            await connections.set_rate(session, lane, rate)
+        written = await connections.insert(
+            session,
+            id=connection_id,
+            workspace=who.workspace_id,
+            lane=lane,
+            name=name,
+            provider=provider,
+            base_url=checked_url,
+            api_key=deps.sealer.seal(api_key, column=API_KEY, row=connection_id),
+            key_hint=api_key[-4:] if len(api_key) >= 12 else "",
+            limit_group=limit_group,
+            max_concurrent=slots,
+            console_url=console_url,
+        )
+        if not written:
+            raise Conflict(f"there is a connection named {name!r} already", code="connection_exists")
+        told = who.act().event("connection_added", connection=name, provider=provider)
+        await events.append_to_workspace(session, who.workspace_id, [told], at=await transaction_now(session))
+
+    await deps.db.run(insert)
+    return await show_connection(deps, who, name)
+
+
+async def list_connections(deps: Deps, who: Who) -> list[dict[str, Any]]:
+    """Return the workspace's connections."""
+
+    async def read(session: AsyncConnection) -> list[ConnectionRow]:
+        return await connections.page(session, who.workspace_id)
+
+    return [_view(row) for row in await deps.db.run(read)]
+
+
+async def show_connection(deps: Deps, who: Who, name: str) -> dict[str, Any]:
+    """Return one connection, and how much of its budget is used."""
+    found = await find_connection(deps, who, name)
+
+    async def read(session: AsyncConnection) -> dict[str, Any]:
+        lane = await lanes.read(session, found.lane_id)
+        return {"free_now": lane.budget.free(lane.now), "in_flight": sum(lane.budget.in_flight.values())}
+
+    return {**_view(found), "budget": await deps.db.run(read)}
+
+
+async def test_connection(deps: Deps, who: Who, name: str) -> dict[str, Any]:
+    """List the provider's workflows with the connection's key. Launches nothing; wakes a lane that was stopped."""
+    found = await find_connection(deps, who, name)
+    error: OrchestratorError | None = None
+    listed: list[dict[str, str]] = []
+    try:
+        listed = [{"id": s.remote_id, "name": s.name} for s in await fetch_list(deps, found)]
+    except (ProviderError, Unavailable) as failure:
+        error = failure
+
+    async def record(session: AsyncConnection) -> None:
+        await connections.checked(session, found.id, "ok" if error is None else error.code)
+        if error is None:
+            await _start_again(session, found)
+
+    await deps.db.run(record)
+    return {
+        "ok": error is None,
+        "connection": found.name,
+        "workflows": listed,
+        "limits": {"requests_per_minute": found.requests_per_minute, "max_concurrent": found.max_concurrent},
+        "plan": _plan(found),
+        "error": None if error is None else {"code": error.code, "message": error.message, "hint": _hint(error)},
+    }
+
+
+async def set_connection(
+    deps: Deps,
+    who: Who,
+    name: str,
+    *,
+    base_url: str | None = None,
+    requests_per_minute: int | None = None,
+    max_concurrent: int | None = None,
+    console_url: str | None = None,
+) -> dict[str, Any]:
+    """Change a connection; a lane that was stopped starts again with what was changed."""
+    found = await find_connection(deps, who, name)
+    checked_url = deps.check_base_url(base_url) if base_url is not None else None
+    _check_console(console_url)
+    rate = _in_range("requests per minute", requests_per_minute, found.requests_per_minute, 100_000)
+    slots = _in_range("max concurrent", max_concurrent, found.max_concurrent, 10_000)
+
+    async def save(session: AsyncConnection) -> None:
+        await connections.change(session, found.id, base_url=checked_url, console_url=console_url, max_concurrent=slots)
+        await connections.set_rate(session, found.lane_id, rate)
+        await _start_again(session, found)
+        told = who.act().event(
+            "connection_set",
+            connection=name,
+            base_url=checked_url,
+            requests_per_minute=requests_per_minute,
+            max_concurrent=max_concurrent,
+            console_url=console_url,
+        )
+        await events.append_to_workspace(session, who.workspace_id, [told], at=await transaction_now(session))
+
+    await deps.db.run(save)
+    return await show_connection(deps, who, name)
+
+
+async def rotate_key(deps: Deps, who: Who, name: str, api_key: str) -> dict[str, Any]:
+    """Put another key in. What was launched with the old one is collected with the new one."""
+    deps.check_api_key(api_key)
+    found = await find_connection(deps, who, name)
+
+    async def save(session: AsyncConnection) -> None:
+        limit_key = _limit_key(deps, who, found.provider, found.base_url, api_key, found.limit_group)
+        lane, _ = await connections.ensure_lane(
+            session, new_id=deps.sources.new_id(), limit_key=limit_key, rate=found.requests_per_minute
+        )
+        sealed = deps.sealer.seal(api_key, column=API_KEY, row=found.id)
+        hint = api_key[-4:] if len(api_key) >= 12 else ""
+        await connections.rotate(session, found.id, api_key=sealed, key_hint=hint, lane=lane)
+        await _start_again(session, replace(found, lane_id=lane))
+        told = who.act().event("connection_rotated", connection=name)
+        await events.append_to_workspace(session, who.workspace_id, [told], at=await transaction_now(session))
+
+    await deps.db.run(save)
+    return await show_connection(deps, who, name)
+
+
+async def pause_connection(deps: Deps, who: Who, name: str, reason: str | None = None) -> dict[str, Any]:
+    """Launch nothing more on a connection; what was launched is still collected."""
+
+    async def pause(session: AsyncConnection, found: ConnectionRow) -> None:
+        await connections.pause(session, found.id, by=who.actor)
+
+    return await _marked(deps, who, name, "connection_paused", reason, pause)
+
+
+async def resume_connection(deps: Deps, who: Who, name: str) -> dict[str, Any]:
+    """Launch again on a connection."""
+
+    async def resume(session: AsyncConnection, found: ConnectionRow) -> None:
+        await connections.resume(session, found.id)
+        await lanes.wake(session, found.lane_id, Turn.LAUNCH)
+
+    return await _marked(deps, who, name, "connection_resumed", None, resume)
+
+
+async def remove_connection(deps: Deps, who: Who, name: str) -> None:
+    """Take a connection out of sight.
+
+    Raises:
+        Conflict: runs on it have not ended.
+    """
+    found = await find_connection(deps, who, name)
+
+    async def remove(session: AsyncConnection) -> None:
+        if await connections.has_live_work(session, who.workspace_id, found.id):
+            raise Conflict(
+                "runs on this connection have not ended",
+                code="connection_in_use",
+                hint=f"orchestrator run list --connection {name}; pause the connection, or cancel what is left",
+            )
+        await connections.remove(session, found.id)
+        told = who.act().event("connection_removed", connection=name)
+        await events.append_to_workspace(session, who.workspace_id, [told], at=await transaction_now(session))
+
+    await deps.db.run(remove)
+
+
+async def _marked(
+    deps: Deps,
+    who: Who,
+    name: str,
+    event: str,
+    reason: str | None,
+    mark: Callable[[AsyncConnection, ConnectionRow], Awaitable[None]],
+) -> dict[str, Any]:
+    found = await find_connection(deps, who, name)
+
+    async def save(session: AsyncConnection) -> None:
+        await mark(session, found)
+        told = who.act(reason).event(event, connection=name)
+        await events.append_to_workspace(session, who.workspace_id, [told], at=await transaction_now(session))
+
+    await deps.db.run(save)
+    return await show_connection(deps, who, name)
+
+
+async def _start_again(session: AsyncConnection, found: ConnectionRow) -> None:
+    """Lift what stopped the lane's launches: somebody has looked after it."""
+    lane = await lanes.lock(session, found.lane_id)
+    lane = replace(lane, launches_stopped=None, breaker=Breaker())
+    await lanes.save(session, lane.pull(Turn.LAUNCH, lane.now).pull(Turn.POLL, lane.now))
+    await workflows.unblock(session, found.id)
+
+
+def _limit_key(deps: Deps, who: Who, provider: str, base_url: str, api_key: str, group: str | None) -> str:
+    if group is not None:
+        return f"{provider}/group/{who.workspace_id}/{group}"
+    return f"{provider}/key/{deps.sealer.fingerprint('lane', provider, base_url, api_key)}"
+
+
+def _in_range(what: str, given: int | None, otherwise: int, highest: int) -> int:
+    if given is None:
+        return otherwise
+    if not 1 <= given <= highest:
+        raise BadInput(f"{what} lies between 1 and {highest}", code="field.range")
+    return given
+
+
+def _check_console(template: str | None) -> None:
+    if template is None:
+        return
+    if not template.startswith(("https://", "http://")) or not template.isprintable() or len(template) > 2000:
+        raise BadInput("the console URL starts with https:// or http://", code="field.value")
+    unknown = set(_CONSOLE_PARTS.findall(template)) - {"{workflow_id}", "{execution_id}"}
+    if unknown:
+        raise BadInput(
+            f"the console URL may hold {{workflow_id}} and {{execution_id}}, not {', '.join(sorted(unknown))}",
+            code="field.value",
+        )
+
+
+def _plan(found: ConnectionRow) -> list[str]:
+    return [
+        f"at most {found.requests_per_minute} requests in any 60 s for this key, launches, looks and tests together",
+        f"at most {found.max_concurrent} executions of a workflow alive at once of those launched one by one",
+        f"at most {launches_at_once(found.requests_per_minute)} launches on the wire at once",
+        "a batch goes out in waves: 20 items first, then as many as about 20 minutes of work",
+    ]
+
+
+def _hint(error: OrchestratorError) -> str | None:
+    if error.hint:
+        return error.hint
+    return {"key_refused": "orchestrator connection rotate NAME --api-key-stdin"}.get(error.code)
+
+
+def _view(row: ConnectionRow) -> dict[str, Any]:
+    state = "paused" if row.paused_at else row.launches_stopped or ("ok" if row.breaker == "closed" else "probing")
+    return shown(
+        {
+            "id": row.id,
+            "name": row.name,
+            "provider": row.provider,
+            "base_url": row.base_url,
+            "key_hint": f"…{row.key_hint}",
+            "limit_group": row.limit_group,
+            "requests_per_minute": row.requests_per_minute,
+            "max_concurrent": row.max_concurrent,
+            "console_url": row.console_url,
+            "state": state,
+            "blocked_until": row.blocked_until,
+            "paused_at": row.paused_at,
+            "paused_by": row.paused_by,
+            "checked_at": row.checked_at,
+            "check_result": row.check_result,
+            "created_at": row.created_at,
+        }
+    )

@@ -1,0 +1,297 @@
+"""Submit: check everything against the workflow's schema, then store all of it or nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from orchestrator.domain import planner
+from orchestrator.domain.durations import Durations
+from orchestrator.domain.intake import batch as intake_batch
+from orchestrator.domain.intake import refusal
+from orchestrator.domain.intake.rows import FileFormat, Intake
+from orchestrator.engine.deps import Deps
+from orchestrator.engine.shown import shown
+from orchestrator.engine.who import Who
+from orchestrator.engine.workflows import find_connection, known_workflow
+from orchestrator.errors import BadInput, Conflict
+from orchestrator.storage import submissions
+from orchestrator.storage.connections import ConnectionRow
+from orchestrator.storage.database import now as transaction_now
+from orchestrator.storage.submissions import NewBatch, NewRun, Place
+from orchestrator.storage.workflows import WorkflowRow
+
+#: What the request's own words around an input may take of the provider's body limit.
+ENVELOPE_BYTES = 1024
+
+MAX_LABELS = 32
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunSpec:
+    """One run to submit. `workflow_id` is the provider's, `input` is the text of a JSON object."""
+
+    connection: str
+    workflow_id: str
+    input: bytes
+    external_id: str | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchSpec:
+    """How a file becomes a batch.
+
+    Args:
+        format: `csv`, `jsonl` or `json`.
+        concurrency: the provider's level: `low`, `medium` or `high`.
+        external_id_column: the column that names each row, unique within the file.
+        wave_size: items of a wave; 1 launches one by one; None lets the planner choose.
+        max_failures: `5` or `10%`: pause when more runs failed.
+        skip_invalid: store the good rows and give the bad ones back.
+        dry_run: check and plan, store nothing.
+    """
+
+    connection: str
+    workflow_id: str
+    format: str
+    concurrency: str = "medium"
+    name: str | None = None
+    external_id: str | None = None
+    external_id_column: str | None = None
+    wave_size: int | None = None
+    max_failures: str | None = None
+    skip_invalid: bool = False
+    dry_run: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Submitted:
+    """A stored run. `created` is False when the same external id and input came before."""
+
+    id: UUID
+    created: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SubmittedBatch:
+    """A stored batch, or (id None) what a dry run found."""
+
+    id: UUID | None
+    created: bool
+    total: int
+    refused: int
+    refused_file: bytes | None
+    warnings: tuple[str, ...]
+    plan: dict[str, Any]
+
+
+async def submit_run(deps: Deps, who: Who, spec: RunSpec) -> Submitted:
+    """Store one run.
+
+    Raises:
+        BadInput: the input breaks the workflow's schema; nothing is stored.
+        Conflict: the external id was used with another input.
+    """
+    found = await find_connection(deps, who, spec.connection)
+    row = await known_workflow(deps, found, spec.workflow_id)
+    limit = deps.provider(found.provider).capabilities.max_body_bytes - ENVELOPE_BYTES
+    body = intake_batch.read_single(spec.input, _schema(row), max_bytes=limit)
+    _check_labels(spec.labels)
+    _check_external_id(spec.external_id)
+    place = _place(who, found, row)
+    run = NewRun(id=deps.sources.new_id(), input=body, index=None, external_id=spec.external_id)
+
+    async def store(connection: AsyncConnection) -> Submitted:
+        if spec.external_id is not None:
+            await submissions.serialize(connection, place, spec.external_id)
+            known = await submissions.find_run(connection, place, spec.external_id)
+            if known is not None:
+                return _same(known, hashlib.sha256(body).digest(), "run")
+        moment = await transaction_now(connection)
+        await submissions.insert_run(connection, place, run, spec.labels, actor=who.actor, now=moment)
+        return Submitted(id=run.id, created=True)
+
+    return await deps.db.run(store, tries=1)
+
+
+async def submit_batch(deps: Deps, who: Who, spec: BatchSpec, data: bytes) -> SubmittedBatch:
+    """Store a batch: every row of the file, or (with `skip_invalid`) every good one.
+
+    Raises:
+        BadInput: some rows are bad, with each one's number, line and field; nothing is stored.
+        Conflict: the external id was used with another file.
+    """
+    found = await find_connection(deps, who, spec.connection)
+    row = await known_workflow(deps, found, spec.workflow_id)
+    capabilities = deps.provider(found.provider).capabilities
+    _check_spec(spec, capabilities.wave_widths, capabilities.wave_max_items)
+    # Half a second of pure work for 10,000 rows: the event loop has better to do meanwhile.
+    intake = await asyncio.to_thread(
+        intake_batch.read_batch,
+        data,
+        format=_format(spec.format),
+        schema=_schema(row),
+        external_id_column=spec.external_id_column,
+        max_row_bytes=capabilities.max_body_bytes - ENVELOPE_BYTES,
+    )
+    _refuse(intake, skip_invalid=spec.skip_invalid)
+    plan = _plan(deps, found, row, spec, count=len(intake.rows))
+    if spec.dry_run:
+        return _answer(intake, None, plan, created=False, warnings=())
+    place = _place(who, found, row)
+    count, percent = _max_failures(spec.max_failures)
+    batch = NewBatch(
+        id=deps.sources.new_id(),
+        name=spec.name,
+        external_id=spec.external_id,
+        source_sha256=bytes.fromhex(intake.sha256),
+        source_format=spec.format,
+        refused=len(intake.refused),
+        concurrency=spec.concurrency,
+        wave_size=spec.wave_size,
+        max_failures_count=count,
+        max_failures_percent=percent,
+    )
+    runs = [
+        NewRun(id=deps.sources.new_id(), input=r.input, index=r.index, external_id=r.external_id) for r in intake.rows
+    ]
+
+    async def store(connection: AsyncConnection) -> tuple[Submitted, tuple[str, ...]]:
+        if spec.external_id is not None:
+            await submissions.serialize(connection, place, spec.external_id)
+            known = await submissions.find_batch(connection, place, spec.external_id)
+            if known is not None:
+                return _same(known, batch.source_sha256, "batch"), ()
+        earlier = await submissions.same_file(connection, who.workspace_id, batch.source_sha256)
+        moment = await transaction_now(connection)
+        await submissions.insert_batch(connection, place, batch, runs, actor=who.actor, now=moment)
+        warnings = () if earlier is None else (_same_file_warning(*earlier),)
+        return Submitted(id=batch.id, created=True), warnings
+
+    stored, warnings = await deps.db.run(store, tries=1)
+    return _answer(intake, stored.id, plan, created=stored.created, warnings=warnings)
+
+
+def _same(known: tuple[UUID, bytes], sha256: bytes, what: str) -> Submitted:
+    """Return the earlier one if it has the same content, else refuse."""
+    if known[1] != sha256:
+        raise Conflict(
+            f"this external id names a {what} with other content: {known[0]}",
+            code="external_id_conflict",
+            hint=f"orchestrator {what} get {known[0]}",
+        )
+    return Submitted(id=known[0], created=False)
+
+
+def _same_file_warning(batch_id: UUID, created_at: object) -> str:
+    when = shown({"at": created_at})["at"]
+    return f"the same file was submitted before, as batch {batch_id} at {when}; this is a second batch"
+
+
+def _refuse(intake: Intake, *, skip_invalid: bool) -> None:
+    error = refusal.refusal(intake)
+    if error is None:
+        return
+    if not skip_invalid:
+        raise error
+    if not intake.rows:
+        raise BadInput("no row of the file is good", code=error.code, problems=error.problems)
+
+
+def _answer(
+    intake: Intake, batch_id: UUID | None, plan: dict[str, Any], *, created: bool, warnings: tuple[str, ...]
+) -> SubmittedBatch:
+    return SubmittedBatch(
+        id=batch_id,
+        created=created,
+        total=len(intake.rows),
+        refused=len(intake.refused),
+        refused_file=refusal.refused_file(intake) if intake.refused else None,
+        warnings=warnings,
+        plan=plan,
+    )
+
+
+def _plan(deps: Deps, found: ConnectionRow, row: WorkflowRow, spec: BatchSpec, *, count: int) -> dict[str, Any]:
+    """Say how the batch will go out, and about how long it takes at least."""
+    widths = deps.provider(found.provider).capabilities.wave_widths
+    single = spec.wave_size == 1 or not widths
+    width = min(found.max_concurrent, count) if single else widths[spec.concurrency]
+    known = Durations(count=row.durations_count, log_mean=row.durations_log_mean, log_var=row.durations_log_var)
+    launches = count if single else math.ceil(count / (spec.wave_size or planner.LARGEST_WAVE))
+    by_slots_s = count * known.mean_s / max(width, 1)
+    by_rate_s = (count + launches) * 60 / found.requests_per_minute
+    return {
+        "runs": count,
+        "mode": "single launches" if single else "waves",
+        "side_by_side": width,
+        "requests_at_least": count + launches,
+        "seconds_at_least": round(max(by_slots_s, by_rate_s), 1),
+        "bound_by": "slots" if by_slots_s >= by_rate_s else "rate",
+        "mean_s": round(known.mean_s, 2),
+        "mean_is_a_guess": known.count == 0,
+    }
+
+
+def _place(who: Who, found: ConnectionRow, row: WorkflowRow) -> Place:
+    return Place(workspace_id=who.workspace_id, connection_id=found.id, workflow_id=row.id, lane_id=found.lane_id)
+
+
+def _schema(row: WorkflowRow) -> Mapping[str, Any] | None:
+    return None if row.input_schema is None else json.loads(row.input_schema)
+
+
+def _format(name: str) -> FileFormat:
+    try:
+        return FileFormat(name)
+    except ValueError:
+        raise BadInput(f"a file is csv, jsonl or json, not {name!r}", code="field.value") from None
+
+
+def _check_spec(spec: BatchSpec, levels: Mapping[str, int], max_items: int) -> None:
+    if levels and spec.concurrency not in levels:
+        raise BadInput(f"concurrency is one of {', '.join(levels)}, not {spec.concurrency!r}", code="field.value")
+    if spec.wave_size is not None and not 1 <= spec.wave_size <= max(max_items, 1):
+        raise BadInput(f"the wave size lies between 1 and {max_items}", code="field.range")
+    _check_external_id(spec.external_id)
+    if spec.name is not None and (len(spec.name) > 200 or not spec.name.isprintable()):
+        raise BadInput("a batch's name is at most 200 printable characters", code="field.value")
+    _max_failures(spec.max_failures)
+
+
+def _check_external_id(external_id: str | None) -> None:
+    if external_id is not None and not (1 <= len(external_id) <= 200 and external_id.isprintable()):
+        raise BadInput("an external id is 1 to 200 printable characters", code="external_id.invalid")
+
+
+def _check_labels(labels: Mapping[str, str]) -> None:
+    if len(labels) > MAX_LABELS:
+        raise BadInput(f"a run takes at most {MAX_LABELS} labels", code="field.range")
+    for key, value in labels.items():
+        if not (1 <= len(key) <= 63 and len(value) <= 255 and key.isprintable() and value.isprintable()):
+            raise BadInput(
+                f"label {key[:63]!r}: keys are 1 to 63 printable characters, values at most 255", code="field.value"
+            )
+
+
+def _max_failures(text: str | None) -> tuple[int | None, float | None]:
+    """Read `5` or `10%`."""
+    if text is None:
+        return None, None
+    number = text.removesuffix("%")
+    if not number.isascii() or not number.isdigit() or len(number) > 6:
+        raise BadInput(f"max-failures is a count (5) or a share (10%), not {text!r}", code="field.value")
+    if number == text:
+        return int(number), None
+    if int(number) > 100:
+        raise BadInput("a share of failures is at most 100%", code="field.range")
+    return None, float(number)

@@ -1,0 +1,128 @@
+"""Sweep: void the leases of dead workers, turn launches that nobody recorded into doubts, settle what was left."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from orchestrator.domain import launch_decisions
+from orchestrator.domain.governor import CallKind
+from orchestrator.domain.launch_decisions import LaunchFacts
+from orchestrator.domain.statuses import LIVE
+from orchestrator.engine import launch, settle
+from orchestrator.engine.deps import Deps
+from orchestrator.storage import batches, housekeeping, lanes, launches, workers
+from orchestrator.storage.lanes import Turn
+from orchestrator.telemetry import get_logger
+
+log = get_logger(__name__)
+
+#: Launches that one sweep turns into doubts; the next sweep goes on.
+DOUBTS_AT_ONCE = 100
+
+
+async def sweep(deps: Deps, *, dead: Sequence[UUID] = ()) -> int:
+    """Do all of it once. Returns how many things were put right.
+
+    Args:
+        dead: workers that are known to be dead, whatever their heartbeat says: their process is gone.
+    """
+    done = await bury_dead_workers(deps, dead)
+    done += await doubt_unrecorded_launches(deps)
+    done += await settle_leftovers(deps)
+
+    async def tidy(connection: AsyncConnection) -> None:
+        await housekeeping.tidy(connection)
+
+    await deps.db.run(tidy)
+    return done
+
+
+async def bury_dead_workers(deps: Deps, known: Sequence[UUID] = ()) -> int:
+    """Declare silent workers dead, end their leases, and count their tokens as spent now."""
+
+    async def bury(connection: AsyncConnection) -> int:
+        silent = await workers.silent(connection, dead_after_s=deps.settings.dead_after_s)
+        dead = await workers.declare_dead(connection, sorted({*silent, *known}))
+        grants: dict[UUID, list[tuple[CallKind, int]]] = defaultdict(list)
+        for taken in await workers.take_grants(connection, dead):
+            grants[taken.lane_id].append((CallKind(taken.kind), taken.count))
+        due = await workers.void_leases(connection, dead) if dead else set()
+        for lane_id in sorted({*grants, *due}):
+            lane = await lanes.lock(connection, lane_id)
+            for kind, count in grants[lane_id]:
+                lane = lane.spent(kind, [0.0] * count)
+            lane = lane.pull(Turn.POLL, lane.now).pull(Turn.LAUNCH, lane.now)
+            await lanes.save(connection, lane)
+        if dead:
+            log.warning("workers are dead, their work is free", workers=[str(w) for w in dead], lanes=len(due))
+        return len(dead)
+
+    return await deps.db.run(bury)
+
+
+async def doubt_unrecorded_launches(deps: Deps) -> int:
+    """Decide about intents whose worker did not come back: it is not known whether they were sent."""
+
+    async def find(connection: AsyncConnection) -> list[tuple[UUID, int, UUID]]:
+        return await launches.due_sending(connection, DOUBTS_AT_ONCE)
+
+    due = await deps.db.run(find)
+    for intent_id, fence, lane_id in due:
+
+        async def decide(
+            connection: AsyncConnection, intent_id: UUID = intent_id, fence: int = fence, lane_id: UUID = lane_id
+        ) -> frozenset[UUID]:
+            return await _doubt(deps, connection, intent_id, fence, lane_id)
+
+        await settle.settle_batches(deps, await deps.db.run(decide))
+    return len(due)
+
+
+async def _doubt(
+    deps: Deps, connection: AsyncConnection, intent_id: UUID, fence: int, lane_id: UUID
+) -> frozenset[UUID]:
+    lane = await lanes.lock(connection, lane_id)
+    intent = await launches.read_intent(connection, intent_id, states=frozenset({"launching"}))
+    if intent is None:
+        return frozenset()
+    if intent.batch_id is not None:
+        await launches.lock_batch(connection, intent.batch_id)
+    if not await launches.take_sending(connection, intent_id, fence):
+        return frozenset()
+    facts = LaunchFacts(
+        runs=intent.runs,
+        is_wave=intent.wave_id is not None,
+        of_batch=intent.batch_id is not None,
+        on_doubt=intent.on_doubt,
+        looks_first_s=0.0,
+        window=0,
+    )
+    decision = launch_decisions.unknown_outcome(facts, None, breaker=lane.breaker, now=lane.now)
+    log.warning("launch in doubt: its worker never recorded it", intent=str(intent_id), runs=len(intent.runs))
+    return await launch.record_decision(
+        deps,
+        connection,
+        lane,
+        decision,
+        intent=intent_id,
+        workflow=intent.workflow_id,
+        wave=intent.wave_id,
+        batch=intent.batch_id,
+        window=0,
+        error=None,
+    )
+
+
+async def settle_leftovers(deps: Deps) -> int:
+    """Settle batches whose last run ended with a worker that died before it could say so."""
+
+    async def find(connection: AsyncConnection) -> list[UUID]:
+        return await batches.unsettled(connection, sorted(LIVE))
+
+    left = await deps.db.run(find)
+    await settle.settle_batches(deps, left)
+    return len(left)

@@ -1,0 +1,129 @@
+"""Tokens: made with a secret that is shown once, recognised by a keyed hash."""
+
+from __future__ import annotations
+
+import base64
+import zlib
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from orchestrator.domain.chain import NewEvent
+from orchestrator.engine.deps import Deps
+from orchestrator.engine.shown import shown
+from orchestrator.engine.who import SCOPES, Who
+from orchestrator.errors import BadInput, NotFound, Unauthorized
+from orchestrator.storage import events, tokens
+from orchestrator.storage.database import now as transaction_now
+
+PREFIX = "orch_live_"
+_SECRET_BITS = 160
+
+
+async def authenticate(deps: Deps, bearer: str) -> Who:
+    """Return who holds a token.
+
+    Raises:
+        Unauthorized: not one of ours, expired, or revoked; a mistyped one is refused without asking the database.
+    """
+    if not _is_well_formed(bearer):
+        raise Unauthorized("the token is not one of ours", hint="orchestrator token create")
+
+    async def find(connection: AsyncConnection) -> tokens.TokenRow | None:
+        token = await tokens.find(connection, _digest(deps, bearer))
+        if token is not None and token.is_stale:
+            await tokens.used(connection, token.id)
+        return token
+
+    found = await deps.db.run(find)
+    if found is None:
+        raise Unauthorized("the token is unknown, expired or revoked", hint="orchestrator token create")
+    return Who(workspace_id=found.workspace_id, actor=f"token:{found.name}", scopes=frozenset(found.scopes))
+
+
+async def create_token(
+    deps: Deps,
+    workspace_id: UUID,
+    name: str,
+    *,
+    scopes: Sequence[str] | None = None,
+    expires_at: datetime | None = None,
+    actor: str,
+) -> tuple[str, dict[str, Any]]:
+    """Make a token. Returns its secret, which is kept nowhere, and its view."""
+    unknown = set(scopes or ()) - set(SCOPES)
+    if unknown:
+        raise BadInput(f"unknown scopes: {', '.join(sorted(unknown))}", hint=f"known are {', '.join(SCOPES)}")
+    if not name or len(name) > 100 or not name.isprintable():
+        raise BadInput("a token needs a name of 1 to 100 printable characters")
+    secret = _new_secret(deps)
+    token_id = deps.sources.new_id()
+    granted = list(scopes or SCOPES)
+
+    async def insert(connection: AsyncConnection) -> None:
+        await tokens.insert(
+            connection,
+            id=token_id,
+            workspace=workspace_id,
+            name=name,
+            hint=secret[-4:],
+            digest=_digest(deps, secret),
+            scopes=granted,
+            expires_at=expires_at,
+        )
+        told = NewEvent(type="token_created", actor=actor, data={"token": str(token_id), "scopes": granted})
+        await events.append_to_workspace(connection, workspace_id, [told], at=await transaction_now(connection))
+
+    await deps.db.run(insert)
+    return secret, shown({"id": token_id, "name": name, "scopes": granted, "expires_at": expires_at})
+
+
+async def list_tokens(deps: Deps, who: Who) -> list[dict[str, Any]]:
+    """Return the workspace's tokens, without their secrets."""
+
+    async def read(connection: AsyncConnection) -> list[dict[str, Any]]:
+        return await tokens.page(connection, who.workspace_id)
+
+    return [shown(row) for row in await deps.db.run(read)]
+
+
+async def revoke_token(deps: Deps, who: Who, token_id: UUID) -> None:
+    """Revoke a token, at once."""
+
+    async def revoke(connection: AsyncConnection) -> None:
+        if not await tokens.revoke(connection, who.workspace_id, token_id):
+            raise NotFound("there is no such token, or it is revoked already")
+        told = who.act().event("token_revoked", token=str(token_id))
+        await events.append_to_workspace(connection, who.workspace_id, [told], at=await transaction_now(connection))
+
+    await deps.db.run(revoke)
+
+
+async def ensure_workspace(deps: Deps, name: str = "default") -> UUID:
+    """Return the workspace of a name, making it when it is missing."""
+
+    async def ensure(connection: AsyncConnection) -> UUID:
+        return await tokens.workspace(connection, name, new_id=deps.sources.new_id())
+
+    return await deps.db.run(ensure)
+
+
+def _new_secret(deps: Deps) -> str:
+    body = base64.b32encode(deps.sources.bits(_SECRET_BITS).to_bytes(_SECRET_BITS // 8)).decode().lower()
+    return f"{PREFIX}{body}{_checksum(body)}"
+
+
+def _checksum(body: str) -> str:
+    return f"{zlib.crc32(body.encode()):08x}"
+
+
+def _is_well_formed(secret: str) -> bool:
+    body = secret.removeprefix(PREFIX)
+    return body != secret and len(body) == 40 and body.isascii() and _checksum(body[:-8]) == body[-8:]
+
+
+def _digest(deps: Deps, secret: str) -> bytes:
+    return bytes.fromhex(deps.sealer.fingerprint("token", secret))

@@ -1,0 +1,204 @@
+"""The shapes in which runs, batches and events are shown. `docs/` and the contract name these fields; they stay."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from orchestrator.domain import chain, waiting
+from orchestrator.domain.breaker import BreakerState
+from orchestrator.domain.statuses import ENDINGS, PARKED, BatchStatus, RunStatus, batch_status
+from orchestrator.domain.waiting import Reason, Surroundings
+from orchestrator.engine.shown import shown
+from orchestrator.storage import explain, lanes
+from orchestrator.storage import runs as run_rows
+from orchestrator.storage.batches import BatchRow
+from orchestrator.storage.explain import Slots
+from orchestrator.storage.lanes import Lane
+from orchestrator.storage.questions import console_link
+from orchestrator.storage.runs import FileRow, RunRow
+
+
+async def runs(connection: AsyncConnection, found: Sequence[RunRow]) -> list[dict[str, Any]]:
+    """Return views of runs: a fixed number of statements for a page, however long."""
+    if not found:
+        return []
+    ids = [row.id for row in found]
+    labels = await run_rows.labels(connection, ids)
+    files = await run_rows.files(connection, ids)
+    live = [row for row in found if row.status not in ENDINGS]
+    known_lanes = {lane_id: await lanes.read(connection, lane_id) for lane_id in sorted({r.lane_id for r in live})}
+    slots = await explain.slots(connection, sorted({r.workflow for r in live})) if live else {}
+    return [
+        _run(
+            row,
+            labels.get(row.id, {}),
+            files.get(row.id, []),
+            waiting.why(_surroundings(row, known_lanes[row.lane_id], slots.get(row.workflow), files.get(row.id, [])))
+            if row.lane_id in known_lanes
+            else None,
+        )
+        for row in found
+    ]
+
+
+def _run(row: RunRow, labels: Mapping[str, str], files: Sequence[FileRow], reason: Reason | None) -> dict[str, Any]:
+    link = None
+    if row.console_url is not None and row.execution_id is not None:
+        link = console_link(row.console_url, row.workflow_id, row.execution_id)
+    return shown(
+        {
+            "id": row.id,
+            "status": row.status,
+            "provider_status": row.provider_status,
+            "results_state": row.results_state,
+            "workflow_id": row.workflow_id,
+            "workflow_name": row.workflow_name,
+            "connection": row.connection,
+            "batch_id": row.batch_id,
+            "index": row.index,
+            "external_id": row.external_id,
+            "labels": labels,
+            "created_at": row.created_at,
+            "created_by": row.created_by,
+            "launched_at": row.launched_at,
+            "finished_at": row.ended_at,
+            "attempts": row.attempt if row.launched_at is not None else 0,
+            "execution_id": row.execution_id,
+            "console_link": link,
+            "waiting_because": None if reason is None else _reason(reason),
+            "error": None if row.error_code is None else {"code": row.error_code, "message": row.error_message},
+            "input_sha256": row.input_sha256,
+            "input_bytes": row.input_bytes,
+            "looks": row.looks or 0,
+            "last_look_at": row.looked_at,
+            "results": [result(file) for file in files if file.stored_at is not None],
+        }
+    )
+
+
+def result(file: FileRow) -> dict[str, Any]:
+    """Return the view of a stored file; its URL is a path of our own API."""
+    return {
+        "n": file.n,
+        "filename": file.filename,
+        "size_bytes": file.size_bytes,
+        "sha256": file.sha256,
+        "url": f"/api/v1/runs/{file.run_id}/results/{file.n}",
+        "stored_at": file.stored_at,
+    }
+
+
+def _reason(reason: Reason) -> dict[str, Any]:
+    return {"code": reason.code, "message": reason.message, "until": reason.until}
+
+
+def _surroundings(row: RunRow, lane: Lane, slots: Slots | None, files: Sequence[FileRow]) -> Surroundings:
+    return Surroundings(
+        status=row.status,
+        now=lane.now,
+        due_at=row.due_at,
+        in_hand=row.worker_id is not None,
+        of_batch=row.batch_id is not None,
+        looked_at=row.looked_at,
+        batch_paused_because=(row.batch_paused_because or "by a person") if row.batch_paused_at else None,
+        connection_is_paused=row.connection_paused_at is not None,
+        launches_stopped=lane.launches_stopped,
+        breaker_is_open=lane.breaker.state is not BreakerState.CLOSED,
+        breaker_until=lane.breaker.probe_at,
+        workflow_blocked_until=row.launches_blocked_until,
+        workflow_blocked_because=row.launches_blocked_because,
+        lane_blocked_until=lane.blocked_until,
+        slots_used=slots.used if slots else None,
+        slot_limit=slots.limit if slots else None,
+        free_at=lane.budget.next_free_at(lane.now) if lane.budget.free(lane.now) == 0 else None,
+        last_failure=next((f.failure for f in files if f.failure is not None), None),
+    )
+
+
+def batch(row: BatchRow, *, rate_per_minute: float | None = None, waiting: Reason | None = None) -> dict[str, Any]:
+    """Return the view of a batch; every status stands in its counts, at zero too."""
+    status = batch_status(row.counts, paused=row.paused_at is not None, cancelled=row.cancelled_at is not None)
+    live = sum(n for s, n in row.counts.items() if s not in ENDINGS)
+    movable = live - sum(row.counts.get(s, 0) for s in PARKED)
+    eta_s = round(movable * 60 / rate_per_minute, 1) if rate_per_minute and movable else None
+    return shown(
+        {
+            "id": row.id,
+            "status": status,
+            "name": row.name,
+            "external_id": row.external_id,
+            "workflow_id": row.workflow,
+            "workflow_name": row.workflow_name,
+            "connection": row.connection,
+            "total": row.total,
+            "refused": row.refused,
+            "counts": {str(s): row.counts.get(s, 0) for s in RunStatus},
+            "concurrency": row.concurrency,
+            "wave_size": row.wave_size,
+            "created_at": row.created_at,
+            "created_by": row.created_by,
+            "finished_at": row.ended_at,
+            "paused_because": row.paused_because,
+            "rate_per_minute": None if rate_per_minute is None else round(rate_per_minute, 1),
+            "eta_s": eta_s,
+            "waiting_because": None if waiting is None else _reason(waiting),
+            "source_sha256": row.source_sha256,
+        }
+    )
+
+
+async def batch_waits(connection: AsyncConnection, row: BatchRow) -> Reason | None:
+    """Say what a batch waits for: its next launch, its people, or what is running."""
+    status = batch_status(row.counts, paused=row.paused_at is not None, cancelled=row.cancelled_at is not None)
+    humans = row.counts.get(RunStatus.HUMAN_IN_THE_LOOP, 0)
+    doubts = row.counts.get(RunStatus.IN_DOUBT, 0)
+    if row.ended_at is not None or not any(n for s, n in row.counts.items() if s not in ENDINGS):
+        return None
+    if status is BatchStatus.WAITING:
+        return Reason(
+            code="human", message=f"{humans} wait(s) for approval, {doubts} in doubt: orchestrator inbox list"
+        )
+    queued = row.counts.get(RunStatus.QUEUED, 0)
+    timing = await explain.batch_timing(connection, row.id)
+    lane = await lanes.read(connection, timing.lane_id)
+    if not queued:
+        until = lane.poll_due_at
+        return Reason(code="provider", message="everything is launched; what runs is watched", until=until)
+    slots = (await explain.slots(connection, [timing.workflow_id])).get(timing.workflow_id)
+    return waiting.why(
+        Surroundings(
+            status=RunStatus.QUEUED,
+            now=lane.now,
+            due_at=timing.due_at,
+            of_batch=True,
+            batch_paused_because=(row.paused_because or "by a person") if row.paused_at else None,
+            connection_is_paused=timing.connection_paused_at is not None,
+            launches_stopped=lane.launches_stopped,
+            breaker_is_open=lane.breaker.state is not BreakerState.CLOSED,
+            breaker_until=lane.breaker.probe_at,
+            workflow_blocked_until=timing.launches_blocked_until,
+            workflow_blocked_because=timing.launches_blocked_because,
+            lane_blocked_until=lane.blocked_until,
+            slots_used=slots.used if slots else None,
+            slot_limit=slots.limit if slots else None,
+            free_at=lane.budget.next_free_at(lane.now) if lane.budget.free(lane.now) == 0 else None,
+        )
+    )
+
+
+def event(entry: chain.Event) -> dict[str, Any]:
+    """Return the view of an event, with its hash."""
+    return shown(
+        {
+            "seq": entry.seq,
+            "at": entry.at,
+            "type": entry.type,
+            "actor": entry.actor,
+            "data": json.loads(entry.data),
+            "hash": entry.hash,
+        }
+    )

@@ -1,0 +1,234 @@
+"""Workflows of a connection: their schemas, fetched and cached, and the policies that their owner sets."""
+
+from __future__ import annotations
+
+import json
+import math
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Any
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from orchestrator.domain.answers import WorkflowSummary
+from orchestrator.domain.durations import Durations
+from orchestrator.domain.launch_decisions import OnDoubt
+from orchestrator.engine import budgeted
+from orchestrator.engine.deps import Deps
+from orchestrator.engine.shown import shown
+from orchestrator.engine.who import Who
+from orchestrator.errors import BadInput, Gone, NotFound, ProviderError, Unavailable
+from orchestrator.storage import connections, events, workflows
+from orchestrator.storage.connections import ConnectionRow
+from orchestrator.storage.database import now as transaction_now
+from orchestrator.storage.workflows import WorkflowRow
+
+#: A cached schema younger than this is not asked for again.
+FRESH_S = 300.0
+
+#: Pages of the provider's list that are read at most: 100 workflows each.
+MAX_PAGES = 20
+
+
+async def find_connection(deps: Deps, who: Who, name: str) -> ConnectionRow:
+    """Return a connection of the workspace.
+
+    Raises:
+        NotFound: there is none of that name.
+    """
+
+    async def find(connection: AsyncConnection) -> ConnectionRow | None:
+        return await connections.find(connection, who.workspace_id, name)
+
+    found = await deps.db.run(find)
+    if found is None:
+        raise NotFound(
+            f"there is no connection named {name!r}", code="connection_not_found", hint="orchestrator connection list"
+        )
+    return found
+
+
+async def list_workflows(deps: Deps, who: Who, connection: str) -> list[dict[str, Any]]:
+    """Return the connection's workflows: the provider's list, or what is cached of it while the provider is away."""
+    found = await find_connection(deps, who, connection)
+    stale = False
+    try:
+        summaries = await fetch_list(deps, found)
+    except (ProviderError, Unavailable):
+        stale = True
+    else:
+
+        async def save(session: AsyncConnection) -> None:
+            for summary in sorted(summaries, key=lambda s: s.remote_id):
+                await workflows.save_name(
+                    session,
+                    new_id=deps.sources.new_id(),
+                    connection_id=found.id,
+                    remote_id=summary.remote_id,
+                    name=summary.name,
+                )
+
+        await deps.db.run(save)
+
+    async def read(session: AsyncConnection) -> list[WorkflowRow]:
+        return await workflows.page(session, found.id)
+
+    return [{**_brief(row, found), "stale": stale} for row in await deps.db.run(read)]
+
+
+async def fetch_list(deps: Deps, found: ConnectionRow) -> list[WorkflowSummary]:
+    """Ask the provider for its workflows, page by page."""
+    access = deps.access(connection_id=found.id, base_url=found.base_url, api_key=found.api_key)
+    provider = deps.provider(found.provider)
+    summaries: list[WorkflowSummary] = []
+    cursor: str | None = None
+    for _ in range(MAX_PAGES):
+        page = await budgeted.call(deps, found.lane_id, partial(provider.list_workflows, access, cursor=cursor))
+        summaries += page.workflows
+        cursor = page.cursor
+        if cursor is None:
+            break
+    return summaries
+
+
+async def show_workflow(deps: Deps, who: Who, connection: str, workflow_id: str) -> dict[str, Any]:
+    """Return a workflow with its schema, its policies and what was learned of it."""
+    found = await find_connection(deps, who, connection)
+    row = await known_workflow(deps, found, workflow_id)
+    return _view(deps, row, found)
+
+
+async def known_workflow(deps: Deps, found: ConnectionRow, workflow_id: str) -> WorkflowRow:
+    """Return a workflow with its schema: the cached one if it is fresh or the provider is away, else fetched now.
+
+    Raises:
+        NotFound: the provider does not know it.
+        Unavailable: the provider is away, and the schema was never fetched.
+    """
+    cached, is_fresh = await _cached(deps, found, workflow_id)
+    if cached is not None and is_fresh:
+        return cached
+    access = deps.access(connection_id=found.id, base_url=found.base_url, api_key=found.api_key)
+    provider = deps.provider(found.provider)
+    try:
+        view = await budgeted.call(deps, found.lane_id, lambda: provider.view_workflow(access, workflow_id))
+    except Gone:
+        raise NotFound(
+            f"the provider knows no workflow {workflow_id!r}",
+            code="workflow_not_found",
+            hint=f"orchestrator workflow list --connection {found.name}",
+        ) from None
+    except (ProviderError, Unavailable) as error:
+        if cached is not None and cached.fetched_at is not None:
+            return cached
+        raise Unavailable(
+            f"the workflow's input schema was never fetched, and the provider does not answer: {error.message}",
+            code="schema_unavailable",
+            hint=f"orchestrator connection test {found.name}",
+            retry_after_s=30,
+        ) from error
+
+    async def save(session: AsyncConnection) -> WorkflowRow | None:
+        await workflows.save_view(
+            session,
+            new_id=deps.sources.new_id(),
+            connection_id=found.id,
+            remote_id=workflow_id,
+            name=view.name,
+            description=view.description,
+            schema=None if view.input_schema is None else json.dumps(view.input_schema, ensure_ascii=False),
+        )
+        return await workflows.find(session, found.id, workflow_id)
+
+    row = await deps.db.run(save)
+    assert row is not None, "it was written in this transaction"
+    return row
+
+
+async def _cached(deps: Deps, found: ConnectionRow, workflow_id: str) -> tuple[WorkflowRow | None, bool]:
+    async def read(session: AsyncConnection) -> tuple[WorkflowRow | None, datetime]:
+        return await workflows.find(session, found.id, workflow_id), await transaction_now(session)
+
+    row, now = await deps.db.run(read)
+    if row is None or row.fetched_at is None:
+        return row, False
+    return row, now - row.fetched_at < timedelta(seconds=FRESH_S)
+
+
+async def set_workflow(
+    deps: Deps,
+    who: Who,
+    connection: str,
+    workflow_id: str,
+    *,
+    on_doubt: str | None = None,
+    poll: str | None = None,
+) -> dict[str, Any]:
+    """Change a workflow's policies. `poll` reads `initial=5,factor=2,cap=60,jitter=0.1`, any part of it."""
+    found = await find_connection(deps, who, connection)
+    row = await known_workflow(deps, found, workflow_id)
+    if on_doubt is not None and on_doubt not in set(OnDoubt):
+        raise BadInput(f"on-doubt is one of {', '.join(OnDoubt)}, not {on_doubt!r}", code="field.value")
+    figures = _poll_figures(poll) if poll is not None else {}
+
+    async def save(session: AsyncConnection) -> WorkflowRow | None:
+        await workflows.set_policies(
+            session,
+            row.id,
+            on_doubt=on_doubt,
+            initial_s=figures.get("initial"),
+            factor=figures.get("factor"),
+            cap_s=figures.get("cap"),
+            jitter=figures.get("jitter"),
+        )
+        told = who.act().event("workflow_set", workflow=workflow_id, on_doubt=on_doubt, poll=poll)
+        await events.append_to_workspace(session, who.workspace_id, [told], at=await transaction_now(session))
+        return await workflows.find(session, found.id, workflow_id)
+
+    changed = await deps.db.run(save)
+    assert changed is not None, "workflows are never removed"
+    return _view(deps, changed, found)
+
+
+_POLL_BOUNDS = {"initial": (0.1, 3600.0), "factor": (1.0, 10.0), "cap": (0.1, 86_400.0), "jitter": (0.0, 0.5)}
+
+
+def _poll_figures(text: str) -> dict[str, float]:
+    figures: dict[str, float] = {}
+    for part in text.split(","):
+        name, _, value = part.strip().partition("=")
+        if name not in _POLL_BOUNDS:
+            raise BadInput(f"poll knows {', '.join(_POLL_BOUNDS)}, not {name!r}", code="field.unknown")
+        low, high = _POLL_BOUNDS[name]
+        try:
+            figures[name] = float(value)
+        except ValueError:
+            raise BadInput(f"poll {name}: {value!r} is no number", code="field.type") from None
+        if not (math.isfinite(figures[name]) and low <= figures[name] <= high):
+            raise BadInput(f"poll {name} lies between {low:g} and {high:g}", code="field.range")
+    return figures
+
+
+def _brief(row: WorkflowRow, found: ConnectionRow) -> dict[str, Any]:
+    return shown({"id": row.remote_id, "name": row.name, "connection": found.name, "fetched_at": row.fetched_at})
+
+
+def _view(deps: Deps, row: WorkflowRow, found: ConnectionRow) -> dict[str, Any]:
+    policy = deps.poll_policy((row.poll_initial_s, row.poll_factor, row.poll_cap_s, row.poll_jitter))
+    known = Durations(count=row.durations_count, log_mean=row.durations_log_mean, log_var=row.durations_log_var)
+    return _brief(row, found) | shown(
+        {
+            "description": row.description,
+            "input_schema": None if row.input_schema is None else json.loads(row.input_schema),
+            "on_doubt": row.on_doubt,
+            "poll": {
+                "initial": policy.initial_s,
+                "factor": policy.factor,
+                "cap": policy.cap_s,
+                "jitter": policy.jitter,
+            },
+            "durations": {"count": known.count, "mean_s": round(known.mean_s, 2) if known.count else None},
+            "launches_blocked_until": row.launches_blocked_until,
+            "launches_blocked_because": row.launches_blocked_because,
+        }
+    )

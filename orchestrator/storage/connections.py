@@ -1,0 +1,165 @@
+"""Connections: the ways to providers, each with its sealed key, on the lane that limits it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Row, text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from orchestrator.storage.database import execute, one, rows
+
+_COLUMNS = """c.id, c.workspace_id, c.lane_id, c.name, c.provider, c.base_url, c.api_key, c.key_hint, c.limit_group,
+    c.max_concurrent, c.console_url, c.paused_at, c.paused_by, c.checked_at, c.check_result, c.created_at,
+    l.requests_per_minute, l.blocked_until, l.launches_stopped, l.breaker"""
+
+_FROM = "FROM connections c JOIN lanes l ON l.id = c.lane_id"
+
+FIND = text(f"""
+    SELECT {_COLUMNS} {_FROM} WHERE c.workspace_id = :workspace AND c.name = :name AND c.removed_at IS NULL""")
+
+LIST = text(f"""
+    SELECT {_COLUMNS} {_FROM} WHERE c.workspace_id = :workspace AND c.removed_at IS NULL ORDER BY c.name LIMIT 1000""")
+
+INSERT = text("""
+    INSERT INTO connections (id, workspace_id, lane_id, name, provider, base_url, api_key, key_hint, limit_group,
+        max_concurrent, console_url, created_at)
+    VALUES (:id, :workspace, :lane, :name, :provider, :base_url, :api_key, :key_hint, :limit_group, :max_concurrent,
+        :console_url, orch_now())
+    ON CONFLICT (workspace_id, name) WHERE removed_at IS NULL DO NOTHING""")
+
+# However many connections use a key, it has one lane.
+ENSURE_LANE = text("""
+    INSERT INTO lanes (id, limit_key, requests_per_minute, created_at) VALUES (:id, :limit_key, :rate, orch_now())
+    ON CONFLICT (limit_key) DO UPDATE SET limit_key = excluded.limit_key RETURNING id, requests_per_minute""")
+
+SET_RATE = text("UPDATE lanes SET requests_per_minute = :rate WHERE id = :lane")
+
+SET = text("""
+    UPDATE connections SET base_url = COALESCE(:base_url, base_url), console_url = COALESCE(:console_url, console_url),
+        max_concurrent = COALESCE(:max_concurrent, max_concurrent) WHERE id = :id""")
+
+# The lane moves with the key; what was launched under the old one is still collected under the new.
+ROTATE = text("UPDATE connections SET api_key = :api_key, key_hint = :key_hint, lane_id = :lane WHERE id = :id")
+MOVE_LANE = tuple(
+    text(query)
+    for query in (
+        "UPDATE workflows SET lane_id = :lane WHERE connection_id = :id",
+        "UPDATE batches SET lane_id = :lane WHERE connection_id = :id AND ended_at IS NULL",
+        "UPDATE waves SET lane_id = :lane WHERE workflow_id IN (SELECT id FROM workflows WHERE connection_id = :id)"
+        " AND state IN ('launching', 'open', 'in_doubt')",
+        "UPDATE runs SET lane_id = :lane WHERE connection_id = :id AND status NOT IN"
+        " ('finished', 'error', 'result_lost', 'cancelled', 'abandoned')",
+        "UPDATE timers SET lane_id = :lane WHERE workflow_id IN (SELECT id FROM workflows WHERE connection_id = :id)",
+    )
+)
+
+PAUSE = text("UPDATE connections SET paused_at = orch_now(), paused_by = :by WHERE id = :id AND paused_at IS NULL")
+RESUME = text("UPDATE connections SET paused_at = NULL, paused_by = NULL WHERE id = :id")
+REMOVE = text("UPDATE connections SET removed_at = orch_now() WHERE id = :id")
+CHECKED = text("UPDATE connections SET checked_at = orch_now(), check_result = :result WHERE id = :id")
+
+LIVE_WORK = text("""
+    SELECT EXISTS (SELECT FROM runs WHERE connection_id = :id AND workspace_id = :workspace AND status NOT IN
+        ('finished', 'error', 'result_lost', 'cancelled', 'abandoned'))""")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConnectionRow:
+    """A connection with what is known of its lane."""
+
+    id: UUID
+    workspace_id: UUID
+    lane_id: UUID
+    name: str
+    provider: str
+    base_url: str
+    api_key: bytes = field(repr=False)
+    key_hint: str
+    limit_group: str | None
+    max_concurrent: int
+    console_url: str | None
+    paused_at: datetime | None
+    paused_by: str | None
+    checked_at: datetime | None
+    check_result: str | None
+    created_at: datetime
+    requests_per_minute: int
+    blocked_until: datetime | None
+    launches_stopped: str | None
+    breaker: str
+
+
+async def find(connection: AsyncConnection, workspace: UUID, name: str) -> ConnectionRow | None:
+    """Return a workspace's connection by its name."""
+    row = await one(connection, FIND, {"workspace": workspace, "name": name})
+    return None if row is None else _row(row)
+
+
+async def page(connection: AsyncConnection, workspace: UUID) -> list[ConnectionRow]:
+    """Return a workspace's connections by name."""
+    return [_row(row) for row in await rows(connection, LIST, {"workspace": workspace})]
+
+
+async def insert(connection: AsyncConnection, **values: Any) -> bool:
+    """Write a connection; False when the name is taken."""
+    return await execute(connection, INSERT, values) == 1
+
+
+async def ensure_lane(connection: AsyncConnection, *, new_id: UUID, limit_key: str, rate: int) -> tuple[UUID, int]:
+    """Return the lane of a limit, making it when it is missing, and its rate."""
+    row = (await connection.execute(ENSURE_LANE, {"id": new_id, "limit_key": limit_key, "rate": rate})).one()
+    return row.id, row.requests_per_minute
+
+
+async def set_rate(connection: AsyncConnection, lane: UUID, rate: int) -> None:
+    """Change how many requests a minute a lane may send."""
+    await connection.execute(SET_RATE, {"lane": lane, "rate": rate})
+
+
+async def change(
+    connection: AsyncConnection, id: UUID, *, base_url: str | None, console_url: str | None, max_concurrent: int | None
+) -> None:
+    """Change what is given; None leaves a thing as it is."""
+    values = {"id": id, "base_url": base_url, "console_url": console_url, "max_concurrent": max_concurrent}
+    await connection.execute(SET, values)
+
+
+async def rotate(connection: AsyncConnection, id: UUID, *, api_key: bytes, key_hint: str, lane: UUID) -> None:
+    """Put another key in, and move everything that lives to its lane."""
+    await connection.execute(ROTATE, {"id": id, "api_key": api_key, "key_hint": key_hint, "lane": lane})
+    for query in MOVE_LANE:
+        await connection.execute(query, {"id": id, "lane": lane})
+
+
+async def pause(connection: AsyncConnection, id: UUID, *, by: str) -> None:
+    """Stop launching on a connection."""
+    await connection.execute(PAUSE, {"id": id, "by": by})
+
+
+async def resume(connection: AsyncConnection, id: UUID) -> None:
+    """Launch again on a connection."""
+    await connection.execute(RESUME, {"id": id})
+
+
+async def remove(connection: AsyncConnection, id: UUID) -> None:
+    """Take a connection out of sight; its history stays."""
+    await connection.execute(REMOVE, {"id": id})
+
+
+async def checked(connection: AsyncConnection, id: UUID, result: str) -> None:
+    """Write what a test of a connection came to."""
+    await connection.execute(CHECKED, {"id": id, "result": result})
+
+
+async def has_live_work(connection: AsyncConnection, workspace: UUID, id: UUID) -> bool:
+    """Tell whether any run on a connection has not ended."""
+    found: bool = (await connection.execute(LIVE_WORK, {"workspace": workspace, "id": id})).scalar_one()
+    return found
+
+
+def _row(row: Row[Any]) -> ConnectionRow:
+    return ConnectionRow(**{**row._mapping, "api_key": bytes(row.api_key)})

@@ -1,0 +1,93 @@
+"""Tokens: who may call. Stored as keyed hashes; the secret itself is shown once and kept nowhere."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from orchestrator.storage.database import execute, one, rows
+
+# The last use is kept to the minute, so that reading costs no write.
+FIND = text("""
+    SELECT id, workspace_id, name, scopes, last_used_at < orch_now() - interval '1 minute' OR last_used_at IS NULL
+        AS is_stale FROM tokens
+    WHERE digest = :digest AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > orch_now())""")
+
+USED = text("UPDATE tokens SET last_used_at = orch_now() WHERE id = :id")
+
+INSERT = text("""
+    INSERT INTO tokens (id, workspace_id, name, hint, digest, scopes, expires_at, created_at)
+    VALUES (:id, :workspace, :name, :hint, :digest, CAST(:scopes AS text[]), :expires_at, orch_now())""")
+
+LIST = text("""
+    SELECT id, name, hint, scopes, created_at, expires_at, last_used_at, revoked_at FROM tokens
+    WHERE workspace_id = :workspace ORDER BY id LIMIT 1000""")
+
+REVOKE = text("""
+    UPDATE tokens SET revoked_at = orch_now() WHERE id = :id AND workspace_id = :workspace AND revoked_at IS NULL""")
+
+WORKSPACE = text("SELECT id FROM workspaces WHERE name = :name")
+
+INSERT_WORKSPACE = text("""
+    INSERT INTO workspaces (id, name, created_at) VALUES (:id, :name, orch_now()) ON CONFLICT (name) DO NOTHING""")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenRow:
+    """A token that is good now."""
+
+    id: UUID
+    workspace_id: UUID
+    name: str
+    scopes: tuple[str, ...]
+    is_stale: bool
+
+
+async def find(connection: AsyncConnection, digest: bytes) -> TokenRow | None:
+    """Return the good token with this keyed hash."""
+    row = await one(connection, FIND, {"digest": digest})
+    return None if row is None else TokenRow(**{**row._mapping, "scopes": tuple(row.scopes)})
+
+
+async def used(connection: AsyncConnection, token_id: UUID) -> None:
+    """Write that a token was used just now."""
+    await connection.execute(USED, {"id": token_id})
+
+
+async def insert(
+    connection: AsyncConnection,
+    *,
+    id: UUID,
+    workspace: UUID,
+    name: str,
+    hint: str,
+    digest: bytes,
+    scopes: Sequence[str],
+    expires_at: datetime | None,
+) -> None:
+    """Write a new token."""
+    values = {"id": id, "workspace": workspace, "name": name, "hint": hint, "digest": digest}
+    await connection.execute(INSERT, {**values, "scopes": list(scopes), "expires_at": expires_at})
+
+
+async def page(connection: AsyncConnection, workspace: UUID) -> list[dict[str, Any]]:
+    """Return a workspace's tokens, without their secrets."""
+    return [dict(row._mapping) for row in await rows(connection, LIST, {"workspace": workspace})]
+
+
+async def revoke(connection: AsyncConnection, workspace: UUID, token_id: UUID) -> bool:
+    """Revoke a token; False when there is no such good one."""
+    return await execute(connection, REVOKE, {"workspace": workspace, "id": token_id}) == 1
+
+
+async def workspace(connection: AsyncConnection, name: str, *, new_id: UUID) -> UUID:
+    """Return the workspace of a name, making it when it is missing."""
+    await connection.execute(INSERT_WORKSPACE, {"id": new_id, "name": name})
+    found: UUID = (await connection.execute(WORKSPACE, {"name": name})).scalar_one()
+    return found

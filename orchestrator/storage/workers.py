@@ -1,0 +1,142 @@
+"""Workers: who lives, whose leases are void, and how much of the work ran inside tasks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from orchestrator.storage.database import execute, rows
+
+REGISTER = text("""
+    INSERT INTO workers (id, place, pid, version, started_at, heartbeat_at)
+    VALUES (:id, :place, :pid, :version, orch_now(), orch_now())""")
+
+# A worker that was taken for dead and speaks again is alive again; its old claims are void by their fences.
+HEARTBEAT = text("""
+    UPDATE workers SET heartbeat_at = orch_now(), state = CASE WHEN :draining THEN 'draining' ELSE 'running' END,
+        ended_at = NULL, units_in_tasks = :tasks, units_in_ticker = :ticker
+    WHERE id = :id""")
+
+END = text("UPDATE workers SET state = 'stopped', ended_at = orch_now() WHERE id = :id")
+
+SILENT = text("""
+    SELECT id FROM workers WHERE state IN ('running', 'draining')
+    AND heartbeat_at < orch_now() - make_interval(secs => :dead_after_s) ORDER BY id LIMIT 100""")
+
+ALIVE_HERE = text("""
+    SELECT id, pid FROM workers WHERE place = :place AND state IN ('running', 'draining') ORDER BY id LIMIT 1000""")
+
+# SKIP LOCKED: of many sweepers one declares it, once.
+DECLARE_DEAD = text("""
+    UPDATE workers SET state = 'dead', ended_at = orch_now() WHERE id IN (
+        SELECT id FROM workers WHERE id = ANY(CAST(:ids AS uuid[])) AND state IN ('running', 'draining')
+        ORDER BY id FOR UPDATE SKIP LOCKED)
+    RETURNING id""")
+
+# Its leases end now. A launch that it may have had on the wire comes due too, and becomes a doubt.
+VOID_LEASES = text("""
+    UPDATE timers SET due_at = orch_now(), worker_id = NULL, fence = CASE WHEN kind = 'sending' THEN fence ELSE 0 END
+    WHERE worker_id = ANY(CAST(:ids AS uuid[])) RETURNING lane_id, kind""")
+
+# Its tokens are spent as of now: what it sent may have arrived as late as this.
+TAKE_GRANTS = text("""
+    DELETE FROM grants WHERE worker_id = ANY(CAST(:ids AS uuid[])) OR granted_at < orch_now() - interval '15 minutes'
+    RETURNING lane_id, kind, count AS requests""")
+
+ALIVE = text("""
+    SELECT id, place, pid, version, state, started_at, heartbeat_at, units_in_tasks, units_in_ticker FROM workers
+    WHERE state IN ('running', 'draining') AND heartbeat_at > orch_now() - make_interval(secs => :dead_after_s)
+    ORDER BY id LIMIT 1000""")
+
+SHARE = text("""
+    SELECT COALESCE(sum(units_in_tasks), 0)::bigint AS tasks, COALESCE(sum(units_in_ticker), 0)::bigint AS ticker
+    FROM workers""")
+
+FORGET = text("DELETE FROM workers WHERE state IN ('stopped', 'dead') AND ended_at < orch_now() - interval '7 days'")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerRow:
+    """A living worker."""
+
+    id: UUID
+    place: str
+    pid: int
+    version: str
+    state: str
+    started_at: datetime
+    heartbeat_at: datetime
+    units_in_tasks: int
+    units_in_ticker: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TakenGrant:
+    """Requests that a dead worker may have sent."""
+
+    lane_id: UUID
+    kind: str
+    count: int
+
+
+async def register(connection: AsyncConnection, *, id: UUID, place: str, pid: int, version: str) -> None:
+    """Write a worker that starts."""
+    await connection.execute(REGISTER, {"id": id, "place": place, "pid": pid, "version": version})
+
+
+async def heartbeat(connection: AsyncConnection, id: UUID, *, draining: bool, tasks: int, ticker: int) -> bool:
+    """Say that a worker lives, and how much it did where. False when its row is gone."""
+    values = {"id": id, "draining": draining, "tasks": tasks, "ticker": ticker}
+    return await execute(connection, HEARTBEAT, values) == 1
+
+
+async def end(connection: AsyncConnection, id: UUID) -> None:
+    """Write that a worker stopped by itself."""
+    await connection.execute(END, {"id": id})
+
+
+async def silent(connection: AsyncConnection, *, dead_after_s: float) -> list[UUID]:
+    """Return workers that have not spoken for too long."""
+    return [row.id for row in await rows(connection, SILENT, {"dead_after_s": dead_after_s})]
+
+
+async def alive_here(connection: AsyncConnection, place: str) -> list[tuple[UUID, int]]:
+    """Return workers of one place (host, boot and pid namespace) with their pids."""
+    return [(row.id, row.pid) for row in await rows(connection, ALIVE_HERE, {"place": place})]
+
+
+async def declare_dead(connection: AsyncConnection, ids: Sequence[UUID]) -> list[UUID]:
+    """Mark workers as dead; return those that this call declared."""
+    return [row.id for row in await rows(connection, DECLARE_DEAD, {"ids": list(ids)})]
+
+
+async def void_leases(connection: AsyncConnection, ids: Sequence[UUID]) -> set[UUID]:
+    """End the leases of dead workers; return the lanes that have work due again."""
+    return {row.lane_id for row in await rows(connection, VOID_LEASES, {"ids": list(ids)})}
+
+
+async def take_grants(connection: AsyncConnection, ids: Sequence[UUID]) -> list[TakenGrant]:
+    """Take the grants of dead workers, and such as nobody has recorded for a quarter of an hour."""
+    found = await rows(connection, TAKE_GRANTS, {"ids": list(ids)})
+    return [TakenGrant(lane_id=row.lane_id, kind=row.kind, count=row.requests) for row in found]
+
+
+async def alive(connection: AsyncConnection, *, dead_after_s: float) -> list[WorkerRow]:
+    """Return the workers that live."""
+    return [WorkerRow(**row._mapping) for row in await rows(connection, ALIVE, {"dead_after_s": dead_after_s})]
+
+
+async def share(connection: AsyncConnection) -> tuple[int, int]:
+    """Return how many units of work ran inside Celery tasks, and how many in tickers, ever."""
+    row = (await connection.execute(SHARE)).one()
+    return row.tasks, row.ticker
+
+
+async def forget_old(connection: AsyncConnection) -> None:
+    """Remove workers that ended a week ago."""
+    await connection.execute(FORGET)

@@ -1,0 +1,128 @@
+"""Workflows: what providers offer, with the input schema that submissions are checked against, and local policies."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Row, text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from orchestrator.storage.database import one, rows
+
+_COLUMNS = """id, connection_id, lane_id, remote_id, name, description, input_schema, fetched_at, on_doubt,
+    poll_initial_s, poll_factor, poll_cap_s, poll_jitter, durations_count, durations_log_mean, durations_log_var,
+    launches_blocked_until, launches_blocked_because"""
+
+FIND = text(f"SELECT {_COLUMNS} FROM workflows WHERE connection_id = :connection AND remote_id = :remote")  # noqa: S608
+
+LIST = text(f"SELECT {_COLUMNS} FROM workflows WHERE connection_id = :connection ORDER BY name, id LIMIT 10000")  # noqa: S608
+
+# A view fetched again replaces what the provider says and leaves what we know and decided.
+SAVE_VIEW = text("""
+    INSERT INTO workflows (id, workspace_id, connection_id, lane_id, remote_id, name, description, input_schema,
+        fetched_at)
+    SELECT :id, workspace_id, id, lane_id, :remote, :name, :description, :schema, orch_now() FROM connections
+    WHERE id = :connection
+    ON CONFLICT (connection_id, remote_id) DO UPDATE SET name = excluded.name, description = excluded.description,
+        input_schema = excluded.input_schema, fetched_at = excluded.fetched_at""")
+
+# From a list: only the name is known, the schema is fetched when it is needed.
+SAVE_NAME = text("""
+    INSERT INTO workflows (id, workspace_id, connection_id, lane_id, remote_id, name)
+    SELECT :id, workspace_id, id, lane_id, :remote, :name FROM connections WHERE id = :connection
+    ON CONFLICT (connection_id, remote_id) DO UPDATE SET name = excluded.name""")
+
+SET_POLICIES = text("""
+    UPDATE workflows SET on_doubt = COALESCE(:on_doubt, on_doubt),
+        poll_initial_s = COALESCE(:initial_s, poll_initial_s), poll_factor = COALESCE(:factor, poll_factor),
+        poll_cap_s = COALESCE(:cap_s, poll_cap_s), poll_jitter = COALESCE(:jitter, poll_jitter)
+    WHERE id = :id""")
+
+UNBLOCK = text("""
+    UPDATE workflows SET launches_blocked_until = NULL, launches_blocked_because = NULL
+    WHERE connection_id = :connection""")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkflowRow:
+    """A workflow. `fetched_at` is None while only its name is known; `input_schema` is the provider's own text."""
+
+    id: UUID
+    connection_id: UUID
+    lane_id: UUID
+    remote_id: str
+    name: str
+    description: str | None
+    input_schema: str | None
+    fetched_at: datetime | None
+    on_doubt: str
+    poll_initial_s: float | None
+    poll_factor: float | None
+    poll_cap_s: float | None
+    poll_jitter: float | None
+    durations_count: int
+    durations_log_mean: float
+    durations_log_var: float
+    launches_blocked_until: datetime | None
+    launches_blocked_because: str | None
+
+
+async def find(connection: AsyncConnection, connection_id: UUID, remote_id: str) -> WorkflowRow | None:
+    """Return a connection's workflow by the provider's id."""
+    row = await one(connection, FIND, {"connection": connection_id, "remote": remote_id})
+    return None if row is None else _row(row)
+
+
+async def page(connection: AsyncConnection, connection_id: UUID) -> list[WorkflowRow]:
+    """Return a connection's workflows by name."""
+    return [_row(row) for row in await rows(connection, LIST, {"connection": connection_id})]
+
+
+async def save_view(
+    connection: AsyncConnection,
+    *,
+    new_id: UUID,
+    connection_id: UUID,
+    remote_id: str,
+    name: str,
+    description: str | None,
+    schema: str | None,
+) -> None:
+    """Write a workflow as the provider shows it."""
+    values = {"id": new_id, "connection": connection_id, "remote": remote_id, "name": name}
+    await connection.execute(SAVE_VIEW, {**values, "description": description, "schema": schema})
+
+
+async def save_name(
+    connection: AsyncConnection, *, new_id: UUID, connection_id: UUID, remote_id: str, name: str
+) -> None:
+    """Write a workflow of which only the list was seen."""
+    values = {"id": new_id, "connection": connection_id, "remote": remote_id, "name": name}
+    await connection.execute(SAVE_NAME, values)
+
+
+async def set_policies(
+    connection: AsyncConnection,
+    id: UUID,
+    *,
+    on_doubt: str | None,
+    initial_s: float | None,
+    factor: float | None,
+    cap_s: float | None,
+    jitter: float | None,
+) -> None:
+    """Change a workflow's own policies; None leaves a thing as it is."""
+    values = {"id": id, "on_doubt": on_doubt, "initial_s": initial_s, "factor": factor, "cap_s": cap_s}
+    await connection.execute(SET_POLICIES, {**values, "jitter": jitter})
+
+
+async def unblock(connection: AsyncConnection, connection_id: UUID) -> None:
+    """Let a connection's workflows launch again at once."""
+    await connection.execute(UNBLOCK, {"connection": connection_id})
+
+
+def _row(row: Row[Any]) -> WorkflowRow:
+    return WorkflowRow(**row._mapping)

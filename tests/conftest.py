@@ -1,0 +1,73 @@
+"""What tests stand on: one throw-away Postgres for the session, a fresh database for each test, real adapters."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from orchestrator.bootstrap import build
+from orchestrator.embedded.postgres import EmbeddedPostgres
+from orchestrator.engine import tokens
+from orchestrator.engine.deps import Deps
+from orchestrator.engine.who import SCOPES, Who
+from orchestrator.settings import Settings
+from orchestrator.storage.migrate import migrate
+
+_numbers = itertools.count()
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    """Async tests run on asyncio, as the product does."""
+    return "asyncio"
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedPostgres]:
+    """A Postgres for the whole session, without fsync: nothing here outlives the session."""
+    server = EmbeddedPostgres(tmp_path_factory.mktemp("postgres"), durable=False)
+    server.start()
+    migrate(server.dsn())
+    try:
+        yield server
+    finally:
+        server.stop(mode="immediate")
+
+
+@pytest.fixture
+def database_url(postgres: EmbeddedPostgres) -> Iterator[str]:
+    """A migrated, empty database of the test's own."""
+    name = f"test_{next(_numbers)}"
+    postgres.create_database(name, template="orchestrator")
+    yield postgres.dsn(name)
+    postgres.drop_database(name)
+
+
+@pytest.fixture
+def settings(database_url: str, tmp_path: Path) -> Settings:
+    """Settings for a test: its own database and data folder, private addresses allowed, short times."""
+    return Settings(
+        database_url=database_url,
+        data_dir=tmp_path / "data",
+        allow_private_networks=True,
+        poll_min_interval_s=0.05,
+        poll_max_interval_s=1.0,
+        http_timeout_s=5,
+    )
+
+
+@pytest.fixture
+async def deps(settings: Settings) -> AsyncIterator[Deps]:
+    """Everything the verbs need, built as the product builds it."""
+    async with build(settings, program="test") as made:
+        yield made
+
+
+@pytest.fixture
+async def who(deps: Deps) -> Who:
+    """An administrator of a workspace."""
+    workspace = await tokens.ensure_workspace(deps)
+    return Who(workspace_id=workspace, actor="token:test", scopes=frozenset(SCOPES))

@@ -1,0 +1,97 @@
+"""A provider to speak to, and a worker's hands without Celery."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from orchestrator.engine import connections, pump, reading, submit, sweep
+from orchestrator.engine.deps import Deps
+from orchestrator.engine.submit import BatchSpec, SubmittedBatch
+from orchestrator.engine.who import Who
+from orchestrator.storage import workers
+from sandbox.control import Sandbox
+
+
+@pytest.fixture
+def sandbox() -> Iterator[Sandbox]:
+    """A provider with quick executions and the documented limits."""
+    with Sandbox(options={"duration_s": 0.2, "requests_per_minute": 6000}) as running:
+        yield running
+
+
+@dataclass
+class Hands:
+    """What a worker does, driven by the test."""
+
+    deps: Deps
+    id: UUID
+
+    async def work(self, *, until: Any, limit_s: float = 30.0) -> None:
+        """Pump every kind until a condition holds."""
+        async with asyncio.timeout(limit_s):
+            while not await until():
+                for kind in ("launch", "poll", "download"):
+                    await pump.pump(self.deps, kind, worker=self.id, should_stop=lambda: False)
+                await sweep.sweep(self.deps)
+                await asyncio.sleep(0.02)
+
+
+@pytest.fixture
+async def hands(deps: Deps) -> Hands:
+    """A registered worker."""
+    worker = deps.sources.new_id()
+
+    async def register(connection: Any) -> None:
+        await workers.register(connection, id=worker, place="test", pid=1, version="test")
+
+    await deps.db.run(register)
+    return Hands(deps=deps, id=worker)
+
+
+@dataclass
+class Office:
+    """A user's view: submits, and asks how it stands."""
+
+    deps: Deps
+    who: Who
+    sandbox: Sandbox
+
+    async def connect(self, name: str = "main", **limits: Any) -> dict[str, Any]:
+        """Add a connection to the sandbox."""
+        return await connections.add_connection(
+            self.deps,
+            self.who,
+            name=name,
+            provider="script",
+            base_url=self.sandbox.api_url,
+            api_key=self.sandbox.key,
+            console_url=self.sandbox.console_url,
+            **limits,
+        )
+
+    async def submit(self, rows: list[dict[str, Any]], *, workflow: str = "Free form", **spec: Any) -> SubmittedBatch:
+        """Submit rows as JSONL."""
+        import json
+
+        data = b"\n".join(json.dumps(row).encode() for row in rows)
+        workflow_id = self.sandbox.workflows[workflow]
+        batch = BatchSpec(connection="main", workflow_id=workflow_id, format="jsonl", **spec)
+        return await submit.submit_batch(self.deps, self.who, batch, data)
+
+    async def batch(self, batch_id: UUID) -> dict[str, Any]:
+        """Return how a batch stands."""
+        return await reading.get_batch(self.deps, self.who, batch_id)
+
+
+@pytest.fixture
+async def office(deps: Deps, who: Who, sandbox: Sandbox) -> Office:
+    """A user with a connection."""
+    desk = Office(deps=deps, who=who, sandbox=sandbox)
+    await desk.connect()
+    return desk

@@ -1,0 +1,163 @@
+"""The Celery app. Run it with `orchestrator worker`, or `celery -A workers.app worker` and the options below."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from typing import Any
+
+from celery import Celery, bootsteps, signals
+from kombu import Queue  # type: ignore[attr-defined]
+
+from orchestrator.errors import OrchestratorError
+from orchestrator.settings import load_settings
+from orchestrator.telemetry import configure, get_logger
+from workers.broker import EXPIRES_S, QUEUES, broker
+from workers.process import WorkerProcess
+from workers.ticker import Ticker
+
+log = get_logger(__name__)
+
+settings = load_settings()
+_broker = broker(settings)
+
+#: Threads: no fork, one event loop for all. More of them than kinds of work, so that none waits behind another.
+CONCURRENCY = 8
+
+#: What `celery -A workers.app worker` needs beside the configuration below.
+WORKER_ARGUMENTS = (
+    "worker",
+    "--pool=threads",
+    f"--concurrency={CONCURRENCY}",
+    "--without-gossip",
+    "--without-mingle",
+    "--without-heartbeat",
+    f"--loglevel={settings.log_level}",
+    f"--queues={','.join(QUEUES)}",
+)
+
+app = Celery("orchestrator", broker=_broker.url)
+app.conf.update(
+    broker_transport_options=_broker.options,
+    broker_connection_retry_on_startup=True,
+    broker_connection_max_retries=None,
+    broker_connection_timeout=4,
+    broker_pool_acquire_timeout=2,
+    task_queues=[Queue(name) for name in QUEUES],  # type: ignore[no-untyped-call]
+    task_default_queue="sweep",
+    task_routes={f"orchestrator.{kind}": {"queue": kind} for kind in QUEUES},
+    task_ignore_result=True,
+    task_store_errors_even_if_ignored=False,
+    result_backend=None,
+    task_serializer="json",
+    accept_content=["json"],
+    task_acks_late=False,
+    worker_prefetch_multiplier=1,
+    worker_pool="threads",
+    worker_concurrency=CONCURRENCY,
+    worker_enable_remote_control=False,
+    worker_send_task_events=False,
+    task_send_sent_event=False,
+    worker_hijack_root_logger=False,
+    worker_redirect_stdouts=False,
+)
+
+_process: WorkerProcess | None = None
+_at_work: Counter[str] = Counter()
+_counting = threading.Lock()
+
+
+def _run(kind: str) -> None:
+    """Answer a doorbell: do whatever of a kind is due."""
+    if _process is None or _process.draining.is_set():
+        return
+    with _counting:
+        # One pump of a kind keeps a process busy; a second ring while it runs adds nothing.
+        if _at_work[kind] >= 1:
+            return
+        _at_work[kind] += 1
+    try:
+        _process.work(kind, in_task=True)
+    except OrchestratorError as error:
+        log.warning("work waits", kind=kind, code=error.code, why=error.message)
+    finally:
+        with _counting:
+            _at_work[kind] -= 1
+
+
+@app.task(name="orchestrator.launch", ignore_result=True, expires=EXPIRES_S)  # type: ignore[untyped-decorator]
+def launch() -> None:
+    """Launch what is due. Carries no facts, so it may be lost or doubled freely."""
+    _run("launch")
+
+
+@app.task(name="orchestrator.poll", ignore_result=True, expires=EXPIRES_S)  # type: ignore[untyped-decorator]
+def poll() -> None:
+    """Look at what is due."""
+    _run("poll")
+
+
+@app.task(name="orchestrator.download", ignore_result=True, expires=EXPIRES_S)  # type: ignore[untyped-decorator]
+def download() -> None:
+    """Fetch the results that are due."""
+    _run("download")
+
+
+@app.task(name="orchestrator.sweep", ignore_result=True, expires=EXPIRES_S)  # type: ignore[untyped-decorator]
+def sweep() -> None:
+    """Put right what dead workers left."""
+    _run("sweep")
+
+
+def ring(kind: str) -> bool:
+    """Send one doorbell; False when the broker is away. Never raises: a doorbell is worth no trouble."""
+    try:
+        app.send_task(f"orchestrator.{kind}", queue=kind, expires=EXPIRES_S, ignore_result=True, retry=False)
+    except Exception as error:
+        log.warning("the broker is away, work goes on without it", kind=kind, why=f"{type(error).__name__}: {error}")
+        return False
+    return True
+
+
+class TickerStep(bootsteps.StartStopStep):  # type: ignore[misc]
+    """Starts the process's loop and ticker with the worker, before and apart from the consumer."""
+
+    requires = {"celery.worker.components:Pool"}  # noqa: RUF012 - Celery reads it as a class attribute
+
+    def __init__(self, parent: Any, **kwargs: Any) -> None:
+        super().__init__(parent, **kwargs)
+        self.ticker: Ticker | None = None
+
+    def start(self, parent: Any) -> None:
+        """Begin."""
+        global _process
+        _process = WorkerProcess(settings)
+        _process.start()
+        self.ticker = Ticker(_process, ring=ring, busy=lambda kind: _at_work[kind] > 0)
+        self.ticker.start()
+
+    def stop(self, parent: Any) -> None:
+        """End: the pool has finished its tasks by now."""
+        if self.ticker is not None:
+            self.ticker.stop()
+        if _process is not None:
+            _process.stop()
+
+    def terminate(self, parent: Any) -> None:
+        """End at once; what was in hand is taken up by others."""
+        self.stop(parent)
+
+
+app.steps["worker"].add(TickerStep)
+
+
+@signals.worker_shutting_down.connect  # type: ignore[untyped-decorator]
+def _drain(**_: object) -> None:
+    """Claim nothing more, launch nothing more; what is on the wire is awaited and recorded."""
+    if _process is not None:
+        _process.draining.set()
+
+
+@signals.setup_logging.connect  # type: ignore[untyped-decorator]
+def _logging(**_: object) -> None:
+    configure(log_format=settings.log_format, level=settings.log_level, program="worker")

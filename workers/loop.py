@@ -1,0 +1,49 @@
+"""One event loop per worker process, on a thread of its own, with everything the verbs need built inside it."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Coroutine
+from contextlib import AsyncExitStack
+from typing import Any, TypeVar
+
+from orchestrator.bootstrap import build
+from orchestrator.engine.deps import Deps
+from orchestrator.settings import Settings
+
+T = TypeVar("T")
+
+
+class WorkerLoop:
+    """Runs coroutines of the whole process on one loop. Made lazily: nothing here may run before a pool's start."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.deps: Deps | None = None
+        self._stack = AsyncExitStack()
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="worker-loop", daemon=True)
+
+    def start(self) -> None:
+        """Start the loop and build the dependencies inside it.
+
+        Raises:
+            Misconfigured: a setting is missing or makes no sense.
+        """
+        self._thread.start()
+        self.deps = self.run(self._stack.enter_async_context(build(self.settings, program="worker", pool_size=8)))
+
+    def run(self, work: Coroutine[Any, Any, T], *, timeout_s: float | None = None) -> T:
+        """Run a coroutine on the loop and wait for it. Call it from another thread."""
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(timeout=timeout_s)
+
+    def spawn(self, work: Coroutine[Any, Any, T]) -> None:
+        """Start a coroutine on the loop and do not wait."""
+        asyncio.run_coroutine_threadsafe(work, self._loop)
+
+    def stop(self) -> None:
+        """Close what was built, then stop the loop."""
+        self.run(self._stack.aclose(), timeout_s=20)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(timeout=5)

@@ -1,0 +1,120 @@
+"""The ticker: rings when work is due, keeps the heart beating, and works itself while the broker is away."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections.abc import Callable
+
+from orchestrator.errors import OrchestratorError
+from orchestrator.telemetry import get_logger
+from workers.process import WorkerProcess
+
+log = get_logger(__name__)
+
+#: How often the ticker asks what is due, seconds; a little random, so that workers do not ask in step.
+TICK_S = 0.4
+
+#: A kind of work that is due and rung for, and that nobody takes for so long, is worked by the ticker itself.
+UNANSWERED_S = 4.0
+
+#: After a doorbell the next of its kind waits so long: the first one's worker finds whatever is due.
+QUIET_S = 0.8
+
+
+class Ticker:
+    """A thread per kind of duty, so that a long piece of own work never stops the heart.
+
+    Args:
+        ring: sends one doorbell of a kind; returns whether the broker took it.
+        busy: tells whether a task of a kind is running in this process.
+    """
+
+    def __init__(self, process: WorkerProcess, *, ring: Callable[[str], bool], busy: Callable[[str], bool]) -> None:
+        self._process = process
+        self._ring = ring
+        self._busy = busy
+        self._stopping = threading.Event()
+        self._rung_at: dict[str, float] = {}
+        self._waits_since: dict[str, float] = {}
+        self._threads: list[threading.Thread] = []
+        self._working: dict[str, threading.Thread] = {}
+
+    def start(self) -> None:
+        """Start ticking."""
+        for duty in (self._tick_for_ever, self._beat_for_ever, self._sweep_for_ever):
+            thread = threading.Thread(target=duty, name=duty.__name__.strip("_"), daemon=True)
+            thread.start()
+            self._threads.append(thread)
+
+    def stop(self) -> None:
+        """Stop ticking; own work in hand is finished."""
+        self._stopping.set()
+        for thread in [*self._threads, *self._working.values()]:
+            thread.join(timeout=35)
+
+    def _tick_for_ever(self) -> None:
+        while not self._stopping.wait(TICK_S * random.uniform(0.8, 1.2)):
+            try:
+                due = self._process.due()
+            except (OrchestratorError, TimeoutError) as error:
+                log.warning("cannot ask what is due", why=str(error))
+                self._stopping.wait(1.0)
+                continue
+            for kind in ("launch", "poll", "download", "sweep"):
+                self._tend(kind, is_due=kind in due)
+
+    def _tend(self, kind: str, *, is_due: bool) -> None:
+        """Ring for one kind of work, or do it here if nobody answers."""
+        now = time.monotonic()
+        if not is_due or self._process.draining.is_set():
+            self._waits_since.pop(kind, None)
+            return
+        since = self._waits_since.setdefault(kind, now)
+        if self._busy(kind):
+            # It is being worked in this process: what is due is being reached.
+            self._waits_since[kind] = now
+        if now - self._rung_at.get(kind, -QUIET_S) >= QUIET_S:
+            self._rung_at[kind] = now
+            if not self._ring(kind):
+                self._work_here(kind)
+                return
+        if now - since >= UNANSWERED_S:
+            self._work_here(kind)
+
+    def _work_here(self, kind: str) -> None:
+        """Work one kind on a thread of its own, once at a time."""
+        at_work = self._working.get(kind)
+        if at_work is not None and at_work.is_alive():
+            return
+        thread = threading.Thread(target=self._work, args=(kind,), name=f"ticker-{kind}", daemon=True)
+        self._working[kind] = thread
+        thread.start()
+
+    def _work(self, kind: str) -> None:
+        try:
+            self._process.work(kind, in_task=False)
+        except OrchestratorError as error:
+            log.warning("work waits", kind=kind, code=error.code, why=error.message)
+
+    def _beat_for_ever(self) -> None:
+        registered = False
+        while True:
+            try:
+                if registered:
+                    self._process.heartbeat()
+                else:
+                    self._process.register()
+                    registered = True
+                    self._work("sweep")
+            except (OrchestratorError, TimeoutError) as error:
+                log.warning("no heartbeat: the database is away", why=str(error))
+            if self._stopping.wait(self._process.settings.heartbeat_s):
+                return
+
+    def _sweep_for_ever(self) -> None:
+        """Ring for a sweep now and then, due or not: dead workers announce nothing."""
+        while not self._stopping.wait(self._process.settings.sweep_interval_s * random.uniform(0.8, 1.2)):
+            if not self._process.draining.is_set() and not self._ring("sweep"):
+                self._work_here("sweep")
