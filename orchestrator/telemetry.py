@@ -17,8 +17,8 @@ _TOKEN = re.compile(r"\b(orch_(?:live|test)_|sk[-_]|scripe_sk_(?:live|test)_|whs
 _SECRET_NAMES = re.compile(r"(api_?key|token|secret|password|authorization|x-api-key)$", re.IGNORECASE)
 _CUT = "[cut]"
 
-#: They print full URLs at INFO, presigned ones among them.
-_SILENCED = ("httpx", "httpcore", "urllib3", "pgmq", "kombu.pidbox")
+#: They print full URLs at INFO, presigned ones among them; or a line for each doorbell.
+_SILENCED = ("httpx", "httpcore", "urllib3", "pgmq", "celery.app.trace", "celery.worker.strategy", "alembic")
 
 
 def redact(text: str) -> str:

@@ -14,6 +14,7 @@ from orchestrator.settings import load_settings
 from orchestrator.telemetry import configure, get_logger
 from workers.broker import EXPIRES_S, QUEUES, broker
 from workers.process import WorkerProcess
+from workers.ringer import Ringer
 from workers.ticker import Ticker
 
 log = get_logger(__name__)
@@ -109,14 +110,9 @@ def sweep() -> None:
     _run("sweep")
 
 
-def ring(kind: str) -> bool:
-    """Send one doorbell; False when the broker is away. Never raises: a doorbell is worth no trouble."""
-    try:
-        app.send_task(f"orchestrator.{kind}", queue=kind, expires=EXPIRES_S, ignore_result=True, retry=False)
-    except Exception as error:
-        log.warning("the broker is away, work goes on without it", kind=kind, why=f"{type(error).__name__}: {error}")
-        return False
-    return True
+def send(kind: str) -> None:
+    """Send one doorbell."""
+    app.send_task(f"orchestrator.{kind}", queue=kind, expires=EXPIRES_S, ignore_result=True, retry=False)
 
 
 class TickerStep(bootsteps.StartStopStep):  # type: ignore[misc]
@@ -133,7 +129,7 @@ class TickerStep(bootsteps.StartStopStep):  # type: ignore[misc]
         global _process
         _process = WorkerProcess(settings)
         _process.start()
-        self.ticker = Ticker(_process, ring=ring, busy=lambda kind: _at_work[kind] > 0)
+        self.ticker = Ticker(_process, ring=Ringer(send).ring, busy=lambda kind: _at_work[kind] > 0)
         self.ticker.start()
 
     def stop(self, parent: Any) -> None:

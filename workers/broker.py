@@ -39,7 +39,7 @@ def broker(settings: Settings) -> Broker:
     if settings.broker_url is not None:
         url = settings.broker_url.get_secret_value()
         return Broker(url=url, options=_options(url, libpq=None))
-    return Broker(url="pgmq://", options=_options("pgmq://", libpq=libpq(settings.require_database_url())))
+    return Broker(url="pgmq://localhost", options=_options("pgmq:", libpq=libpq(settings.require_database_url())))
 
 
 def _options(url: str, *, libpq: str | None) -> dict[str, Any]:

@@ -13,7 +13,8 @@ from typing import Any
 
 from orchestrator.cli.results import Fetched, folder_name
 
-#: The stand-in's words for what ours call the same.
+MAX_REQUESTS_IN_60_S = 100
+#: Our words, and the stand-in's for the same.
 SAME_ENDING = {"finished": "finished", "error": "error"}
 
 
@@ -59,6 +60,8 @@ def audit(
     if len(runs) != len(customers):
         faults.append(f"{len(customers)} rows in the file, {len(runs)} runs")
     key = next(iter(limits["keys"].values()))
+    if key["max_in_60_s"] > MAX_REQUESTS_IN_60_S:
+        faults.append(f"{key['max_in_60_s']} requests arrived in 60 s; the limit is {MAX_REQUESTS_IN_60_S}")
     return Audit(
         total=len(customers),
         accounted=accounted,

@@ -25,17 +25,19 @@ from orchestrator.cli import (
     workflows,
 )
 from orchestrator.cli.exits import Exit, exit_for
-from orchestrator.cli.options import OutputOption, group
+from orchestrator.cli.options import group
 from orchestrator.cli.output import Format
 from orchestrator.client import ClientError
 from orchestrator.errors import OrchestratorError
 
+FORMATS = frozenset(Format)
+
 app = group("A durable orchestrator of remote workflow executions.\n\nBegin with `orchestrator demo`.")
 
 
+# The root takes flags only: Typer loads pydantic (150 ms) for every other kind, even for the help of a command below.
 @app.callback()
 def root(
-    output_: OutputOption = None,
     version: Annotated[
         bool, typer.Option("--version", callback=local.print_version, is_eager=True, help="Show the version.")
     ] = False,
@@ -66,7 +68,7 @@ def main(arguments: Sequence[str]) -> int:
     """Run one command and return its exit code."""
     output.choose(_format_asked_for(arguments))
     try:
-        code = _invoke(arguments)
+        code = _invoke(_without_leading_format(arguments))
         sys.stdout.flush()
     except BrokenPipeError:
         # The reader of our output (`| head`) has enough. Python must not complain of it at exit.
@@ -105,11 +107,20 @@ def _report_usage(error: typer.TyperException) -> None:
         show(file=sys.stderr)
 
 
+def _without_leading_format(arguments: Sequence[str]) -> Sequence[str]:
+    """Take `-o json` away where it stands before the command; it was heard already."""
+    if arguments[:1] and arguments[0] in ("-o", "--output") and arguments[1:2] and arguments[1] in FORMATS:
+        return arguments[2:]
+    if arguments[:1] and arguments[0].removeprefix("--output=").removeprefix("-o") in FORMATS:
+        return arguments[1:]
+    return arguments
+
+
 def _format_asked_for(arguments: Sequence[str]) -> Format:
     """Return the format that the arguments name, for errors that come before they are understood."""
     words = [*arguments, ""]
     for word, following in pairwise(words):
         value = following if word in ("-o", "--output") else word.removeprefix("--output=").removeprefix("-o")
-        if value != word and value in Format.__members__.values():
+        if value != word and value in FORMATS:
             return Format(value)
     return Format.TABLE

@@ -30,4 +30,10 @@ ToOption = Annotated[str | None, typer.Option("--to", metavar="DIR", help="Store
 
 def group(text: str) -> typer.Typer:
     """Return an empty group of commands."""
-    return typer.Typer(help=text, no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False)
+    return typer.Typer(
+        help=text,
+        no_args_is_help=True,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        add_completion=False,  # its options would make every help load pydantic, see `main.root`
+    )

@@ -11,9 +11,6 @@ import typer
 from orchestrator.cli import output
 from orchestrator.cli.options import OutputOption
 
-#: Used when the worker's own module does not say more: no chatter between workers, one process with threads.
-STANDARD_ARGUMENTS = ("--pool", "threads", "--without-gossip", "--without-mingle", "--without-heartbeat")
-
 
 def register(app: typer.Typer) -> None:
     """Add the commands to the program."""
@@ -35,13 +32,9 @@ def worker(
     output_: OutputOption = None,
 ) -> None:
     """Run one worker process; the same as `celery -A workers.app worker` with our options."""
-    import workers.app
+    from workers.app import WORKER_ARGUMENTS
 
-    from orchestrator.settings import load_settings
-
-    arguments = getattr(workers.app, "WORKER_ARGUMENTS", STANDARD_ARGUMENTS)
-    level = load_settings().log_level.upper()
-    sys.argv = ["celery", "-A", "workers.app", "worker", *arguments, "--loglevel", level, "-n", f"{name}@%h"]
+    sys.argv = ["celery", "-A", "workers.app", *WORKER_ARGUMENTS, "-n", f"{name}@%h"]
     # In this very process and not by exec: whatever watches over us (a supervisor's lifeline) stays in force.
     runpy.run_module("celery", run_name="__main__", alter_sys=True)
 

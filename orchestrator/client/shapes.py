@@ -74,11 +74,7 @@ class Run(TypedDict, total=False):
     results: list[Result]
 
 
-class Batch(TypedDict, total=False):
-    """Many runs that came together."""
-
-    id: str
-    status: str
+class _BatchFacts(TypedDict, total=False):
     name: str | None
     external_id: str | None
     workflow_id: str
@@ -101,12 +97,21 @@ class Batch(TypedDict, total=False):
     warnings: list[str]
 
 
-class SubmittedBatch(Batch, total=False):
+class Batch(_BatchFacts, total=False):
+    """Many runs that came together."""
+
+    id: str
+    status: str
+
+
+class SubmittedBatch(_BatchFacts, total=False):
     """The answer to a submission: the batch, or on a dry run only what would become of it (`id` is None).
 
     `refused_file` holds the refused rows in the file's own format, base64, to be mended and submitted again.
     """
 
+    id: str | None
+    status: str | None
     created: bool
     dry_run: bool
     plan: dict[str, Any]

@@ -44,6 +44,8 @@ class Wire:
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise NotConfigured(f"{url!r} is no address of a server", hint="It looks like http://127.0.0.1:8700")
         self.url = url.rstrip("/").removesuffix(API)
+        if token is not None and not (token.isascii() and token.isprintable() and " " not in token):
+            raise NotConfigured("the token has characters that no token has", hint="Was it copied whole, and alone?")
         headers = {"Accept": "application/json", "User-Agent": "orchestrator-client"}
         if token:
             headers["Authorization"] = f"Bearer {token}"

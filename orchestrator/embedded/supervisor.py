@@ -164,7 +164,7 @@ class Supervisor:
         Raises:
             Misconfigured: it could not; the words are its own.
         """
-        command = [sys.executable, "-m", CLI, "--output", "json", "prepare", "--url", self.url]
+        command = [sys.executable, "-m", CLI, "prepare", "--url", self.url, "--output", "json"]
         try:
             done = subprocess.run(  # noqa: S603 -- our own module
                 command,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any
@@ -10,19 +9,15 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from orchestrator.domain.breaker import Breaker
-from orchestrator.domain.governor import launches_at_once
+from orchestrator.engine import connection_words as words
 from orchestrator.engine.deps import API_KEY, Deps
-from orchestrator.engine.shown import shown
 from orchestrator.engine.who import Who
 from orchestrator.engine.workflows import fetch_list, find_connection
-from orchestrator.errors import BadInput, Conflict, OrchestratorError, ProviderError, Unavailable
+from orchestrator.errors import Conflict, OrchestratorError, ProviderError, Unavailable
 from orchestrator.storage import connections, events, lanes, workflows
 from orchestrator.storage.connections import ConnectionRow
 from orchestrator.storage.database import now as transaction_now
 from orchestrator.storage.lanes import Turn
-
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
-_CONSOLE_PARTS = re.compile(r"\{[^}]*\}")
 
 
 async def add_connection(
@@ -39,16 +34,13 @@ async def add_connection(
     console_url: str | None = None,
 ) -> dict[str, Any]:
     """Add a connection. Connections with one key, or one declared limit group, share one lane and its budget."""
-    if not _NAME.fullmatch(name):
-        raise BadInput(
-            "a connection's name is letters, digits, dot, dash and underscore, at most 63", code="field.value"
-        )
+    words.check_name(name)
     adapter = deps.provider(provider)
     checked_url = deps.check_base_url(base_url)
     deps.check_api_key(api_key)
-    _check_console(console_url)
-    rate = _in_range("requests per minute", requests_per_minute, adapter.capabilities.requests_per_minute, 100_000)
-    slots = _in_range("max concurrent", max_concurrent, adapter.capabilities.concurrent_per_workflow, 10_000)
+    words.check_console(console_url)
+    rate = words.in_range("requests per minute", requests_per_minute, adapter.capabilities.requests_per_minute, 100_000)
+    slots = words.in_range("max concurrent", max_concurrent, adapter.capabilities.concurrent_per_workflow, 10_000)
     connection_id = deps.sources.new_id()
 
     async def insert(session: AsyncConnection) -> None:
@@ -87,7 +79,7 @@ async def list_connections(deps: Deps, who: Who) -> list[dict[str, Any]]:
     async def read(session: AsyncConnection) -> list[ConnectionRow]:
         return await connections.page(session, who.workspace_id)
 
-    return [_view(row) for row in await deps.db.run(read)]
+    return [words.view(row) for row in await deps.db.run(read)]
 
 
 async def show_connection(deps: Deps, who: Who, name: str) -> dict[str, Any]:
@@ -98,7 +90,7 @@ async def show_connection(deps: Deps, who: Who, name: str) -> dict[str, Any]:
         lane = await lanes.read(session, found.lane_id)
         return {"free_now": lane.budget.free(lane.now), "in_flight": sum(lane.budget.in_flight.values())}
 
-    return {**_view(found), "budget": await deps.db.run(read)}
+    return {**words.view(found), "budget": await deps.db.run(read)}
 
 
 async def test_connection(deps: Deps, who: Who, name: str) -> dict[str, Any]:
@@ -122,8 +114,8 @@ async def test_connection(deps: Deps, who: Who, name: str) -> dict[str, Any]:
         "connection": found.name,
         "workflows": listed,
         "limits": {"requests_per_minute": found.requests_per_minute, "max_concurrent": found.max_concurrent},
-        "plan": _plan(found),
-        "error": None if error is None else {"code": error.code, "message": error.message, "hint": _hint(error)},
+        "plan": words.plan(found),
+        "error": None if error is None else {"code": error.code, "message": error.message, "hint": words.hint(error)},
     }
 
 
@@ -140,9 +132,9 @@ async def set_connection(
     """Change a connection; a lane that was stopped starts again with what was changed."""
     found = await find_connection(deps, who, name)
     checked_url = deps.check_base_url(base_url) if base_url is not None else None
-    _check_console(console_url)
-    rate = _in_range("requests per minute", requests_per_minute, found.requests_per_minute, 100_000)
-    slots = _in_range("max concurrent", max_concurrent, found.max_concurrent, 10_000)
+    words.check_console(console_url)
+    rate = words.in_range("requests per minute", requests_per_minute, found.requests_per_minute, 100_000)
+    slots = words.in_range("max concurrent", max_concurrent, found.max_concurrent, 10_000)
 
     async def save(session: AsyncConnection) -> None:
         await connections.change(session, found.id, base_url=checked_url, console_url=console_url, max_concurrent=slots)
@@ -255,63 +247,3 @@ def _limit_key(deps: Deps, who: Who, provider: str, base_url: str, api_key: str,
     if group is not None:
         return f"{provider}/group/{who.workspace_id}/{group}"
     return f"{provider}/key/{deps.sealer.fingerprint('lane', provider, base_url, api_key)}"
-
-
-def _in_range(what: str, given: int | None, otherwise: int, highest: int) -> int:
-    if given is None:
-        return otherwise
-    if not 1 <= given <= highest:
-        raise BadInput(f"{what} lies between 1 and {highest}", code="field.range")
-    return given
-
-
-def _check_console(template: str | None) -> None:
-    if template is None:
-        return
-    if not template.startswith(("https://", "http://")) or not template.isprintable() or len(template) > 2000:
-        raise BadInput("the console URL starts with https:// or http://", code="field.value")
-    unknown = set(_CONSOLE_PARTS.findall(template)) - {"{workflow_id}", "{execution_id}"}
-    if unknown:
-        raise BadInput(
-            f"the console URL may hold {{workflow_id}} and {{execution_id}}, not {', '.join(sorted(unknown))}",
-            code="field.value",
-        )
-
-
-def _plan(found: ConnectionRow) -> list[str]:
-    return [
-        f"at most {found.requests_per_minute} requests in any 60 s for this key, launches, looks and tests together",
-        f"at most {found.max_concurrent} executions of a workflow alive at once of those launched one by one",
-        f"at most {launches_at_once(found.requests_per_minute)} launches on the wire at once",
-        "a batch goes out in waves: 20 items first, then as many as about 20 minutes of work",
-    ]
-
-
-def _hint(error: OrchestratorError) -> str | None:
-    if error.hint:
-        return error.hint
-    return {"key_refused": "orchestrator connection rotate NAME --api-key-stdin"}.get(error.code)
-
-
-def _view(row: ConnectionRow) -> dict[str, Any]:
-    state = "paused" if row.paused_at else row.launches_stopped or ("ok" if row.breaker == "closed" else "probing")
-    return shown(
-        {
-            "id": row.id,
-            "name": row.name,
-            "provider": row.provider,
-            "base_url": row.base_url,
-            "key_hint": f"…{row.key_hint}",
-            "limit_group": row.limit_group,
-            "requests_per_minute": row.requests_per_minute,
-            "max_concurrent": row.max_concurrent,
-            "console_url": row.console_url,
-            "state": state,
-            "blocked_until": row.blocked_until,
-            "paused_at": row.paused_at,
-            "paused_by": row.paused_by,
-            "checked_at": row.checked_at,
-            "check_result": row.check_result,
-            "created_at": row.created_at,
-        }
-    )

@@ -17,7 +17,7 @@ from orchestrator.engine.deps import Deps
 from orchestrator.engine.shown import shown
 from orchestrator.engine.who import Who
 from orchestrator.errors import BadInput, Conflict, NotFound
-from orchestrator.storage import batches, changes, doubts, lanes, launches, questions, waves
+from orchestrator.storage import batches, changes, doubts, intents, lanes, questions, turns, waves
 from orchestrator.storage.changes import WavePlace
 from orchestrator.storage.doubts import DoubtedRun, DoubtPlace
 from orchestrator.storage.lanes import Lane, Turn
@@ -111,7 +111,7 @@ async def _write(
         await waves.settle_doubts(connection, place.wave_id)
         await questions.settle_waves(connection, [place.wave_id])
     if place.batch_id is not None and any(change.to is S.QUEUED for change in decided):
-        await launches.give_turn(connection, place.batch_id)
+        await turns.give_turn(connection, place.batch_id)
     await lanes.save(connection, lane.pull(Turn.POLL, lane.now).pull(Turn.LAUNCH, lane.now))
     return applied.batches_with_endings
 
@@ -159,7 +159,7 @@ def _choose(
 
 
 async def _refuse_known(connection: AsyncConnection, place: DoubtPlace, ids: list[str]) -> None:
-    known = await launches.known_remote_ids(connection, place.connection_id, ids) if ids else set()
+    known = await intents.known_remote_ids(connection, place.connection_id, ids) if ids else set()
     if known:
         raise Conflict(
             f"these executions belong to other runs already: {', '.join(sorted(known)[:10])}", code="execution_taken"

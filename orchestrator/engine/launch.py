@@ -20,9 +20,10 @@ from orchestrator.domain.operator_decisions import RunFacts
 from orchestrator.domain.statuses import RunStatus as S
 from orchestrator.engine import launch_claims, settle
 from orchestrator.engine.deps import Deps
-from orchestrator.engine.launch_claims import LaunchOrder, ProbeOrder
+from orchestrator.engine.launch_claims import ProbeOrder
+from orchestrator.engine.launch_orders import SEND_WITHIN_S, LaunchOrder
 from orchestrator.errors import ProviderError
-from orchestrator.storage import changes, lanes, launches, questions, waves
+from orchestrator.storage import changes, intents, lanes, questions, turns, waves
 from orchestrator.storage.changes import WavePlace
 from orchestrator.storage.lanes import Lane, Turn
 from orchestrator.telemetry import get_logger
@@ -53,7 +54,7 @@ async def launch_due(deps: Deps, *, worker: UUID) -> int | None:
 async def launch_one(deps: Deps, order: LaunchOrder) -> None:
     """Send one intent and record the answer, however long the database is away meanwhile."""
     committed_at = deps.sources.monotonic()
-    answer = await _send(deps, order, send_by=committed_at + launch_claims.SEND_WITHIN_S)
+    answer = await _send(deps, order, send_by=committed_at + SEND_WITHIN_S)
     answered_at = deps.sources.monotonic()
     log.info("launch answered", lane=str(order.lane_id), runs=len(order.facts.runs), answer=type(answer).__name__)
 
@@ -89,9 +90,9 @@ async def _record(
     lane = await lanes.lock(connection, order.lane_id)
     lane = await lanes.release(connection, lane, order.grant_id, CallKind.LAUNCH, answered_ago_s)
     if order.batch_id is not None:
-        await launches.lock_batch(connection, order.batch_id)
+        await turns.lock_batch(connection, order.batch_id)
     answer = await _believable(connection, order, answer)
-    if not await launches.take_sending(connection, order.intent_id, order.fence):
+    if not await intents.take_sending(connection, order.intent_id, order.fence):
         await lanes.save(connection, lane)
         return await _attach_late(deps, connection, lane, order, answer)
     facts = await _with_cancels(connection, order)
@@ -120,13 +121,13 @@ async def record_decision(
     """Write everything that follows from a launch's answer; the lane is locked, the right to decide was taken."""
     places = {}
     if wave is not None:
-        found = await launches.read_intent(connection, intent, states=frozenset({"launching"}))
+        found = await intents.read_intent(connection, intent, states=frozenset({"launching"}))
         places = {r.run_id: WavePlace(wave_id=wave, position=r.position) for r in found.runs} if found else {}
         await _record_wave(deps, connection, wave, decision, window=window)
     applied = await changes.apply(
         connection, decision.changes, now=lane.now, sources=deps.sources, sealer=deps.sealer, places=places
     )
-    await launches.close_intent(
+    await intents.close_intent(
         connection,
         intent,
         decision.outcome,
@@ -135,7 +136,7 @@ async def record_decision(
     )
     if decision.workflow_blocked_until is not None:
         because = decision.workflow_blocked_because
-        await launches.block_workflow(connection, workflow, decision.workflow_blocked_until, because)
+        await turns.block_workflow(connection, workflow, decision.workflow_blocked_until, because)
     if batch is not None:
         await _record_batch(connection, batch, decision)
     await lanes.save(connection, _told(lane, decision))
@@ -176,15 +177,15 @@ async def _record_wave(
 
 async def _record_batch(connection: AsyncConnection, batch: UUID, decision: LaunchDecision) -> None:
     if decision.wave_cap is not None:
-        await launches.set_wave_cap(connection, batch, decision.wave_cap)
+        await turns.set_wave_cap(connection, batch, decision.wave_cap)
     elif decision.outcome is IntentOutcome.ACCEPTED:
-        turn = await launches.lock_batch(connection, batch)
+        turn = await turns.lock_batch(connection, batch)
         if turn.wave_cap is not None:
             # The provider takes waves again: grow back, until the cap says nothing any more.
             grown = turn.wave_cap * 2
-            await launches.set_wave_cap(connection, batch, None if grown > 1000 else grown)
+            await turns.set_wave_cap(connection, batch, None if grown > 1000 else grown)
     if any(change.to is S.QUEUED for change in decision.changes):
-        await launches.give_turn(connection, batch)
+        await turns.give_turn(connection, batch)
 
 
 async def _believable(connection: AsyncConnection, order: LaunchOrder, answer: Answer) -> Answer:
@@ -196,7 +197,7 @@ async def _believable(connection: AsyncConnection, order: LaunchOrder, answer: A
             ids = dict(execution_ids)
         case _:
             return answer
-    known = await launches.known_remote_ids(connection, order.connection_id, list(ids.values()))
+    known = await intents.known_remote_ids(connection, order.connection_id, list(ids.values()))
     if not known:
         return answer
     return WaveAccepted(execution_ids={n: id for n, id in ids.items() if id not in known})
@@ -204,7 +205,7 @@ async def _believable(connection: AsyncConnection, order: LaunchOrder, answer: A
 
 async def _with_cancels(connection: AsyncConnection, order: LaunchOrder) -> LaunchFacts:
     """Return the order's facts with the cancels that people asked for while it was on the wire."""
-    found = await launches.read_intent(connection, order.intent_id, states=frozenset({"launching"}))
+    found = await intents.read_intent(connection, order.intent_id, states=frozenset({"launching"}))
     return replace(order.facts, runs=found.runs) if found is not None else order.facts
 
 
@@ -219,7 +220,7 @@ async def _attach_late(
             ids = dict(execution_ids)
         case _:
             return frozenset()
-    found = await launches.read_intent(connection, order.intent_id, states=frozenset({"in_doubt"}))
+    found = await intents.read_intent(connection, order.intent_id, states=frozenset({"in_doubt"}))
     if found is None:
         return frozenset()
     late: list[Change] = []

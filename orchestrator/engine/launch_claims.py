@@ -1,8 +1,7 @@
-"""The first third of a launch: choose what goes now, and commit the intent to send it."""
+"""The first third of a launch: choose what goes now, lane by lane, workflow by workflow, batch by batch."""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -13,45 +12,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from orchestrator.domain import planner
 from orchestrator.domain.answers import Access, Capabilities
 from orchestrator.domain.breaker import BreakerState
-from orchestrator.domain.chain import NewEvent
-from orchestrator.domain.changes import Change, ExecutionState
 from orchestrator.domain.durations import Durations
 from orchestrator.domain.governor import CallKind, launches_at_once
-from orchestrator.domain.launch_decisions import LaunchFacts, LaunchingRun
 from orchestrator.domain.planner import BatchDemand, Launch
-from orchestrator.domain.statuses import RunStatus as S
 from orchestrator.engine.deps import Deps
-from orchestrator.storage import changes, lanes, launches, waves
-from orchestrator.storage.changes import WavePlace
+from orchestrator.engine.launch_orders import Launchable, LaunchOrder, commit_order, within_body
+from orchestrator.storage import lanes, turns, waves
 from orchestrator.storage.lanes import Lane, Turn
-from orchestrator.storage.launches import BatchTurn, DueWorkflow, QueuedRun, Subject
-
-#: From the intent's commit to the last moment at which its request may be written.
-SEND_WITHIN_S = 15.0
-
-#: Longer than the longest launch may last. A worker that lives records before; one that died is found by its silence.
-LONGEST_CALL_S = 600.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LaunchOrder:
-    """One committed intent, ready to be sent once."""
-
-    intent_id: UUID
-    fence: int
-    grant_id: UUID
-    lane_id: UUID
-    workflow_id: UUID
-    remote_workflow_id: str
-    connection_id: UUID
-    provider: str
-    access: Access
-    body: bytes
-    facts: LaunchFacts
-    wave_id: UUID | None
-    batch_id: UUID | None
-    send_deadline: datetime
-    claimed_at: datetime
+from orchestrator.storage.turns import BatchTurn, DueWorkflow, QueuedRun, Subject
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,7 +64,7 @@ def _held_until(lane: Lane) -> datetime | None:
 
 
 async def _probe(deps: Deps, connection: AsyncConnection, lane: Lane, *, worker: UUID) -> LaunchClaim:
-    found = await launches.any_connection(connection, lane.id)
+    found = await turns.any_connection(connection, lane.id)
     free = lane.budget.grant(CallKind.OTHER, 1, now=lane.now)
     if found is None or not free:
         again_at = lane.budget.next_free_at(lane.now) if found is not None else None
@@ -127,11 +95,11 @@ class _Turn:
     async def take(self) -> LaunchClaim:
         self.tokens = self._tokens()
         if self.tokens:
-            self.unseen = await launches.unseen(self.connection, self.lane.id)
-            workflows = await launches.due_workflows(self.connection, self.lane.id)
+            self.unseen = await turns.unseen(self.connection, self.lane.id)
+            workflows = await turns.due_workflows(self.connection, self.lane.id)
             for workflow in workflows:
                 await self._serve(workflow)
-            await launches.took_turn(self.connection, sorted({o.workflow_id for o in self.orders}))
+            await turns.took_turn(self.connection, sorted({o.workflow_id for o in self.orders}))
         await lanes.save(self.connection, replace(self.lane, launch_due_at=await self._again_at()))
         return LaunchClaim(lane_id=self.lane.id, orders=tuple(self.orders))
 
@@ -150,7 +118,7 @@ class _Turn:
         return tokens
 
     async def _again_at(self) -> datetime | None:
-        next_due = await launches.next_due(self.connection, self.lane.id)
+        next_due = await turns.next_due(self.connection, self.lane.id)
         if next_due is not None:
             self.again.append(next_due)
         if self.orders:
@@ -168,7 +136,7 @@ class _Turn:
         if workflow.blocked_until is not None and workflow.blocked_until > now:
             self.again.append(workflow.blocked_until)
             return
-        for subject in await launches.due_subjects(self.connection, workflow.id, self.tokens):
+        for subject in await turns.due_subjects(self.connection, workflow.id, self.tokens):
             if self.tokens <= 0:
                 break
             workflow = replace(workflow, slots_used=workflow.slots_used + await self._serve_subject(workflow, subject))
@@ -179,30 +147,31 @@ class _Turn:
         if not subject.is_batch:
             if workflow.slots_used >= workflow.slot_limit:
                 return 0
-            runs = await launches.queued(self.connection, subject, 1)
-            await launches.set_turn(self.connection, subject.id, None)
+            runs = await turns.queued(self.connection, subject, 1)
+            await turns.set_turn(self.connection, subject.id, None)
             return await self._order_each(workflow, runs, batch=None, tries=subject.tries)
         return await self._serve_batch(workflow, subject)
 
     async def _serve_batch(self, workflow: DueWorkflow, subject: Subject) -> int:
-        batch = await launches.lock_batch(self.connection, subject.id)
+        batch = await turns.lock_batch(self.connection, subject.id)
         capabilities = self.deps.provider(workflow.provider).capabilities
         demand = await self._demand(workflow, batch, capabilities)
         if not batch.may_launch or demand.queued == 0:
-            await launches.set_turn(self.connection, subject.id, None)
+            await turns.set_turn(self.connection, subject.id, None)
             return 0
         plan = planner.plan_launch(demand, now=self.lane.now)
         if not isinstance(plan, Launch):
-            await launches.set_turn(self.connection, subject.id, plan.until)
+            await turns.set_turn(self.connection, subject.id, plan.until)
             return 0
         # Its next turn comes after everybody else's.
-        await launches.set_turn(self.connection, subject.id, self.lane.now)
+        await turns.set_turn(self.connection, subject.id, self.lane.now)
         count = min(plan.count, self.tokens) if demand.single else plan.count
-        runs = await launches.queued(self.connection, subject, count)
+        runs = await turns.queued(self.connection, subject, count)
         if demand.single:
             return await self._order_each(workflow, runs, batch=batch.id, tries=0)
-        runs = _within_body(runs, capabilities.max_body_bytes)
-        await self._order(workflow, runs, batch=batch, width=demand.width, tries=0)
+        runs = within_body(runs, capabilities.max_body_bytes)
+        what = Launchable(workflow=workflow, runs=runs, batch=batch, batch_id=batch.id, width=demand.width)
+        await self._order(what)
         self.unseen += len(runs)
         return min(demand.width, len(runs))
 
@@ -211,7 +180,7 @@ class _Turn:
         single = batch.wave_size == 1 or not capabilities.wave_widths
         live = await waves.live_of_batch(self.connection, batch.id)
         return BatchDemand(
-            queued=await launches.count_queued(self.connection, batch.id, planner.LARGEST_WAVE * 10),
+            queued=await turns.count_queued(self.connection, batch.id, planner.LARGEST_WAVE * 10),
             width=1 if single else capabilities.wave_widths[batch.level],
             single=single,
             wave_size=batch.wave_size,
@@ -230,120 +199,11 @@ class _Turn:
         self, workflow: DueWorkflow, runs: Sequence[QueuedRun], *, batch: UUID | None, tries: int
     ) -> int:
         for run in runs:
-            await self._order(workflow, [run], batch=batch, width=1, tries=tries)
+            await self._order(
+                Launchable(workflow=workflow, runs=[run], batch=None, batch_id=batch, width=1, tries=tries)
+            )
         return len(runs)
 
-    async def _order(
-        self,
-        workflow: DueWorkflow,
-        runs: Sequence[QueuedRun],
-        *,
-        batch: BatchTurn | UUID | None,
-        width: int,
-        tries: int,
-    ) -> None:
-        """Commit to sending these: the intent, its executions, the runs' move to `launching`, and the token."""
-        provider = self.deps.provider(workflow.provider)
-        wave = batch if isinstance(batch, BatchTurn) else None
-        batch_id = wave.id if wave is not None else batch if isinstance(batch, UUID) else None
-        items = await launches.inputs(self.connection, [r.id for r in runs])
-        body = provider.wave_body(items, level=wave.level) if wave is not None else provider.launch_body(items[0])
-        wave_id = await self._insert_wave(workflow, wave, size=len(runs), width=width) if wave is not None else None
-        placed = tuple(LaunchingRun(run_id=r.id, attempt=r.attempt, position=n) for n, r in enumerate(runs))
-        intent_id, grant_id = self.deps.sources.new_id(), self.deps.sources.new_id()
-        send_deadline = self.lane.now + timedelta(seconds=SEND_WITHIN_S)
-        fence = await launches.insert_intent(
-            self.connection,
-            id=intent_id,
-            lane=self.lane.id,
-            workflow=workflow,
-            worker=self.worker,
-            runs=placed,
-            wave=wave_id,
-            sha256=hashlib.sha256(body).digest(),
-            body_bytes=len(body),
-            send_deadline=send_deadline,
-            doubt_at=send_deadline + timedelta(seconds=LONGEST_CALL_S),
-        )
-        await self._mark_launching(placed, intent_id, wave_id)
-        await lanes.grant(self.connection, self.lane, id=grant_id, worker=self.worker, kind=CallKind.LAUNCH, count=1)
+    async def _order(self, what: Launchable) -> None:
+        self.orders.append(await commit_order(self.deps, self.connection, self.lane, what, worker=self.worker))
         self.tokens -= 1
-        looks_first_s = self.deps.poll_policy(workflow.poll).initial_s
-        self.orders.append(
-            LaunchOrder(
-                intent_id=intent_id,
-                fence=fence,
-                grant_id=grant_id,
-                lane_id=self.lane.id,
-                workflow_id=workflow.id,
-                remote_workflow_id=workflow.remote_id,
-                connection_id=workflow.connection_id,
-                provider=workflow.provider,
-                access=self.deps.access(
-                    connection_id=workflow.connection_id, base_url=workflow.base_url, api_key=workflow.api_key
-                ),
-                body=body,
-                facts=LaunchFacts(
-                    runs=placed,
-                    is_wave=wave_id is not None,
-                    of_batch=batch_id is not None,
-                    on_doubt=workflow.on_doubt,
-                    looks_first_s=looks_first_s,
-                    window=planner.first_window(len(runs), width),
-                    tries=tries,
-                ),
-                wave_id=wave_id,
-                batch_id=batch_id,
-                send_deadline=send_deadline,
-                claimed_at=self.lane.now,
-            )
-        )
-
-    async def _insert_wave(self, workflow: DueWorkflow, batch: BatchTurn, *, size: int, width: int) -> UUID:
-        wave_id = self.deps.sources.new_id()
-        await waves.insert(
-            self.connection,
-            id=wave_id,
-            batch=batch.id,
-            workflow=workflow.id,
-            lane=self.lane.id,
-            size=size,
-            width=width,
-            level=batch.level,
-        )
-        return wave_id
-
-    async def _mark_launching(self, runs: Sequence[LaunchingRun], intent_id: UUID, wave_id: UUID | None) -> None:
-        told = {"intent": str(intent_id)} | ({"wave": str(wave_id)} if wave_id else {})
-        moved = [
-            Change(
-                run_id=run.run_id,
-                was=S.QUEUED,
-                to=S.LAUNCHING,
-                events=(NewEvent(type="launching", data={"attempt": run.attempt, **told}),),
-                execution=ExecutionState.LAUNCHING,
-            )
-            for run in runs
-        ]
-        places = {r.run_id: WavePlace(wave_id=wave_id, position=r.position) for r in runs} if wave_id else None
-        applied = await changes.apply(
-            self.connection,
-            moved,
-            now=self.lane.now,
-            sources=self.deps.sources,
-            sealer=self.deps.sealer,
-            places=places,
-        )
-        assert len(applied.changes) == len(runs), "queued runs were locked by this transaction"
-
-
-def _within_body(runs: Sequence[QueuedRun], max_body_bytes: int) -> list[QueuedRun]:
-    """Return the first runs whose inputs fit one request; at least one, which submit has checked to fit."""
-    room = max_body_bytes - 1024
-    taken: list[QueuedRun] = []
-    for run in runs:
-        room -= run.input_bytes + 1
-        if taken and room < 0:
-            break
-        taken.append(run)
-    return taken

@@ -17,7 +17,7 @@ from orchestrator.engine import reading, settle
 from orchestrator.engine.deps import Deps
 from orchestrator.engine.who import Who
 from orchestrator.errors import Conflict, NotFound
-from orchestrator.storage import batches, changes, events, lanes, launches, runs, waves
+from orchestrator.storage import batches, changes, events, lanes, runs, turns, waves
 from orchestrator.storage.batches import LockedBatch, RunInBatch
 from orchestrator.storage.database import now as transaction_now
 from orchestrator.storage.lanes import Turn
@@ -75,7 +75,7 @@ async def pause_batch(deps: Deps, who: Who, batch_id: UUID, *, reason: str | Non
         if batch.is_paused:
             return
         await batches.mark(connection, batch_id, "pause", because=reason or f"paused by {who.actor}")
-        await launches.set_turn(connection, batch_id, None)
+        await turns.set_turn(connection, batch_id, None)
         await _tell(connection, batch_id, who.act(reason), "batch_paused")
 
     return await _act_on_batch(deps, who, batch_id, pause)
@@ -91,7 +91,7 @@ async def resume_batch(deps: Deps, who: Who, batch_id: UUID, *, reason: str | No
         if not batch.is_paused:
             return
         await batches.mark(connection, batch_id, "resume")
-        await launches.give_turn(connection, batch_id)
+        await turns.give_turn(connection, batch_id)
         await lanes.wake(connection, batch.lane_id, Turn.LAUNCH)
         await _tell(connection, batch_id, who.act(reason), "batch_resumed")
 
@@ -107,7 +107,7 @@ async def cancel_batch(deps: Deps, who: Who, batch_id: UUID, *, reason: str | No
         if batch.is_cancelled:
             return
         await batches.mark(connection, batch_id, "cancel")
-        await launches.set_turn(connection, batch_id, None)
+        await turns.set_turn(connection, batch_id, None)
         await _tell(connection, batch_id, act, "batch_cancelled_by_person")
 
     await _act_on_batch(deps, who, batch_id, cancel)
@@ -132,7 +132,7 @@ async def retry_failed(deps: Deps, who: Who, batch_id: UUID, *, reason: str | No
     async def reopen(connection: AsyncConnection, batch: LockedBatch) -> None:
         for mark in ("uncancel", "resume", "reopen"):
             await batches.mark(connection, batch_id, mark)
-        await launches.give_turn(connection, batch_id)
+        await turns.give_turn(connection, batch_id)
         await lanes.wake(connection, batch.lane_id, Turn.LAUNCH)
         await events.append_to_batch(
             connection, batch_id, [act.event("batch_reopened", runs=retried)], at=await transaction_now(connection)
@@ -162,7 +162,7 @@ async def _act(deps: Deps, who: Who, run_id: UUID, decide: Decide) -> dict[str, 
         await lanes.save(connection, lane.pull(Turn.POLL, lane.now).pull(Turn.LAUNCH, lane.now))
         if batch is not None and change.to in {S.QUEUED, S.PROCESSING, S.DOWNLOADING}:
             await batches.mark(connection, batch.id, "reopen")
-            await launches.give_turn(connection, batch.id)
+            await turns.give_turn(connection, batch.id)
         return applied.batches_with_endings
 
     await settle.settle_batches(deps, await deps.db.run(write))

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from orchestrator.domain.chain import NewEvent
 from orchestrator.domain.statuses import LIVE, batch_status, too_many_failures
 from orchestrator.engine.deps import Deps
-from orchestrator.storage import batches, events, launches
+from orchestrator.storage import batches, events, turns
 from orchestrator.storage.database import now as transaction_now
 from orchestrator.telemetry import get_logger
 
@@ -47,7 +47,7 @@ async def _settle(connection: AsyncConnection, batch_id: UUID) -> None:
     elif too_many_failures(counted, max_count=batch.max_failures_count, max_percent=batch.max_failures_percent):
         because = "more runs failed than --max-failures allows"
         await batches.mark(connection, batch_id, "pause", because=because)
-        await launches.set_turn(connection, batch_id, None)
+        await turns.set_turn(connection, batch_id, None)
         told = NewEvent(type="batch_paused", actor="policy:max_failures", data={"reason": because})
         await events.append_to_batch(connection, batch_id, [told], at=moment)
         log.warning("batch paused by its failure rule", batch=str(batch_id))

@@ -19,6 +19,7 @@ from orchestrator.domain.intake import batch as intake_batch
 from orchestrator.domain.intake import refusal
 from orchestrator.domain.intake.rows import FileFormat, Intake
 from orchestrator.engine.deps import Deps
+from orchestrator.engine.launch_orders import ENVELOPE_BYTES
 from orchestrator.engine.shown import shown
 from orchestrator.engine.who import Who
 from orchestrator.engine.workflows import find_connection, known_workflow
@@ -28,9 +29,6 @@ from orchestrator.storage.connections import ConnectionRow
 from orchestrator.storage.database import now as transaction_now
 from orchestrator.storage.submissions import NewBatch, NewRun, Place
 from orchestrator.storage.workflows import WorkflowRow
-
-#: What the request's own words around an input may take of the provider's body limit.
-ENVELOPE_BYTES = 1024
 
 MAX_LABELS = 32
 

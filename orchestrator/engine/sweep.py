@@ -14,7 +14,7 @@ from orchestrator.domain.launch_decisions import LaunchFacts
 from orchestrator.domain.statuses import LIVE
 from orchestrator.engine import launch, settle
 from orchestrator.engine.deps import Deps
-from orchestrator.storage import batches, housekeeping, lanes, launches, workers
+from orchestrator.storage import batches, housekeeping, intents, lanes, turns, workers
 from orchestrator.storage.lanes import Turn
 from orchestrator.telemetry import get_logger
 
@@ -68,7 +68,7 @@ async def doubt_unrecorded_launches(deps: Deps) -> int:
     """Decide about intents whose worker did not come back: it is not known whether they were sent."""
 
     async def find(connection: AsyncConnection) -> list[tuple[UUID, int, UUID]]:
-        return await launches.due_sending(connection, DOUBTS_AT_ONCE)
+        return await intents.due_sending(connection, DOUBTS_AT_ONCE)
 
     due = await deps.db.run(find)
     for intent_id, fence, lane_id in due:
@@ -86,12 +86,12 @@ async def _doubt(
     deps: Deps, connection: AsyncConnection, intent_id: UUID, fence: int, lane_id: UUID
 ) -> frozenset[UUID]:
     lane = await lanes.lock(connection, lane_id)
-    intent = await launches.read_intent(connection, intent_id, states=frozenset({"launching"}))
+    intent = await intents.read_intent(connection, intent_id, states=frozenset({"launching"}))
     if intent is None:
         return frozenset()
     if intent.batch_id is not None:
-        await launches.lock_batch(connection, intent.batch_id)
-    if not await launches.take_sending(connection, intent_id, fence):
+        await turns.lock_batch(connection, intent.batch_id)
+    if not await intents.take_sending(connection, intent_id, fence):
         return frozenset()
     facts = LaunchFacts(
         runs=intent.runs,

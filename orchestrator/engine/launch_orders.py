@@ -1,0 +1,186 @@
+"""One committed intent: what is sent, the runs in it, and the right to send it once."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from orchestrator.domain import planner
+from orchestrator.domain.answers import Access
+from orchestrator.domain.chain import NewEvent
+from orchestrator.domain.changes import Change, ExecutionState
+from orchestrator.domain.governor import CallKind
+from orchestrator.domain.launch_decisions import LaunchFacts, LaunchingRun
+from orchestrator.domain.statuses import RunStatus as S
+from orchestrator.engine.deps import Deps
+from orchestrator.storage import changes, intents, lanes, waves
+from orchestrator.storage.changes import WavePlace
+from orchestrator.storage.lanes import Lane
+from orchestrator.storage.turns import BatchTurn, DueWorkflow, QueuedRun
+
+#: From the intent's commit to the last moment at which its request may be written.
+SEND_WITHIN_S = 15.0
+
+#: Longer than the longest launch may last. A worker that lives records before; one that died is found by its silence.
+LONGEST_CALL_S = 600.0
+
+#: What a request's own words around its inputs take of the provider's body limit.
+ENVELOPE_BYTES = 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LaunchOrder:
+    """One committed intent, ready to be sent once."""
+
+    intent_id: UUID
+    fence: int
+    grant_id: UUID
+    lane_id: UUID
+    workflow_id: UUID
+    remote_workflow_id: str
+    connection_id: UUID
+    provider: str
+    access: Access
+    body: bytes
+    facts: LaunchFacts
+    wave_id: UUID | None
+    batch_id: UUID | None
+    send_deadline: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Launchable:
+    """What is to be sent in one request.
+
+    Args:
+        batch: the batch whose wave this is; None for a single launch.
+        batch_id: the batch that the runs belong to, if any.
+        width: how many the provider runs side by side.
+        tries: launches in a row that came back unsent.
+    """
+
+    workflow: DueWorkflow
+    runs: Sequence[QueuedRun]
+    batch: BatchTurn | None
+    batch_id: UUID | None
+    width: int
+    tries: int = 0
+
+
+async def commit_order(
+    deps: Deps, connection: AsyncConnection, lane: Lane, what: Launchable, *, worker: UUID
+) -> LaunchOrder:
+    """Write the intent, its executions, the runs' move to `launching`, and the token that pays for the request."""
+    workflow = what.workflow
+    body = await _body(deps, connection, what)
+    wave_id = await _insert_wave(deps, connection, lane, what) if what.batch is not None else None
+    runs = tuple(LaunchingRun(run_id=r.id, attempt=r.attempt, position=n) for n, r in enumerate(what.runs))
+    intent_id, grant_id = deps.sources.new_id(), deps.sources.new_id()
+    send_deadline = lane.now + timedelta(seconds=SEND_WITHIN_S)
+    fence = await intents.insert_intent(
+        connection,
+        id=intent_id,
+        lane=lane.id,
+        workflow=workflow,
+        worker=worker,
+        runs=runs,
+        wave=wave_id,
+        sha256=hashlib.sha256(body).digest(),
+        body_bytes=len(body),
+        send_deadline=send_deadline,
+        doubt_at=send_deadline + timedelta(seconds=LONGEST_CALL_S),
+    )
+    await _mark_launching(deps, connection, lane, runs, intent_id=intent_id, wave_id=wave_id)
+    await lanes.grant(connection, lane, id=grant_id, worker=worker, kind=CallKind.LAUNCH, count=1)
+    return LaunchOrder(
+        intent_id=intent_id,
+        fence=fence,
+        grant_id=grant_id,
+        lane_id=lane.id,
+        workflow_id=workflow.id,
+        remote_workflow_id=workflow.remote_id,
+        connection_id=workflow.connection_id,
+        provider=workflow.provider,
+        access=deps.access(connection_id=workflow.connection_id, base_url=workflow.base_url, api_key=workflow.api_key),
+        body=body,
+        facts=LaunchFacts(
+            runs=runs,
+            is_wave=wave_id is not None,
+            of_batch=what.batch_id is not None,
+            on_doubt=workflow.on_doubt,
+            looks_first_s=deps.poll_policy(workflow.poll).initial_s,
+            window=planner.first_window(len(runs), what.width),
+            tries=what.tries,
+        ),
+        wave_id=wave_id,
+        batch_id=what.batch_id,
+        send_deadline=send_deadline,
+    )
+
+
+async def _body(deps: Deps, connection: AsyncConnection, what: Launchable) -> bytes:
+    provider = deps.provider(what.workflow.provider)
+    items = await intents.inputs(connection, [run.id for run in what.runs])
+    if what.batch is None:
+        return provider.launch_body(items[0])
+    return provider.wave_body(items, level=what.batch.level)
+
+
+async def _insert_wave(deps: Deps, connection: AsyncConnection, lane: Lane, what: Launchable) -> UUID:
+    assert what.batch is not None, "only a batch goes out in waves"
+    wave_id = deps.sources.new_id()
+    await waves.insert(
+        connection,
+        id=wave_id,
+        batch=what.batch.id,
+        workflow=what.workflow.id,
+        lane=lane.id,
+        size=len(what.runs),
+        width=what.width,
+        level=what.batch.level,
+    )
+    return wave_id
+
+
+async def _mark_launching(
+    deps: Deps,
+    connection: AsyncConnection,
+    lane: Lane,
+    runs: Sequence[LaunchingRun],
+    *,
+    intent_id: UUID,
+    wave_id: UUID | None,
+) -> None:
+    told = {"intent": str(intent_id)} | ({"wave": str(wave_id)} if wave_id else {})
+    moved = [
+        Change(
+            run_id=run.run_id,
+            was=S.QUEUED,
+            to=S.LAUNCHING,
+            events=(NewEvent(type="launching", data={"attempt": run.attempt, **told}),),
+            execution=ExecutionState.LAUNCHING,
+        )
+        for run in runs
+    ]
+    places = {r.run_id: WavePlace(wave_id=wave_id, position=r.position) for r in runs} if wave_id else None
+    applied = await changes.apply(
+        connection, moved, now=lane.now, sources=deps.sources, sealer=deps.sealer, places=places
+    )
+    assert len(applied.changes) == len(runs), "queued runs were locked by this transaction"
+
+
+def within_body(runs: Sequence[QueuedRun], max_body_bytes: int) -> list[QueuedRun]:
+    """Return the first runs whose inputs fit one request; at least one, which submit has checked to fit."""
+    room = max_body_bytes - ENVELOPE_BYTES
+    taken: list[QueuedRun] = []
+    for run in runs:
+        room -= run.input_bytes + 1
+        if taken and room < 0:
+            break
+        taken.append(run)
+    return taken
