@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from contextlib import nullcontext
 from typing import Any
 from uuid import UUID
 
 from fastapi import APIRouter
 from starlette.responses import Response
 
-from orchestrator.api import uploads
+from orchestrator.api import limits, uploads
 from orchestrator.api.acts import act
 from orchestrator.api.answers import Answer, View, page, shown
 from orchestrator.api.auth import Call, Operating, Reading, Submitting
@@ -41,7 +42,8 @@ async def submit_batch(call: Submitting) -> Response:
     The rows come as `items` of a JSON object beside the options, or as a CSV, JSONL or JSON array body with the
     options as query parameters.
     """
-    async with call.request.app.state.large_bodies:
+    turn = call.request.app.state.large_bodies if limits.is_large(call.request) else nullcontext()
+    async with turn:
         upload = await uploads.read(call)
 
         async def store() -> Answer:

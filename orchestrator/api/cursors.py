@@ -21,7 +21,7 @@ def issue(sealer: Sealer, bound_to: tuple[str, ...], after: UUID | int) -> str:
         bound_to: what the page depends on: the path, the workspace, each filter.
     """
     key = f"i{after}" if isinstance(after, int) else f"u{after.hex}"
-    return base64.urlsafe_b64encode(_mac(sealer, bound_to, key) + key.encode()).decode().rstrip("=")
+    return _spelled(sealer, bound_to, key)
 
 
 def redeem(sealer: Sealer, bound_to: tuple[str, ...], cursor: str) -> UUID | int:
@@ -46,11 +46,12 @@ def _key(sealer: Sealer, bound_to: tuple[str, ...], cursor: str) -> str | None:
         return None
     try:
         raw = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
-        mac, key = raw[:_MAC_BYTES], raw[_MAC_BYTES:].decode("ascii")
+        key = raw[_MAC_BYTES:].decode("ascii")
     except (binascii.Error, UnicodeDecodeError):
         return None
-    return key if key and hmac.compare_digest(mac, _mac(sealer, bound_to, key)) else None
+    return key if key and hmac.compare_digest(cursor, _spelled(sealer, bound_to, key)) else None
 
 
-def _mac(sealer: Sealer, bound_to: tuple[str, ...], key: str) -> bytes:
-    return bytes.fromhex(sealer.fingerprint("cursor", key, *bound_to))[:_MAC_BYTES]
+def _spelled(sealer: Sealer, bound_to: tuple[str, ...], key: str) -> str:
+    mac = bytes.fromhex(sealer.fingerprint("cursor", key, *bound_to))[:_MAC_BYTES]
+    return base64.urlsafe_b64encode(mac + key.encode()).decode().rstrip("=")

@@ -20,7 +20,9 @@ BATCH_BYTES = 64 * MIB
 STALL_S = 30.0
 WHOLE_BODY_S = 300.0
 
-#: Large bodies are held in memory while they are checked: so many at a time, the others wait a little.
+#: Larger bodies, and those that do not say, are held in memory while they are checked: so many at a time, the
+#: others wait a little.
+LARGE_FROM_BYTES = 2 * MIB
 LARGE_AT_ONCE = 4
 LARGE_PATIENCE_S = 30.0
 
@@ -41,6 +43,12 @@ class LargeBodies:
 
     async def __aexit__(self, *_: object) -> None:
         self._turns.release()
+
+
+def is_large(request: Request) -> bool:
+    """Tell whether the body may be a large one."""
+    declared = request.headers.get("content-length", "")
+    return not (declared.isascii() and declared.isdigit()) or int(declared[:20]) > LARGE_FROM_BYTES
 
 
 def media_type(request: Request) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from base64 import b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -71,7 +72,8 @@ async def read(call: Call) -> Upload:
     content = await limits.read_body(request, max_bytes=limits.BATCH_BYTES)
     if kind == limits.JSON and content.lstrip(b" \t\r\n")[:1] == b"{" and query.text("format") in (None, "json"):
         Query(request.query_params, ("format",))
-        return _from_object(content)
+        # Seconds of work for a body of many megabytes; other requests are answered meanwhile.
+        return await asyncio.to_thread(_from_object, content)
     return _from_file(content, query, TYPES.get(kind, "csv"))
 
 

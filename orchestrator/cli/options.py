@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from orchestrator.cli import output
 from orchestrator.cli.output import Format
@@ -28,12 +29,26 @@ LimitOption = Annotated[int, typer.Option("--limit", min=1, help="How many at mo
 ToOption = Annotated[str | None, typer.Option("--to", metavar="DIR", help="Store the files there.")]
 
 
+class Group(TyperGroup):
+    """A group whose `--help` is False where it is not given.
+
+    Typer leaves it None there, and loads pydantic (150 ms) to find out that None is no flag: before every command.
+    """
+
+    def get_help_option(self, ctx: Any) -> Any:
+        option = super().get_help_option(ctx)
+        if option is not None:
+            option.default = False
+        return option
+
+
 def group(text: str) -> typer.Typer:
     """Return an empty group of commands."""
     return typer.Typer(
+        cls=Group,
         help=text,
         no_args_is_help=True,
         rich_markup_mode=None,
         pretty_exceptions_enable=False,
-        add_completion=False,  # its options would make every help load pydantic, see `main.root`
+        add_completion=False,  # its options would load pydantic too
     )

@@ -59,7 +59,7 @@ class Scripted:
                 self.end_headers()
                 self.wfile.write(body)
 
-            do_GET = do_POST = do_PATCH = do_DELETE = answer  # noqa: N815
+            do_GET = do_POST = do_PATCH = do_DELETE = answer
 
             def log_message(self, *_: Any) -> None:
                 """Say nothing."""
@@ -176,7 +176,7 @@ def test_an_answer_of_somebody_else_is_said_to_be_foreign(server: Scripted, clie
 
 
 def test_nobody_there_is_unreachable() -> None:
-    with Client("http://127.0.0.1:9", "t") as client, pytest.raises(Unreachable, match="127.0.0.1:9"):
+    with Client("http://127.0.0.1:9", "t") as client, pytest.raises(Unreachable, match=r"127\.0\.0\.1:9"):
         client.system.health()
 
 

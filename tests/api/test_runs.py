@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-import threading
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -261,82 +260,6 @@ def test_a_finished_runs_files_come_byte_for_byte(
     with pytest.raises(NotFound):
         client.runs.download(run_id, 99, folder / "none")
     assert [path.name for path in folder.iterdir()] == ["file"]
-
-
-def test_the_same_key_and_body_have_one_effect(http: httpx.Client, main: str, free: str, unique: str) -> None:
-    body = {"connection": main, "workflow_id": free, "input": {}, "labels": {"of": unique}}
-    key = {"Idempotency-Key": unique}
-    first, second = (http.post("/api/v1/runs", json=body, headers=key) for _ in range(2))
-    quoted = http.post("/api/v1/runs", json=body, headers={"Idempotency-Key": f'"{unique}"'})
-    assert first.status_code == second.status_code == quoted.status_code == 201
-    assert first.json() == second.json() == quoted.json()
-    assert "idempotent-replayed" not in first.headers
-    assert second.headers["idempotent-replayed"] == quoted.headers["idempotent-replayed"] == "true"
-    assert len(http.get(f"/api/v1/runs?label=of={unique}").json()["data"]) == 1
-
-
-def test_the_same_key_with_another_request_is_refused(http: httpx.Client, main: str, free: str, unique: str) -> None:
-    body: dict[str, Any] = {"connection": main, "workflow_id": free, "input": {}}
-    key = {"Idempotency-Key": unique}
-    run = http.post("/api/v1/runs", json=body, headers=key).json()
-    for answer in (
-        http.post("/api/v1/runs", json={**body, "input": {"n": 1}}, headers=key),
-        http.post(f"/api/v1/runs/{run['id']}:cancel", json={}, headers=key),
-    ):
-        assert (answer.status_code, answer.json()["code"]) == (422, "idempotency.mismatch")
-    assert http.get(f"/api/v1/runs/{run['id']}").json()["status"] == "queued"
-
-
-def test_a_refused_request_leaves_its_key_free(http: httpx.Client, main: str, strict: str, unique: str) -> None:
-    key = {"Idempotency-Key": unique}
-    bad = {"connection": main, "workflow_id": strict, "input": {}}
-    assert http.post("/api/v1/runs", json=bad, headers=key).status_code == 422
-    good = {**bad, "input": {"email": "a@example.com"}}
-    assert http.post("/api/v1/runs", json=good, headers=key).status_code == 201
-
-
-def test_another_workspaces_key_is_another_key(
-    http: httpx.Client, stranger: Client, main: str, free: str, unique: str
-) -> None:
-    key = {"Idempotency-Key": unique}
-    body = {"connection": main, "workflow_id": free, "input": {}}
-    assert http.post("/api/v1/runs", json=body, headers=key).status_code == 201
-    answer = stranger._wire._http.post("/api/v1/runs", json=body, headers=key)
-    assert (answer.status_code, answer.json()["code"]) == (404, "connection_not_found")
-
-
-def test_many_at_once_with_one_key_make_one_run(
-    served: Served, http: httpx.Client, main: str, free: str, unique: str
-) -> None:
-    body = {"connection": main, "workflow_id": free, "input": {}, "labels": {"of": unique}}
-    headers = {"Idempotency-Key": unique, "Authorization": f"Bearer {served.token}"}
-    seen: list[tuple[int, str]] = []
-
-    def submit() -> None:
-        answer = httpx.post(f"{served.url}/api/v1/runs", json=body, headers=headers, trust_env=False, timeout=30)
-        seen.append((answer.status_code, answer.json().get("code", "made")))
-
-    threads = [threading.Thread(target=submit) for _ in range(12)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(30)
-    assert set(seen) <= {(201, "made"), (409, "idempotency.in_progress")}, seen
-    assert (201, "made") in seen
-    assert len(http.get(f"/api/v1/runs?label=of={unique}").json()["data"]) == 1
-
-
-@pytest.mark.parametrize("key", ["", "k" * 256, "schlüssel".encode()])
-def test_a_malformed_key_is_refused(http: httpx.Client, main: str, key: str | bytes) -> None:
-    headers = httpx.Headers([(b"Idempotency-Key", key if isinstance(key, bytes) else key.encode())])
-    answer = http.post(f"/api/v1/connections/{main}:resume", json={}, headers=headers)
-    assert (answer.status_code, answer.json()["code"]) == (400, "idempotency.key")
-
-
-def test_two_keys_are_refused(http: httpx.Client, main: str) -> None:
-    headers = [("Idempotency-Key", "a"), ("Idempotency-Key", "b"), ("Authorization", http.headers["authorization"])]
-    answer = http.post(f"/api/v1/connections/{main}:resume", json={}, headers=httpx.Headers(headers))
-    assert (answer.status_code, answer.json()["code"]) == (400, "header.repeated")
 
 
 def _json() -> dict[str, str]:

@@ -18,11 +18,19 @@ from orchestrator.storage import workers
 from sandbox.control import Sandbox
 
 
-@pytest.fixture
-def sandbox() -> Iterator[Sandbox]:
-    """A provider with quick executions and the documented limits."""
+@pytest.fixture(scope="session")
+def provider() -> Iterator[Sandbox]:
+    """One sandbox for the session; each test finds it empty."""
     with Sandbox(options={"duration_s": 0.2, "requests_per_minute": 6000}) as running:
         yield running
+
+
+@pytest.fixture
+def sandbox(provider: Sandbox) -> Sandbox:
+    """A provider with quick executions and the documented limits, but for the rate."""
+    provider.clear_faults()
+    provider.reset()
+    return provider
 
 
 @dataclass
