@@ -34,24 +34,34 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    database_url: SecretStr | None = Field(None, description="Postgres; unset: the embedded one in the data folder")
-    broker_url: SecretStr | None = Field(None, description="Celery's broker; unset: pgmq in the same Postgres")
-    data_dir: Path = Field(Path(".orchestrator"), description="embedded Postgres, artifacts, keys, logs")
-    artifacts_url: str | None = Field(None, description="where results are stored; unset: the data folder")
-    secret_key: SecretStr | None = Field(None, description="seals secrets, 32 bytes base64; unset: in the data folder")
-    host: str = Field("127.0.0.1", description="the address that the API listens on")
-    port: int = Field(8700, ge=0, le=65535, description="its port; 0 takes a free one")
-    workers: int = Field(2, ge=1, le=64, description="worker processes that `up` starts")
-    log_format: LogFormat = Field(LogFormat.CONSOLE, description="console or json")
-    log_level: str = Field("info", pattern="^(debug|info|warning|error)$", description="debug, info, warning, error")
-    allow_private_networks: bool = Field(False, description="let connections and results name private addresses")
-    lease_s: Seconds = Field(90.0, description="how long a claim on rows holds")
-    heartbeat_s: Seconds = Field(5.0, description="how often a worker says that it lives; silent for 4 of them: dead")
-    sweep_interval_s: Seconds = Field(5.0, description="how often dead workers and stuck work are looked for")
-    http_timeout_s: Seconds = Field(30.0, description="how long a provider may take to answer")
-    poll_min_interval_s: Seconds = Field(1.0, description="no execution is looked at more often")
+    database_url: SecretStr | None = Field(
+        default=None, description="Postgres; unset: the embedded one in the data folder"
+    )
+    broker_url: SecretStr | None = Field(default=None, description="Celery's broker; unset: pgmq in the same Postgres")
+    data_dir: Path = Field(default=Path(".orchestrator"), description="embedded Postgres, artifacts, keys, logs")
+    artifacts_url: str | None = Field(default=None, description="where results are stored; unset: the data folder")
+    secret_key: SecretStr | None = Field(
+        default=None, description="seals secrets, 32 bytes base64; unset: in the data folder"
+    )
+    host: str = Field(default="127.0.0.1", description="the address that the API listens on")
+    port: int = Field(default=8700, ge=0, le=65535, description="its port; 0 takes a free one")
+    workers: int = Field(default=2, ge=1, le=64, description="worker processes that `up` starts")
+    log_format: LogFormat = Field(default=LogFormat.CONSOLE, description="console or json")
+    log_level: str = Field(
+        default="info", pattern="^(debug|info|warning|error)$", description="debug, info, warning, error"
+    )
+    allow_private_networks: bool = Field(
+        default=False, description="let connections and results name private addresses"
+    )
+    lease_s: Seconds = Field(default=90.0, description="how long a claim on rows holds")
+    heartbeat_s: Seconds = Field(
+        default=5.0, description="how often a worker says that it lives; silent for 4 of them: dead"
+    )
+    sweep_interval_s: Seconds = Field(default=5.0, description="how often dead workers and stuck work are looked for")
+    http_timeout_s: Seconds = Field(default=30.0, description="how long a provider may take to answer")
+    poll_min_interval_s: Seconds = Field(default=1.0, description="no execution is looked at more often")
     poll_max_interval_s: Seconds = Field(
-        300.0, description="no live execution is looked at more rarely, but for a human"
+        default=300.0, description="no live execution is looked at more rarely, but for a human"
     )
 
     @property

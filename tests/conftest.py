@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 
 from orchestrator.bootstrap import build
 from orchestrator.embedded.postgres import EmbeddedPostgres
@@ -50,7 +51,7 @@ def database_url(postgres: EmbeddedPostgres) -> Iterator[str]:
 def settings(database_url: str, tmp_path: Path) -> Settings:
     """Settings for a test: its own database and data folder, private addresses allowed, short times."""
     return Settings(
-        database_url=database_url,
+        database_url=SecretStr(database_url),
         data_dir=tmp_path / "data",
         allow_private_networks=True,
         poll_min_interval_s=0.05,

@@ -108,7 +108,14 @@ async def submit_run(deps: Deps, who: Who, spec: RunSpec) -> Submitted:
     place = _place(who, found, row)
     run = NewRun(id=deps.sources.new_id(), input=body, index=None, external_id=spec.external_id)
 
+    tries = 0
+
     async def store(connection: AsyncConnection) -> Submitted:
+        nonlocal tries
+        tries += 1
+        if tries > 1 and await submissions.is_stored(connection, run.id):
+            # The commit came through, only its answer was lost.
+            return Submitted(id=run.id, created=True)
         if spec.external_id is not None:
             await submissions.serialize(connection, place, spec.external_id)
             known = await submissions.find_run(connection, place, spec.external_id)
@@ -118,7 +125,7 @@ async def submit_run(deps: Deps, who: Who, spec: RunSpec) -> Submitted:
         await submissions.insert_run(connection, place, run, spec.labels, actor=who.actor, now=moment)
         return Submitted(id=run.id, created=True)
 
-    return await deps.db.run(store, tries=1)
+    return await deps.db.run(store)
 
 
 async def submit_batch(deps: Deps, who: Who, spec: BatchSpec, data: bytes) -> SubmittedBatch:
@@ -163,7 +170,13 @@ async def submit_batch(deps: Deps, who: Who, spec: BatchSpec, data: bytes) -> Su
         NewRun(id=deps.sources.new_id(), input=r.input, index=r.index, external_id=r.external_id) for r in intake.rows
     ]
 
+    tries = 0
+
     async def store(connection: AsyncConnection) -> tuple[Submitted, tuple[str, ...]]:
+        nonlocal tries
+        tries += 1
+        if tries > 1 and await submissions.is_stored(connection, batch.id):
+            return Submitted(id=batch.id, created=True), ()
         if spec.external_id is not None:
             await submissions.serialize(connection, place, spec.external_id)
             known = await submissions.find_batch(connection, place, spec.external_id)
@@ -175,7 +188,7 @@ async def submit_batch(deps: Deps, who: Who, spec: BatchSpec, data: bytes) -> Su
         warnings = () if earlier is None else (_same_file_warning(*earlier),)
         return Submitted(id=batch.id, created=True), warnings
 
-    stored, warnings = await deps.db.run(store, tries=1)
+    stored, warnings = await deps.db.run(store)
     return _answer(intake, stored.id, plan, created=stored.created, warnings=warnings)
 
 

@@ -58,9 +58,10 @@ UNSETTLED = text("""
     ORDER BY b.id LIMIT 100""")
 
 FINISHED_LATELY = text("""
-    SELECT count(*)::int AS ended, min(ended_at) AS first, max(ended_at) AS last FROM (
-        SELECT ended_at FROM runs WHERE batch_id = :id AND ended_at > orch_now() - interval '2 minutes'
-        LIMIT 10000) r""")
+    SELECT count(*)::int AS ended, extract(
+        epoch FROM orch_now() - GREATEST(min(b.created_at), orch_now() - interval '2 minutes'))::float8 AS over_s
+    FROM runs r JOIN batches b ON b.id = r.batch_id
+    WHERE r.batch_id = :id AND r.ended_at > orch_now() - interval '2 minutes'""")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -183,11 +184,9 @@ async def unsettled(connection: AsyncConnection, live: Sequence[RunStatus]) -> l
 
 
 async def rate_per_minute(connection: AsyncConnection, batch_id: UUID) -> float | None:
-    """Return how many runs ended per minute over the last two minutes, or None when too few did."""
+    """Return how many runs ended per minute over the last two minutes, or None when none did."""
     row = (await connection.execute(FINISHED_LATELY, {"id": batch_id})).one()
-    if row.ended < 2 or row.last == row.first:
-        return None
-    return float((row.ended - 1) * 60 / (row.last - row.first).total_seconds())
+    return row.ended * 60 / row.over_s if row.ended and row.over_s > 0 else None
 
 
 async def _with_counts(connection: AsyncConnection, found: Sequence[Row[Any]]) -> list[BatchRow]:

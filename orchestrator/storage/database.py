@@ -14,7 +14,7 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
-from orchestrator.errors import Unavailable
+from orchestrator.errors import Misconfigured, OrchestratorError, Unavailable
 from orchestrator.runtime import transaction_open
 
 T = TypeVar("T")
@@ -24,6 +24,8 @@ _RETRYABLE = frozenset({"40001", "40P01", "55P03"})
 
 #: The server is going away, coming up, or is a read-only standby: the connection is of no more use.
 _DISCONNECTED = frozenset({"57P01", "57P02", "57P03", "25006"})
+
+_UNDEFINED_TABLE = "42P01"
 
 _SESSION = "-c statement_timeout=60s -c lock_timeout=10s -c idle_in_transaction_session_timeout=60s -c timezone=UTC"
 
@@ -65,9 +67,10 @@ class Database:
             async with self._engine.begin() as connection:
                 yield connection
         except DBAPIError as error:
-            if is_disconnect(error):
-                raise Unavailable("the database is away", code="database_unavailable") from error
-            raise
+            explained = _explained(error)
+            if explained is None:
+                raise
+            raise explained from error
         except PoolTimeout as error:
             raise Unavailable("all database connections are busy", code="database_busy") from error
         finally:
@@ -91,6 +94,15 @@ class Database:
     async def close(self) -> None:
         """Close every connection."""
         await self._engine.dispose()
+
+
+def _explained(error: DBAPIError) -> OrchestratorError | None:
+    """Return what a caller should see: the database is away, or was never migrated; None for all else."""
+    if is_disconnect(error):
+        return Unavailable("the database is away", code="database_unavailable")
+    if getattr(error.orig, "sqlstate", None) == _UNDEFINED_TABLE:
+        return Misconfigured("the database lacks our tables", code="not_migrated", hint="orchestrator migrate")
+    return None
 
 
 def is_disconnect(error: DBAPIError) -> bool:

@@ -5,16 +5,14 @@ from __future__ import annotations
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from orchestrator.storage import workers
+from orchestrator.storage import idempotency, workers
 
 # Harmless when they exist; made before the month begins, because the default partition must stay empty.
 PARTITIONS = text("SELECT events_partition(orch_now()), events_partition(orch_now() + interval '1 month')")
-
-FORGET_KEYS = text("DELETE FROM idempotency_keys WHERE created_at < orch_now() - interval '7 days'")
 
 
 async def tidy(connection: AsyncConnection) -> None:
     """Do what is due; cheap when nothing is."""
     await connection.execute(PARTITIONS)
-    await connection.execute(FORGET_KEYS)
+    await idempotency.forget(connection)
     await workers.forget_old(connection)

@@ -34,6 +34,9 @@ SAME_FILE = text("""
     SELECT id, created_at FROM batches WHERE workspace_id = :workspace AND source_sha256 = :sha256
     ORDER BY id DESC LIMIT 1""")
 
+# After a commit whose answer was lost: did it come through?
+STORED = text("SELECT EXISTS (SELECT FROM runs WHERE id = :id) OR EXISTS (SELECT FROM batches WHERE id = :id)")
+
 INSERT_BATCH = text("""
     INSERT INTO batches (id, workspace_id, connection_id, workflow_id, lane_id, name, external_id, source_sha256,
         source_format, total, refused, concurrency, wave_size, max_failures_count, max_failures_percent, created_by,
@@ -118,6 +121,12 @@ async def same_file(connection: AsyncConnection, workspace: UUID, sha256: bytes)
     """Return the latest batch that was made from the same bytes."""
     found = await rows(connection, SAME_FILE, {"workspace": workspace, "sha256": sha256})
     return (found[0].id, found[0].created_at) if found else None
+
+
+async def is_stored(connection: AsyncConnection, id: UUID) -> bool:
+    """Tell whether a run or batch with this id, which only its submitter knows, was committed."""
+    found: bool = (await connection.execute(STORED, {"id": id})).scalar_one()
+    return found
 
 
 async def insert_run(

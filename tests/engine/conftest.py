@@ -92,8 +92,9 @@ class Office:
         batch = BatchSpec(connection="main", workflow_id=workflow_id, format="jsonl", **spec)
         return await submit.submit_batch(self.deps, self.who, batch, data)
 
-    async def batch(self, batch_id: UUID) -> dict[str, Any]:
+    async def batch(self, batch_id: UUID | None) -> dict[str, Any]:
         """Return how a batch stands."""
+        assert batch_id is not None, "it was stored"
         return await reading.get_batch(self.deps, self.who, batch_id)
 
 

@@ -111,13 +111,13 @@ async def test_a_doubted_wave_is_one_question_and_is_adopted_by_index(office: Of
     (doubt,) = await doubts.list_doubts(office.deps, office.who)
     assert (doubt["kind"], doubt["count"]) == ("wave", 6)
     assert len(await reading.list_inbox(office.deps, office.who)) == 1
-    ids = {e["index"]: e["id"] for e in office.sandbox.truth()["executions"]}
+    ids: dict[int, str] = {e["index"]: e["id"] for e in office.sandbox.truth()["executions"]}
     await doubts.resolve_doubt(
         office.deps, office.who, UUID(doubt["id"]), how="adopt", execution_ids=ids, reason="listed by the provider"
     )
 
     async def ended() -> bool:
-        return (await office.batch(submitted.id))["status"] == "finished"
+        return bool((await office.batch(submitted.id))["status"] == "finished")
 
     await hands.work(until=ended)
     assert office.sandbox.truth()["summary"]["inputs_executed_twice"] == []
@@ -142,7 +142,7 @@ async def test_a_refused_wave_is_halved_until_the_bad_item_stands_alone(office: 
     submitted = await office.submit(rows)
 
     async def ended() -> bool:
-        return (await office.batch(submitted.id))["finished_at"] is not None
+        return bool((await office.batch(submitted.id))["finished_at"] is not None)
 
     await hands.work(until=ended)
     batch = await office.batch(submitted.id)

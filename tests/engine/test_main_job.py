@@ -16,7 +16,7 @@ async def test_a_batch_goes_in_and_stored_and_verified_results_come_out(office: 
     assert submitted.id is not None
 
     async def ended() -> bool:
-        return (await office.batch(submitted.id))["finished_at"] is not None
+        return bool((await office.batch(submitted.id))["finished_at"] is not None)
 
     await hands.work(until=ended)
     batch = await office.batch(submitted.id)

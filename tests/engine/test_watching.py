@@ -126,13 +126,13 @@ async def test_pausing_stops_launches_and_cancel_collects_what_was_launched(offi
     assert batch_id is not None
 
     async def first_wave_is_out() -> bool:
-        return (await office.batch(batch_id))["counts"]["queued"] == 40
+        return bool((await office.batch(batch_id))["counts"]["queued"] == 40)
 
     await hands.work(until=first_wave_is_out)
     await operate.pause_batch(office.deps, office.who, batch_id, reason="lunch")
 
     async def paused() -> bool:
-        return (await office.batch(batch_id))["status"] == "paused"
+        return bool((await office.batch(batch_id))["status"] == "paused")
 
     await hands.work(until=paused)
     batch = await office.batch(batch_id)
@@ -141,13 +141,13 @@ async def test_pausing_stops_launches_and_cancel_collects_what_was_launched(offi
     await operate.resume_batch(office.deps, office.who, batch_id)
 
     async def second_wave_is_out() -> bool:
-        return (await office.batch(batch_id))["counts"]["queued"] < 40
+        return bool((await office.batch(batch_id))["counts"]["queued"] < 40)
 
     await hands.work(until=second_wave_is_out)
     await operate.cancel_batch(office.deps, office.who, batch_id, reason="wrong file")
 
     async def ended() -> bool:
-        return (await office.batch(batch_id))["finished_at"] is not None
+        return bool((await office.batch(batch_id))["finished_at"] is not None)
 
     await hands.work(until=ended)
     batch = await office.batch(batch_id)
@@ -166,7 +166,7 @@ async def test_too_many_failures_pause_the_batch_and_retry_failed_takes_it_up_ag
     assert batch_id is not None
 
     async def paused() -> bool:
-        return (await office.batch(batch_id))["status"] == "paused"
+        return bool((await office.batch(batch_id))["status"] == "paused")
 
     await hands.work(until=paused)
     batch = await office.batch(batch_id)
