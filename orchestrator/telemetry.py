@@ -5,16 +5,21 @@ from __future__ import annotations
 import logging
 import re
 import sys
-from collections.abc import MutableMapping
+from collections.abc import Mapping, MutableMapping
 from typing import Any
 
 import structlog
 
 #: A URL's query may be a signature; a key may stand in any text that an error quotes.
-_URL_QUERY = re.compile(r"(https?://[^\s?'\"]+)\?[^\s'\"]*")
-_URL_PASSWORD = re.compile(r"(\w+://[^\s:/@]*):[^\s@/]+@")
-_TOKEN = re.compile(r"\b(orch_(?:live|test)_|sk[-_]|scripe_sk_(?:live|test)_|whsec_)[A-Za-z0-9_\-]{4,}")
-_SECRET_NAMES = re.compile(r"(api_?key|token|secret|password|authorization|x-api-key)$", re.IGNORECASE)
+#: They begin at `://`, so that a long text without one costs nothing.
+_URL_QUERY = re.compile(r"(://[^\s?'\"]+)\?[^\s'\"]*")
+#: Up to the last `@`: a password may hold a raw `@` or `/`, though no page allows it.
+_URL_PASSWORD = re.compile(r"(://[^\s:/@'\"]*):[^\s'\"]+@")
+_TOKEN = re.compile(r"\b(orch_(?:live|test)_|sk[-_]|scripe_sk_(?:live|test)_|whsec_)[A-Za-z0-9_\-+/=]{4,}")
+_HEADER = re.compile(r"\b(x-api-key['\"]?\s*[:=]\s*['\"]?|bearer\s+)[^\s'\",;]+", re.IGNORECASE)
+_SECRET_NAMES = re.compile(r"(api[-_]?key|secret[-_]?key|token|secret|password|authorization)$", re.IGNORECASE)
+#: How deep a logged value is searched for secrets; what lies deeper is cut out whole.
+_DEEPEST = 6
 _CUT = "[cut]"
 
 #: They print full URLs at INFO, presigned ones among them; or a line for each doorbell.
@@ -25,18 +30,32 @@ def redact(text: str) -> str:
     """Return the text without URL queries, URL passwords, keys and tokens."""
     text = _URL_QUERY.sub(rf"\1?{_CUT}", text)
     text = _URL_PASSWORD.sub(rf"\1:{_CUT}@", text)
+    text = _HEADER.sub(rf"\1{_CUT}", text)
     return _TOKEN.sub(rf"\1{_CUT}", text)
 
 
 def _redact_event(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     for name, value in event.items():
-        if _SECRET_NAMES.search(name) and value is not None:
-            event[name] = _CUT
-        elif isinstance(value, str):
-            event[name] = redact(value)
-        elif isinstance(value, BaseException):
-            event[name] = redact(f"{type(value).__name__}: {value}")
+        if not name.startswith("_"):
+            event[name] = _redacted(name, value, depth=0)
     return event
+
+
+def _redacted(name: str, value: object, *, depth: int) -> object:
+    """Return a logged value without secrets, in whatever it holds."""
+    if value is None or isinstance(value, bool | int | float):
+        return value if value is None or not _SECRET_NAMES.search(name) else _CUT
+    if _SECRET_NAMES.search(name) or depth > _DEEPEST:
+        return _CUT
+    if isinstance(value, str):
+        return redact(value)
+    if isinstance(value, BaseException):
+        return redact(f"{type(value).__name__}: {value}")
+    if isinstance(value, Mapping):
+        return {key: _redacted(str(key), inner, depth=depth + 1) for key, inner in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_redacted("", inner, depth=depth + 1) for inner in value]
+    return value
 
 
 def configure(*, log_format: str, level: str, program: str) -> None:

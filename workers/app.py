@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import warnings
 from collections import Counter
 from typing import Any
 
@@ -18,6 +19,10 @@ from workers.ringer import Ringer
 from workers.ticker import Ticker
 
 log = get_logger(__name__)
+
+# Celery warns root because pickled messages could run code. Ours are JSON without arguments, and as root in a container
+# or on a small machine is how many begin.
+warnings.filterwarnings("ignore", message="(?s).*superuser privileges")
 
 settings = load_settings()
 _broker = broker(settings)

@@ -69,6 +69,8 @@ def main(arguments: Sequence[str]) -> int:
     output.choose(_format_asked_for(arguments))
     try:
         code = _invoke(_without_leading_format(arguments))
+        if code == Exit.INTERRUPTED:
+            output.say("Interrupted.")
         sys.stdout.flush()
     except BrokenPipeError:
         # The reader of our output (`| head`) has enough. Python must not complain of it at exit.

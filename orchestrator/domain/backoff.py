@@ -49,7 +49,8 @@ class PollPolicy:
             return self.initial_s
         # The sum of the first k delays is initial·(f^k − 1)/(f − 1); solve for k at this age.
         k = math.floor(math.log1p(age_s * (self.factor - 1) / self.initial_s) / math.log(self.factor))
-        return self.initial_s * float(self.factor ** min(k, 64))
+        # f^k is at most 1 + age·(f − 1)/initial, so it needs no bound of its own.
+        return self.initial_s * float(self.factor**k)
 
 
 def retry_delay(tries: int, *, first_s: float, cap_s: float, unit: float) -> timedelta:

@@ -9,6 +9,9 @@ from enum import StrEnum
 FIRST_PAUSE_S = 5.0
 LONGEST_PAUSE_S = 120.0
 
+#: The pause has long reached its longest by then; doubling on would leave the floats after a day and a half.
+DOUBLINGS = 16
+
 
 class BreakerState(StrEnum):
     """`open`: nothing is launched, a harmless read probes. `half_open`: one launch may go, alone."""
@@ -29,7 +32,7 @@ class Breaker:
     def trip(self, *, now: datetime) -> Breaker:
         """Return the breaker after a launch whose outcome is unknown, a foreign answer, or a probe that failed."""
         trips = self.trips + 1
-        pause_s = min(FIRST_PAUSE_S * 2.0 ** (trips - 1), LONGEST_PAUSE_S)
+        pause_s = min(FIRST_PAUSE_S * 2.0 ** min(trips - 1, DOUBLINGS), LONGEST_PAUSE_S)
         return Breaker(state=BreakerState.OPEN, probe_at=now + timedelta(seconds=pause_s), trips=trips)
 
     def probed_well(self) -> Breaker:

@@ -144,6 +144,13 @@ class Change:
             self.events
             or self.was != self.to
             or self.provider_status is not None
+            or self.results_state is not None
+            or self.error is not None
+            or self.clears_error
+            or self.attempt is not None
+            or self.execution_id is not None
+            or self.execution is not None
+            or self.was_launched
             or self.offered is not None
             or self.opens
             or self.closes

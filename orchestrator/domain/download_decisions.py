@@ -36,6 +36,10 @@ class FileOutcome:
     store_key: str | None = None
     failure: OrchestratorError | None = None
 
+    def __post_init__(self) -> None:
+        """Refuse an outcome that is neither: a file that is not stored and did not fail would count as had."""
+        assert (self.sha256 is None) != (self.failure is None), "a file was stored, or it failed"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DownloadFacts:

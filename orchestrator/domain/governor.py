@@ -71,11 +71,9 @@ class Budget:
         Args:
             waiting: the other kinds that have work due; what is missing of their minimum share is left to them.
         """
-        reserved = sum(
-            max(0, int(MIN_SHARES[other] * self.limit) - self.used(other, now)) for other in waiting if other != kind
-        )
+        reserved = sum(max(0, _share(other, self.limit) - self.used(other, now)) for other in waiting if other != kind)
         # A kind below its own minimum share is served even where the others' reserves take the rest.
-        own_floor = max(0, int(MIN_SHARES[kind] * self.limit) - self.used(kind, now))
+        own_floor = max(0, _share(kind, self.limit) - self.used(kind, now))
         free = self.free(now)
         return max(0, min(wanted, free, max(free - reserved, min(own_floor, free))))
 
@@ -94,6 +92,11 @@ class Budget:
             kept[key] = kept.get(key, 0) + 1
         spent = (Spent(back_at=at, kind=k, count=n) for (at, k), n in sorted(kept.items()))
         return replace(self, spent=tuple(spent))
+
+
+def _share(kind: CallKind, limit: int) -> int:
+    """Return a kind's minimum share in tokens: at least one if it has any, so that a small limit starves nobody."""
+    return max(1, int(MIN_SHARES[kind] * limit)) if MIN_SHARES[kind] else 0
 
 
 def _slot(at: datetime) -> datetime:

@@ -14,7 +14,7 @@ from orchestrator.domain.breaker import Breaker
 from orchestrator.domain.chain import NewEvent
 from orchestrator.domain.changes import Change, ExecutionState, InboxKind, RunError, Timer, TimerKind
 from orchestrator.domain.statuses import RunStatus as S
-from orchestrator.errors import Gone, KeyRefused, Misbehaved, NotSent, OutcomeUnknown, ProviderError, Refused, Throttled
+from orchestrator.errors import Gone, KeyRefused, Misbehaved, NotSent, ProviderError, Refused, Throttled
 
 
 class OnDoubt(StrEnum):
@@ -99,9 +99,17 @@ def after_launch(
             ids = dict(execution_ids)
         case _:
             return _after_error(facts, answer, breaker=breaker, now=now, unit=unit)
+    named = sorted((run for run in facts.runs if run.position in ids), key=lambda run: run.position)
     missing = [run for run in facts.runs if run.position not in ids]
-    accepted = [_accepted(facts, run, ids[run.position], now=now) for run in facts.runs if run.position in ids]
-    doubted = [_in_doubt(facts, run, "the provider's answer does not name this item", now=now) for run in missing]
+    doubted = tuple(_in_doubt(facts, run, "the provider's answer does not name this item", now=now) for run in missing)
+    if not named:
+        # An answer that names none of them tells nothing about them, however good its status.
+        return LaunchDecision(outcome=IntentOutcome.IN_DOUBT, changes=doubted, breaker=breaker.trip(now=now))
+    # The first look falls on the first that were accepted: were all of the window missing, nobody would ever look.
+    accepted = [
+        _accepted(facts, run, ids[run.position], is_first=rank < facts.window, now=now)
+        for rank, run in enumerate(named)
+    ]
     return LaunchDecision(
         outcome=IntentOutcome.PARTLY_ACCEPTED if missing else IntentOutcome.ACCEPTED,
         changes=(*accepted, *doubted),
@@ -146,17 +154,13 @@ def unknown_outcome(
         outcome=IntentOutcome.IN_DOUBT,
         changes=tuple(_in_doubt(facts, run, reason, now=now) for run in facts.runs),
         # A dead worker says nothing about the provider.
-        breaker=breaker.trip(now=now) if isinstance(error, OutcomeUnknown) else None,
+        breaker=breaker.trip(now=now) if error is not None else None,
     )
 
 
-def _accepted(facts: LaunchFacts, run: LaunchingRun, execution_id: str, *, now: datetime) -> Change:
-    if facts.is_wave:
-        # Beyond the window a timer sleeps without a due time, until the planner reaches its position.
-        in_window = run.position < facts.window
-        due_at = now + timedelta(seconds=facts.looks_first_s) if in_window else None
-    else:
-        due_at = now + timedelta(seconds=facts.looks_first_s)
+def _accepted(facts: LaunchFacts, run: LaunchingRun, execution_id: str, *, is_first: bool, now: datetime) -> Change:
+    # Beyond a wave's window a timer sleeps without a due time, until the planner reaches its position.
+    due_at = now + timedelta(seconds=facts.looks_first_s) if is_first or not facts.is_wave else None
     return Change(
         run_id=run.run_id,
         was=S.LAUNCHING,
@@ -224,7 +228,9 @@ def _refused(facts: LaunchFacts, error: Refused, *, breaker: Breaker, now: datet
 
 def _in_doubt(facts: LaunchFacts, run: LaunchingRun, reason: str, *, now: datetime) -> Change:
     doubted = NewEvent(type="in_doubt", data={"attempt": run.attempt, "reason": reason})
-    match facts.on_doubt:
+    # Whoever asked to cancel must not get a second launch: the policy's place is taken by a person.
+    is_cancelled_relaunch = run.cancel_requested and facts.on_doubt is OnDoubt.RELAUNCH
+    match OnDoubt.HOLD if is_cancelled_relaunch else facts.on_doubt:
         case OnDoubt.HOLD:
             return Change(
                 run_id=run.run_id,

@@ -31,6 +31,7 @@ LOST_AFTER_S = 600.0
 OVERDUE_AFTER_S = 20 * 60.0
 OVERDUE_TELL_AFTER_S = 24 * 3600.0
 OVERDUE_LOOKS_S = 120.0
+OVERDUE_TITLE = "The provider has had this execution for more than a day"
 
 #: While the provider waits for a person, looks slow down to at most this far apart.
 HUMAN_FIRST_S = 60.0
@@ -88,14 +89,18 @@ def after_look(facts: LookFacts, seen: Observation | ProviderError, *, now: date
 
 
 def _finished(facts: LookFacts, seen: Observation, *, now: datetime, unit: float) -> Change:
-    if seen.files is None and facts.tries < NO_LIST_TRIES:
-        due_at = now + backoff.retry_delay(facts.tries + 1, first_s=5, cap_s=30, unit=unit)
-        return _wait(facts, Timer(kind=TimerKind.POLL, due_at=due_at, tries=facts.tries + 1, stage=facts.stage))
     refreshed = facts.status is S.DOWNLOADING
     if not seen.files:
+        if refreshed:
+            return _withdrawn(facts, now=now, unit=unit)
+        # Failed looks count in `tries` too; only those since the provider first said this word asked for the list.
+        asked = facts.tries if facts.provider_status == seen.word else 0
+        if seen.files is None and asked < NO_LIST_TRIES:
+            return _ask_for_list(facts, seen, asked=asked, now=now, unit=unit)
         return _finished_empty(facts, seen)
     told = NewEvent(type="results_refreshed" if refreshed else "finished_at_provider", data={"files": len(seen.files)})
     dies_at = now + timedelta(seconds=facts.url_life_s)
+    asked_a_person = facts.status is S.HUMAN_IN_THE_LOOP or facts.stage == OverdueStage.TOLD_A_PERSON
     return Change(
         run_id=facts.run_id,
         was=facts.status,
@@ -107,16 +112,47 @@ def _finished(facts: LookFacts, seen: Observation, *, now: datetime, unit: float
         execution=ExecutionState.ENDED,
         offered=seen.files,
         url_expires_at=dies_at,
-        closes="the provider went on" if facts.status is S.HUMAN_IN_THE_LOOP else None,
+        closes="the provider went on" if asked_a_person else None,
     )
 
 
-def _finished_empty(facts: LookFacts, seen: Observation) -> Change:
-    via = () if facts.status is S.DOWNLOADING else (S.DOWNLOADING,)
+def _ask_for_list(facts: LookFacts, seen: Observation, *, asked: int, now: datetime, unit: float) -> Change:
+    """Look again at an execution that has finished without any list of results: it may still be on its way."""
+    due_at = now + backoff.retry_delay(asked + 1, first_s=5, cap_s=30, unit=unit)
     return Change(
         run_id=facts.run_id,
         was=facts.status,
-        via=via,
+        to=facts.status,
+        timer=Timer(kind=TimerKind.POLL, due_at=due_at, tries=asked + 1, stage=facts.stage),
+        provider_status=seen.word if seen.word != facts.provider_status else None,
+    )
+
+
+def _withdrawn(facts: LookFacts, *, now: datetime, unit: float) -> Change:
+    """Decide for files that were offered and are offered no more: given time to come back, then lost, never "none"."""
+    gone_since = facts.gone_since or now
+    if (now - gone_since).total_seconds() >= LOST_AFTER_S:
+        message = "the provider offered results, and has offered none for 10 minutes"
+        return Change(
+            run_id=facts.run_id,
+            was=facts.status,
+            to=S.RESULT_LOST,
+            events=(NewEvent(type="result_lost", data={"reason": message}),),
+            results_state=ResultsState.LOST,
+            error=RunError(code="result_lost", message=message),
+        )
+    due_at = now + backoff.retry_delay(facts.tries + 1, first_s=5, cap_s=60, unit=unit)
+    timer = Timer(
+        kind=TimerKind.POLL, due_at=due_at, urgency=Urgency.REFRESH, tries=facts.tries + 1, gone_since=gone_since
+    )
+    return _wait(facts, timer)
+
+
+def _finished_empty(facts: LookFacts, seen: Observation) -> Change:
+    return Change(
+        run_id=facts.run_id,
+        was=facts.status,
+        via=(S.DOWNLOADING,),
         to=S.FINISHED,
         events=(NewEvent(type="no_results"), NewEvent(type="finished", data={"files": 0, "attempt": facts.attempt})),
         provider_status=seen.word,
@@ -197,8 +233,8 @@ def _still(facts: LookFacts, seen: Observation, *, now: datetime, unit: float) -
         events=tuple(events),
         timer=Timer(kind=TimerKind.POLL, due_at=now + delay, stage=stage),
         provider_status=seen.word if seen.word != facts.provider_status else None,
-        opens=InboxKind.OVERDUE if stage > max(facts.stage, OverdueStage.SLOWER) else None,
-        title="The provider has had this execution for more than a day",
+        opens=_question(facts, stage),
+        title=OVERDUE_TITLE,
         closes="the provider went on" if resumed else None,
     )
 
@@ -215,6 +251,10 @@ def _overdue(facts: LookFacts, *, now: datetime) -> tuple[int, list[NewEvent]]:
     return facts.stage, []
 
 
+def _question(facts: LookFacts, stage: int) -> InboxKind | None:
+    return InboxKind.OVERDUE if stage > max(facts.stage, OverdueStage.SLOWER) else None
+
+
 def _after_failed_look(facts: LookFacts, error: ProviderError, *, now: datetime, unit: float) -> Change:
     refresh = facts.status is S.DOWNLOADING
     urgency = Urgency.REFRESH if refresh else Urgency.NORMAL
@@ -224,15 +264,28 @@ def _after_failed_look(facts: LookFacts, error: ProviderError, *, now: datetime,
     # A throttled or refused key is the lane's trouble: the look itself is due again at once when the lane is free.
     is_lanes = isinstance(error, Throttled | KeyRefused)
     delay = backoff.retry_delay(facts.tries + 1, first_s=2, cap_s=60, unit=unit)
+    # A run that cannot be looked at is overdue like any other.
+    is_running = facts.status is S.PROCESSING
+    stage, overdue = _overdue(facts, now=now) if is_running else (facts.stage, [])
+    if is_running and stage >= OverdueStage.SLOWER:
+        delay = max(delay, timedelta(seconds=OVERDUE_LOOKS_S))
     timer = Timer(
         kind=TimerKind.POLL,
         due_at=now if is_lanes else now + delay,
         urgency=urgency,
         tries=facts.tries if is_lanes else facts.tries + 1,
         gone_since=gone_since,
-        stage=facts.stage,
+        stage=stage,
     )
-    return _wait(facts, timer)
+    return Change(
+        run_id=facts.run_id,
+        was=facts.status,
+        to=facts.status,
+        timer=timer,
+        events=tuple(overdue),
+        opens=_question(facts, stage),
+        title=OVERDUE_TITLE,
+    )
 
 
 def _lost(facts: LookFacts) -> Change:

@@ -98,7 +98,8 @@ def abandon(run: RunFacts, act: Act) -> Change:
         to=S.ABANDONED,
         events=(act.event("abandoned", attempt=run.attempt, may_still_act=run.status is not S.DOWNLOADING),),
         error=RunError(code="abandoned", message=act.reason or "a person stopped watching it"),
-        execution=ExecutionState.LEFT,
+        # What is being downloaded has ended at the provider, and stays so.
+        execution=ExecutionState.LEFT if run.status is not S.DOWNLOADING else None,
         closes="abandoned",
     )
 
@@ -119,8 +120,9 @@ def retry(run: RunFacts, act: Act, *, relaunch: bool, now: datetime) -> Change:
         )
     if run.status not in safe | risky:
         raise Conflict(f"only a run that ended badly can be retried; it is {run.status}", code="not_retryable")
-    # A cancelled run was never launched: its attempt is still unused.
-    attempt = run.attempt if run.status is S.CANCELLED else run.attempt + 1
+    # The attempt of a run that was cancelled before its launch is still unused; the provider's cancel used it up.
+    is_unused = run.status is S.CANCELLED and run.execution_id is None
+    attempt = run.attempt if is_unused else run.attempt + 1
     return Change(
         run_id=run.run_id,
         was=run.status,
@@ -130,7 +132,6 @@ def retry(run: RunFacts, act: Act, *, relaunch: bool, now: datetime) -> Change:
         attempt=attempt,
         clears_error=True,
         results_state=ResultsState.NONE,
-        execution=ExecutionState.LEFT if run.status in risky else None,
     )
 
 

@@ -200,8 +200,8 @@ def _plan_singles(demand: BatchDemand, *, now: datetime) -> Launch | Wait:
 def wave_size(demand: BatchDemand) -> int:
     """Return how many items the next wave takes.
 
-    About `WAVE_LASTS_S` of work, at most what the lane's looks can see in `SEEN_WITHIN_S`, and no more than double
-    what is known: the first wave of a new workflow is small, because its durations are a guess.
+    About `WAVE_LASTS_S` of work, at most what the lane's looks can see in `SEEN_WITHIN_S`, and no more than five
+    times what is known: the first wave of a new workflow is small, because its durations are a guess.
     """
     seeable = int(demand.looks_per_minute * LOOK_SHARE * SEEN_WITHIN_S / 60) - demand.unseen
     by_time = int(WAVE_LASTS_S * demand.width / demand.mean_s)

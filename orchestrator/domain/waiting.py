@@ -41,7 +41,7 @@ class Surroundings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reason:
-    """Why something waits. `until` is when it should move by itself, None when only a person can move it."""
+    """Why something waits. `until` is when it should move by itself, None when a person or another run moves it."""
 
     code: str
     message: str

@@ -62,7 +62,7 @@ def hint(error: OrchestratorError) -> str | None:
 
 def view(row: ConnectionRow) -> dict[str, Any]:
     """Return how a connection is shown; its key never is."""
-    state = "paused" if row.paused_at else row.launches_stopped or ("ok" if row.breaker == "closed" else "probing")
+    status = "paused" if row.paused_at else row.launches_stopped or ("ok" if row.breaker == "closed" else "probing")
     return shown(
         {
             "id": row.id,
@@ -74,7 +74,7 @@ def view(row: ConnectionRow) -> dict[str, Any]:
             "requests_per_minute": row.requests_per_minute,
             "max_concurrent": row.max_concurrent,
             "console_url": row.console_url,
-            "state": state,
+            "status": status,
             "blocked_until": row.blocked_until,
             "paused_at": row.paused_at,
             "paused_by": row.paused_by,

@@ -166,8 +166,11 @@ async def submit_batch(deps: Deps, who: Who, spec: BatchSpec, data: bytes) -> Su
         max_failures_count=count,
         max_failures_percent=percent,
     )
+    # Sorted, so that ids follow the file's order even within one millisecond.
+    ids = sorted(deps.sources.new_id() for _ in intake.rows)
     runs = [
-        NewRun(id=deps.sources.new_id(), input=r.input, index=r.index, external_id=r.external_id) for r in intake.rows
+        NewRun(id=id, input=row.input, index=row.index, external_id=row.external_id)
+        for id, row in zip(ids, intake.rows, strict=True)
     ]
 
     tries = 0

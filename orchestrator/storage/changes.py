@@ -55,14 +55,16 @@ UPDATE_RUNS = text("""
              was_launched, has_ended, asks_cancel, event_seq, event_hash)
     WHERE r.id = v.id""")
 
-# A doubted single launch keeps its slot as long as the provider could be running it, and a little more.
+# A doubted single launch keeps its slot as long as the provider could be running it, and a little more. The number of
+# looks outlives the timer that counted them.
 UPDATE_EXECUTIONS = text("""
     UPDATE executions e SET
         state = v.state,
         remote_id = COALESCE(v.remote_id, e.remote_id),
         accepted_at = CASE WHEN v.state = 'open' THEN COALESCE(e.accepted_at, orch_now()) ELSE e.accepted_at END,
         ended_at = CASE WHEN v.state IN ('ended', 'refused', 'left', 'not_sent') THEN orch_now() END,
-        slot_until = CASE WHEN v.state = 'in_doubt' THEN orch_now() + interval '16 minutes' END
+        slot_until = CASE WHEN v.state = 'in_doubt' THEN orch_now() + interval '16 minutes' END,
+        looks = GREATEST(e.looks, COALESCE((SELECT t.looks FROM timers t WHERE t.subject_id = e.run_id), 0))
     FROM unnest(CAST(:run_id AS uuid[]), CAST(:attempt AS int[]), CAST(:state AS text[]), CAST(:remote_id AS text[]))
         AS v(run_id, attempt, state, remote_id)
     WHERE e.run_id = v.run_id AND e.attempt = v.attempt""")

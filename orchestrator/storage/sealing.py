@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
 import hmac
 import os
@@ -36,8 +35,8 @@ class Sealer:
     def from_base64(cls, text: str) -> Sealer:
         """Read the key as `ORCH_SECRET_KEY` holds it."""
         try:
-            return cls(base64.b64decode(text, validate=True))
-        except binascii.Error:
+            return cls(base64.b64decode(text.strip(), validate=True))
+        except ValueError:  # not the alphabet, not the length, or not even ASCII
             raise Misconfigured("ORCH_SECRET_KEY is not base64", hint="openssl rand -base64 32") from None
 
     def seal(self, plain: str, *, column: str, row: UUID | str) -> bytes:
@@ -60,7 +59,7 @@ class Sealer:
         nonce = sealed[_KEY_ID_BYTES : _KEY_ID_BYTES + _NONCE_BYTES]
         try:
             plain = self._aead.decrypt(nonce, sealed[_KEY_ID_BYTES + _NONCE_BYTES :], _bound_to(column, row))
-        except InvalidTag:
+        except (InvalidTag, ValueError):  # a ValueError: too short even for its nonce
             raise Misconfigured("a sealed secret does not belong to its row", code="seal_broken") from None
         return plain.decode()
 
