@@ -35,10 +35,12 @@ _EXITS = ((Standing.MOVING, Exit.TIMED_OUT), (Standing.BADLY, Exit.FAILED), (Sta
 
 
 def standing_of_run(run: Mapping[str, Any]) -> Standing:
+    """Return where a run stands."""
     return _standing(str(run["status"]), RUN_WELL, RUN_BADLY, RUN_PARKED)
 
 
 def standing_of_batch(batch: Mapping[str, Any]) -> Standing:
+    """Return where a batch stands."""
     return _standing(str(batch["status"]), BATCH_WELL, BATCH_BADLY, BATCH_PARKED)
 
 

@@ -42,7 +42,7 @@ def root(
         bool, typer.Option("--version", callback=local.print_version, is_eager=True, help="Show the version.")
     ] = False,
 ) -> None:
-    pass
+    """Hold what stands before the commands."""
 
 
 local.register(app)

@@ -126,10 +126,12 @@ def harmless(text: str) -> str:
 
 
 def stdout_is_terminal() -> bool:
+    """Tell whether a person sees the data."""
     return sys.stdout.isatty()
 
 
 def stderr_is_terminal() -> bool:
+    """Tell whether a person sees the messages."""
     return sys.stderr.isatty()
 
 

@@ -17,6 +17,7 @@ import time
 
 
 def main() -> None:
+    """Run the module that the arguments name as this process's own program."""
     fd, grace_s, module = int(sys.argv[1]), float(sys.argv[2]), sys.argv[3]
     threading.Thread(target=_end_with_supervisor, args=(fd, grace_s), daemon=True, name="supervisor-watch").start()
     sys.argv = sys.argv[3:]

@@ -1,13 +1,20 @@
-"""Where the API can listen: finding out before it is started, so that the refusal is ours to word."""
+"""Where the API can listen, found out before it is started, so that the refusal is ours to word; and if it answers."""
 
 from __future__ import annotations
 
 import errno
 import socket
+import urllib.error
+import urllib.request
 
 from orchestrator.errors import Conflict, Misconfigured
 
 ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104 -- only compared
+
+ANSWER_TIMEOUT_S = 5.0
+MAX_WORDS_BYTES = 2_000
+#: Never through a proxy: the API is on this machine.
+_OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 def free_port(host: str, port: int) -> int:
@@ -32,6 +39,18 @@ def url_of(host: str, port: int) -> str:
     """Return the URL by which programs on this machine reach a listener."""
     reachable = ANY_ADDRESS.get(host, host)
     return f"http://[{reachable}]:{port}" if ":" in reachable else f"http://{reachable}:{port}"
+
+
+def answers(url: str) -> tuple[bool, str]:
+    """Return whether a GET is answered with 200, and what was said where it is not."""
+    try:
+        with _OPENER.open(url, timeout=ANSWER_TIMEOUT_S) as answer:
+            return answer.status == 200, ""
+    except urllib.error.HTTPError as refused:
+        with refused:
+            return False, refused.read(MAX_WORDS_BYTES).decode(errors="replace")
+    except OSError as error:
+        return False, str(error)
 
 
 def _resolve(host: str, port: int) -> tuple[socket.AddressFamily, socket.SocketKind, int, str, tuple[object, ...]]:

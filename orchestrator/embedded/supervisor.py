@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
-import subprocess
-import sys
 import threading
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Mapping, Sequence
 
 from pydantic import SecretStr
@@ -20,22 +15,20 @@ from orchestrator.embedded.claim import Claim
 from orchestrator.embedded.datadir import DataDir
 from orchestrator.embedded.environment import child_environment, secret_key_text
 from orchestrator.embedded.leftovers import end_leftovers
-from orchestrator.embedded.listening import free_port, url_of
+from orchestrator.embedded.listening import answers, free_port, url_of
 from orchestrator.embedded.postgres import EmbeddedPostgres
 from orchestrator.embedded.postmaster import StopMode
-from orchestrator.errors import Misconfigured, OrchestratorError, Unavailable
+from orchestrator.embedded.preparing import CLI, prepare
+from orchestrator.errors import OrchestratorError, Unavailable
 from orchestrator.settings import Settings
 
-CLI = "orchestrator.cli"
 TICK_S = 0.1
 POSTGRES_LOOK_EVERY_S = 2.0
 #: A recovery that takes longer goes on by itself, and the next look waits on.
 POSTGRES_RESTART_S = 15.0
 LOGS_LOOK_EVERY_S = 10.0
-PREPARE_TIMEOUT_S = 300.0
 READY_TIMEOUT_S = 90.0
 READY_LOOK_EVERY_S = 0.1
-ANSWER_TIMEOUT_S = 5.0
 #: A worker's task is bounded by 30 s; what it began it may finish.
 STOP_PATIENCE_S = 45.0
 KILL_PATIENCE_S = 5.0
@@ -46,9 +39,6 @@ WORKER_GRACE_S = 15.0
 MAX_EARLY_DEATHS = 3
 
 Say = Callable[[str], None]
-
-#: Never through a proxy: the API is on this machine.
-_OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 class Supervisor:
@@ -93,7 +83,7 @@ class Supervisor:
             port = free_port(self._settings.host, self._settings.port)
             self.url = url_of(self._settings.host, port)
             environment = child_environment(self._start_database(port))
-            self._prepare(environment)
+            prepare(environment, url=self.url)
             self._start_children(environment)
             self._await_ready()
         except BaseException:  # Ctrl-C too: whatever stops the start, nothing may be left behind
@@ -158,31 +148,6 @@ class Supervisor:
             changes["database_url"] = SecretStr(self._postgres.dsn())
         return self._settings.model_copy(update=changes)
 
-    def _prepare(self, environment: Mapping[str, str]) -> None:
-        """Bring schema, broker, workspace and the local token about, in a process that does only that.
-
-        Raises:
-            Misconfigured: it could not; the words are its own.
-        """
-        command = [sys.executable, "-m", CLI, "prepare", "--url", self.url, "--output", "json"]
-        try:
-            done = subprocess.run(  # noqa: S603 -- our own module
-                command,
-                env=dict(environment),
-                check=False,
-                timeout=PREPARE_TIMEOUT_S,
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                text=True,
-                start_new_session=True,
-            )
-        except subprocess.TimeoutExpired:
-            raise Unavailable(
-                "The database could not be prepared in time.", hint=f"See {self._data.logs}, and start again."
-            ) from None
-        if done.returncode != 0:
-            raise _told(done.stderr)
-
     def _start_children(self, environment: Mapping[str, str]) -> None:
         self._lifeline = os.pipe()
         self._api = self._child("api", ["serve"], environment, grace_s=API_GRACE_S)
@@ -212,7 +177,7 @@ class Supervisor:
         until = time.monotonic() + READY_TIMEOUT_S
         said = ""
         while time.monotonic() < until and not self._stopping.is_set():
-            is_ready, said = _ask(f"{self.url}/readyz")
+            is_ready, said = answers(f"{self.url}/readyz")
             if is_ready:
                 return
             with self._lock:
@@ -278,25 +243,3 @@ class Supervisor:
         while not all(child.has_ended() for child in children) and time.monotonic() < until:
             time.sleep(TICK_S / 2)
         self._api, self._workers = None, []
-
-
-def _ask(url: str) -> tuple[bool, str]:
-    """Return whether the answer is 200, and its words."""
-    try:
-        with _OPENER.open(url, timeout=ANSWER_TIMEOUT_S) as answer:
-            return answer.status == 200, ""
-    except urllib.error.HTTPError as refused:
-        with refused:
-            return False, refused.read(2_000).decode(errors="replace")
-    except OSError as error:
-        return False, str(error)
-
-
-def _told(stderr: str) -> OrchestratorError:
-    """Turn what a child said at its end into an error of this process."""
-    last = stderr.strip().splitlines()[-1:] or [""]
-    try:
-        problem = json.loads(last[0])
-        return Misconfigured(str(problem["detail"]), code=str(problem["code"]), hint=problem.get("hint"))
-    except (ValueError, KeyError, TypeError):
-        return Misconfigured(f"The database could not be prepared:\n{stderr.strip()[-2_000:]}")

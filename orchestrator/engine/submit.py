@@ -18,6 +18,7 @@ from orchestrator.domain.durations import Durations
 from orchestrator.domain.intake import batch as intake_batch
 from orchestrator.domain.intake import refusal
 from orchestrator.domain.intake.rows import FileFormat, Intake
+from orchestrator.engine import submission_rules as rules
 from orchestrator.engine.deps import Deps
 from orchestrator.engine.launch_orders import ENVELOPE_BYTES
 from orchestrator.engine.shown import shown
@@ -29,8 +30,6 @@ from orchestrator.storage.connections import ConnectionRow
 from orchestrator.storage.database import now as transaction_now
 from orchestrator.storage.submissions import NewBatch, NewRun, Place
 from orchestrator.storage.workflows import WorkflowRow
-
-MAX_LABELS = 32
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,8 +102,8 @@ async def submit_run(deps: Deps, who: Who, spec: RunSpec) -> Submitted:
     row = await known_workflow(deps, found, spec.workflow_id)
     limit = deps.provider(found.provider).capabilities.max_body_bytes - ENVELOPE_BYTES
     body = intake_batch.read_single(spec.input, _schema(row), max_bytes=limit)
-    _check_labels(spec.labels)
-    _check_external_id(spec.external_id)
+    rules.check_labels(spec.labels)
+    rules.check_external_id(spec.external_id)
     place = _place(who, found, row)
     run = NewRun(id=deps.sources.new_id(), input=body, index=None, external_id=spec.external_id)
 
@@ -138,7 +137,11 @@ async def submit_batch(deps: Deps, who: Who, spec: BatchSpec, data: bytes) -> Su
     found = await find_connection(deps, who, spec.connection)
     row = await known_workflow(deps, found, spec.workflow_id)
     capabilities = deps.provider(found.provider).capabilities
-    _check_spec(spec, capabilities.wave_widths, capabilities.wave_max_items)
+    rules.check_level(spec.concurrency, capabilities.wave_widths)
+    rules.check_wave_size(spec.wave_size, capabilities.wave_max_items)
+    rules.check_name(spec.name)
+    rules.check_external_id(spec.external_id)
+    count, percent = rules.max_failures(spec.max_failures)
     # Half a second of pure work for 10,000 rows: the event loop has better to do meanwhile.
     intake = await asyncio.to_thread(
         intake_batch.read_batch,
@@ -153,7 +156,6 @@ async def submit_batch(deps: Deps, who: Who, spec: BatchSpec, data: bytes) -> Su
     if spec.dry_run:
         return _answer(intake, None, plan, created=False, warnings=())
     place = _place(who, found, row)
-    count, percent = _max_failures(spec.max_failures)
     batch = NewBatch(
         id=deps.sources.new_id(),
         name=spec.name,
@@ -269,43 +271,3 @@ def _format(name: str) -> FileFormat:
         return FileFormat(name)
     except ValueError:
         raise BadInput(f"a file is csv, jsonl or json, not {name!r}", code="field.value") from None
-
-
-def _check_spec(spec: BatchSpec, levels: Mapping[str, int], max_items: int) -> None:
-    if levels and spec.concurrency not in levels:
-        raise BadInput(f"concurrency is one of {', '.join(levels)}, not {spec.concurrency!r}", code="field.value")
-    if spec.wave_size is not None and not 1 <= spec.wave_size <= max(max_items, 1):
-        raise BadInput(f"the wave size lies between 1 and {max_items}", code="field.range")
-    _check_external_id(spec.external_id)
-    if spec.name is not None and (len(spec.name) > 200 or not spec.name.isprintable()):
-        raise BadInput("a batch's name is at most 200 printable characters", code="field.value")
-    _max_failures(spec.max_failures)
-
-
-def _check_external_id(external_id: str | None) -> None:
-    if external_id is not None and not (1 <= len(external_id) <= 200 and external_id.isprintable()):
-        raise BadInput("an external id is 1 to 200 printable characters", code="external_id.invalid")
-
-
-def _check_labels(labels: Mapping[str, str]) -> None:
-    if len(labels) > MAX_LABELS:
-        raise BadInput(f"a run takes at most {MAX_LABELS} labels", code="field.range")
-    for key, value in labels.items():
-        if not (1 <= len(key) <= 63 and len(value) <= 255 and key.isprintable() and value.isprintable()):
-            raise BadInput(
-                f"label {key[:63]!r}: keys are 1 to 63 printable characters, values at most 255", code="field.value"
-            )
-
-
-def _max_failures(text: str | None) -> tuple[int | None, float | None]:
-    """Read `5` or `10%`."""
-    if text is None:
-        return None, None
-    number = text.removesuffix("%")
-    if not number.isascii() or not number.isdigit() or len(number) > 6:
-        raise BadInput(f"max-failures is a count (5) or a share (10%), not {text!r}", code="field.value")
-    if number == text:
-        return int(number), None
-    if int(number) > 100:
-        raise BadInput("a share of failures is at most 100%", code="field.range")
-    return None, float(number)

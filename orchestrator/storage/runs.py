@@ -20,7 +20,8 @@ _COLUMNS = """r.id, r.workspace_id, r.lane_id, r.batch_id, r.index, r.external_i
     encode(r.input_sha256, 'hex') AS input_sha256, r.created_at, r.created_by, r.launched_at, r.status_at, r.ended_at,
     r.workflow_id AS workflow, w.remote_id AS workflow_id, w.name AS workflow_name, n.name AS connection,
     n.console_url, n.paused_at AS connection_paused_at, w.launches_blocked_until, w.launches_blocked_because,
-    t.kind AS timer_kind, t.due_at, GREATEST(t.looks, e.looks) AS looks, t.looked_at, t.tries, t.worker_id, t.deadline_at, t.position, t.wave_id,
+    t.kind AS timer_kind, t.due_at, GREATEST(t.looks, e.looks) AS looks, t.looked_at, t.tries, t.worker_id,
+    t.deadline_at, t.position, t.wave_id,
     b.paused_at AS batch_paused_at, b.paused_because AS batch_paused_because"""
 
 _FROM = """FROM runs r JOIN workflows w ON w.id = r.workflow_id JOIN connections n ON n.id = r.connection_id

@@ -1,0 +1,58 @@
+"""What may be asked of a submission, beside its rows: levels, sizes, names, labels, failure rules."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from orchestrator.errors import BadInput
+
+MAX_LABELS = 32
+
+
+def check_level(level: str, levels: Mapping[str, int]) -> None:
+    """Raise `BadInput` for a level of concurrency that the provider does not know."""
+    if levels and level not in levels:
+        raise BadInput(f"concurrency is one of {', '.join(levels)}, not {level!r}", code="field.value")
+
+
+def check_wave_size(size: int | None, max_items: int) -> None:
+    """Raise `BadInput` for a wave that the provider would not take."""
+    if size is not None and not 1 <= size <= max(max_items, 1):
+        raise BadInput(f"the wave size lies between 1 and {max_items}", code="field.range")
+
+
+def check_name(name: str | None) -> None:
+    """Raise `BadInput` for a batch's name that could not be shown."""
+    if name is not None and (len(name) > 200 or not name.isprintable()):
+        raise BadInput("a batch's name is at most 200 printable characters", code="field.value")
+
+
+def check_external_id(external_id: str | None) -> None:
+    """Raise `BadInput` for an external id that could not be shown, or found again."""
+    if external_id is not None and not (1 <= len(external_id) <= 200 and external_id.isprintable()):
+        raise BadInput("an external id is 1 to 200 printable characters", code="external_id.invalid")
+
+
+def check_labels(labels: Mapping[str, str]) -> None:
+    """Raise `BadInput` for labels that are too many or too long."""
+    if len(labels) > MAX_LABELS:
+        raise BadInput(f"a run takes at most {MAX_LABELS} labels", code="field.range")
+    for key, value in labels.items():
+        if not (1 <= len(key) <= 63 and len(value) <= 255 and key.isprintable() and value.isprintable()):
+            raise BadInput(
+                f"label {key[:63]!r}: keys are 1 to 63 printable characters, values at most 255", code="field.value"
+            )
+
+
+def max_failures(text: str | None) -> tuple[int | None, float | None]:
+    """Read `5` or `10%`: a count, or a share in percent."""
+    if text is None:
+        return None, None
+    number = text.removesuffix("%")
+    if not number.isascii() or not number.isdigit() or len(number) > 6:
+        raise BadInput(f"max-failures is a count (5) or a share (10%), not {text!r}", code="field.value")
+    if number == text:
+        return int(number), None
+    if int(number) > 100:
+        raise BadInput("a share of failures is at most 100%", code="field.range")
+    return None, float(number)
