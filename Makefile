@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 UV := $(VENV)/.uv/bin/uv
-INSTALL = $(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e .
+INSTALL = $(UV) pip install --quiet --compile-bytecode --python $(BIN)/python --no-deps --no-build-isolation -e .
 
 .DEFAULT_GOAL := help
 .PHONY: help demo up test check bench lock clean
@@ -21,13 +21,13 @@ $(UV): requirements-uv.lock
 # The runtime is a subset of the development set, so a development environment is never torn down for it.
 $(VENV)/.runtime: $(UV) requirements.lock pyproject.toml
 	@echo "Installing the packages into $(VENV) ..." >&2
-	@$(UV) pip sync --quiet --python $(BIN)/python --require-hashes requirements.lock
+	@$(UV) pip sync --quiet --compile-bytecode --python $(BIN)/python --require-hashes requirements.lock
 	@$(INSTALL)
 	@rm -f $(VENV)/.dev && touch $@
 
 $(VENV)/.dev: $(UV) requirements.lock requirements-dev.lock pyproject.toml
 	@echo "Installing the packages for development into $(VENV) ..." >&2
-	@$(UV) pip sync --quiet --python $(BIN)/python --require-hashes requirements-dev.lock
+	@$(UV) pip sync --quiet --compile-bytecode --python $(BIN)/python --require-hashes requirements-dev.lock
 	@$(INSTALL)
 	@touch $(VENV)/.runtime $@
 

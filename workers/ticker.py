@@ -62,6 +62,10 @@ class Ticker:
                 log.warning("cannot ask what is due", why=str(error))
                 self._stopping.wait(1.0)
                 continue
+            except Exception:  # a bug must not stop the clock of the whole worker
+                log.exception("cannot ask what is due")
+                self._stopping.wait(5.0)
+                continue
             for kind in ("launch", "poll", "download", "sweep"):
                 self._tend(kind, is_due=kind in due)
 
@@ -97,6 +101,8 @@ class Ticker:
             self._process.work(kind, in_task=False)
         except OrchestratorError as error:
             log.warning("work waits", kind=kind, code=error.code, why=error.message)
+        except Exception:  # a bug in one kind of work is logged and met again at the next turn
+            log.exception("work failed", kind=kind)
 
     def _beat_for_ever(self) -> None:
         registered = False
@@ -110,6 +116,8 @@ class Ticker:
                     self._work("sweep")
             except (OrchestratorError, TimeoutError) as error:
                 log.warning("no heartbeat: the database is away", why=str(error))
+            except Exception:  # without a heart the worker would be taken for dead
+                log.exception("no heartbeat")
             if self._stopping.wait(self._process.settings.heartbeat_s):
                 return
 

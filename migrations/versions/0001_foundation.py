@@ -359,10 +359,13 @@ CREATE TABLE workers (
     started_at timestamptz NOT NULL DEFAULT orch_now(),
     heartbeat_at timestamptz NOT NULL DEFAULT orch_now(),
     ended_at timestamptz,
+    -- Its leases and tokens were given back.
+    buried_at timestamptz,
     units_in_tasks bigint NOT NULL DEFAULT 0,
     units_in_ticker bigint NOT NULL DEFAULT 0
 ) WITH (fillfactor = 50);
 CREATE INDEX workers_alive ON workers (heartbeat_at) WHERE state IN ('running', 'draining');
+CREATE INDEX workers_unburied ON workers (id) WHERE state IN ('stopped', 'dead') AND buried_at IS NULL;
 
 CREATE TABLE idempotency_keys (
     workspace_id uuid NOT NULL REFERENCES workspaces,

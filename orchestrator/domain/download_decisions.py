@@ -12,7 +12,7 @@ from orchestrator.domain.chain import NewEvent
 from orchestrator.domain.changes import Change, RunError, Timer, TimerKind, Urgency
 from orchestrator.domain.statuses import ResultsState
 from orchestrator.domain.statuses import RunStatus as S
-from orchestrator.errors import Gone, NotSent, OrchestratorError, Refused, StoreFull
+from orchestrator.errors import Gone, NotSent, OrchestratorError, Refused, StoreFull, Unavailable
 
 #: A file whose fresh URL was refused so often, over so long a time, cannot be had.
 HOPELESS_REFUSALS = 5
@@ -70,9 +70,8 @@ def after_download(facts: DownloadFacts, outcomes: Sequence[FileOutcome], *, now
     failures = [o for o in outcomes if o.failure is not None]
     if not failures:
         return _finished(facts, stored, files=facts.stored_before + len(stored))
-    full = [o.failure for o in failures if isinstance(o.failure, StoreFull)]
-    if full:
-        # Nothing is wrong with the result: wait for space, as long as it takes, and keep the URL fresh meanwhile.
+    if any(isinstance(o.failure, StoreFull | Unavailable) for o in failures):
+        # Nothing is wrong with the result, our store is full or away: wait, as long as it takes.
         return _again(facts, stored, now=now, delay_s=15.0, tries=facts.tries)
     if _is_hopeless(facts, failures, now=now):
         return _lost(facts, stored, failures)

@@ -124,15 +124,21 @@ def _diagram() -> list[str]:
 
 
 def _batches() -> list[str]:
-    table = ["## A batch", "", "Derived from its runs and its own marks, never stored.", ""]
+    table = [
+        "## A batch",
+        "",
+        "Derived from the statuses of its runs, and from whether somebody paused or cancelled it.",
+        "",
+    ]
     table += ["| Status | Means | Ending |", "|---|---|---|"]
     for status in BatchStatus:
-        table.append(f"| `{status}` | {BATCH_MEANINGS[status]} | {'yes' if status in BATCH_ENDINGS else 'no'} |")
+        ending = "yes" if status in BATCH_ENDINGS else "no"
+        table.append(f"| `{status}` | {BATCH_MEANINGS[status]} | {ending} |")
     return [
         *table,
         "",
-        f"`--max-failures` pauses a batch once more runs than that ended in `{S.ERROR}` or `{S.RESULT_LOST}`; it is not",
-        f"judged before {MIN_ENDINGS_FOR_FAILURE_RULE} runs have ended.",
+        f"`--max-failures` pauses a batch once more runs than that ended in `{S.ERROR}` or `{S.RESULT_LOST}`; that is",
+        f"not judged before {MIN_ENDINGS_FOR_FAILURE_RULE} runs have ended.",
         "",
     ]
 

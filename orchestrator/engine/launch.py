@@ -22,9 +22,10 @@ from orchestrator.engine import launch_claims, settle
 from orchestrator.engine.deps import Deps
 from orchestrator.engine.launch_claims import ProbeOrder
 from orchestrator.engine.launch_orders import SEND_WITHIN_S, LaunchOrder
-from orchestrator.errors import ProviderError
+from orchestrator.errors import NotSent, ProviderError, Unavailable
 from orchestrator.storage import changes, intents, lanes, questions, turns, waves
 from orchestrator.storage.changes import WavePlace
+from orchestrator.storage.database import FOR_EVER
 from orchestrator.storage.lanes import Lane, Turn
 from orchestrator.telemetry import get_logger
 
@@ -36,11 +37,19 @@ Answer = Accepted | WaveAccepted | ProviderError
 async def launch_due(deps: Deps, *, worker: UUID) -> int | None:
     """Take one lane's turn to launch. Returns how many requests it led to, None when no lane is due."""
 
-    async def claim(connection: AsyncConnection) -> launch_claims.LaunchClaim | None:
-        return await launch_claims.claim(deps, connection, worker=worker)
+    written: launch_claims.LaunchClaim | None = None
 
-    # One try: a commit whose answer was lost must not be followed by sending.
-    claimed = await deps.db.run(claim, tries=1)
+    async def claim(connection: AsyncConnection) -> launch_claims.LaunchClaim | None:
+        nonlocal written
+        written = await launch_claims.claim(deps, connection, worker=worker)
+        return written
+
+    try:
+        # One try: a commit whose answer was lost must not be followed by sending.
+        claimed = await deps.db.run(claim, tries=1)
+    except Unavailable:
+        await _take_back(deps, written)
+        raise
     if claimed is None:
         return None
     if claimed.probe is not None:
@@ -49,6 +58,17 @@ async def launch_due(deps: Deps, *, worker: UUID) -> int | None:
     if claimed.orders:
         await asyncio.gather(*(launch_one(deps, order) for order in claimed.orders))
     return len(claimed.orders)
+
+
+async def _take_back(deps: Deps, written: launch_claims.LaunchClaim | None) -> None:
+    """Say of intents that may have been committed that they were never sent: nobody but this worker can know it."""
+    unsent = NotSent("the intent's commit was in question, so nothing was sent")
+    for order in written.orders if written is not None else ():
+
+        async def record(connection: AsyncConnection, order: LaunchOrder = order) -> frozenset[UUID]:
+            return await _record(deps, connection, order, unsent, [])
+
+        await deps.db.run(record, tries=FOR_EVER)
 
 
 async def launch_one(deps: Deps, order: LaunchOrder) -> None:
@@ -63,7 +83,7 @@ async def launch_one(deps: Deps, order: LaunchOrder) -> None:
         return await _record(deps, connection, order, answer, ago_s)
 
     # The ids exist only in this memory until they are committed: try for as long as the worker lives.
-    ended_in = await deps.db.run(record, tries=12)
+    ended_in = await deps.db.run(record, tries=FOR_EVER)
     await settle.settle_batches(deps, ended_in)
 
 

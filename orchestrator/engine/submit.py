@@ -136,12 +136,22 @@ async def submit_batch(deps: Deps, who: Who, spec: BatchSpec, data: bytes) -> Su
     """
     found = await find_connection(deps, who, spec.connection)
     row = await known_workflow(deps, found, spec.workflow_id)
+    intake = await _read(deps, found, row, spec, data)
+    plan = _plan(deps, found, row, spec, count=len(intake.rows))
+    if spec.dry_run:
+        return _answer(intake, None, plan, created=False, warnings=())
+    stored, warnings = await _store(deps, who, _place(who, found, row), spec, intake)
+    return _answer(intake, stored.id, plan, created=stored.created, warnings=warnings)
+
+
+async def _read(deps: Deps, found: ConnectionRow, row: WorkflowRow, spec: BatchSpec, data: bytes) -> Intake:
+    """Check the request and read the file, or refuse both as a whole."""
     capabilities = deps.provider(found.provider).capabilities
     rules.check_level(spec.concurrency, capabilities.wave_widths)
     rules.check_wave_size(spec.wave_size, capabilities.wave_max_items)
     rules.check_name(spec.name)
     rules.check_external_id(spec.external_id)
-    count, percent = rules.max_failures(spec.max_failures)
+    rules.max_failures(spec.max_failures)
     # Half a second of pure work for 10,000 rows: the event loop has better to do meanwhile.
     intake = await asyncio.to_thread(
         intake_batch.read_batch,
@@ -152,29 +162,19 @@ async def submit_batch(deps: Deps, who: Who, spec: BatchSpec, data: bytes) -> Su
         max_row_bytes=capabilities.max_body_bytes - ENVELOPE_BYTES,
     )
     _refuse(intake, skip_invalid=spec.skip_invalid)
-    plan = _plan(deps, found, row, spec, count=len(intake.rows))
-    if spec.dry_run:
-        return _answer(intake, None, plan, created=False, warnings=())
-    place = _place(who, found, row)
-    batch = NewBatch(
-        id=deps.sources.new_id(),
-        name=spec.name,
-        external_id=spec.external_id,
-        source_sha256=bytes.fromhex(intake.sha256),
-        source_format=spec.format,
-        refused=len(intake.refused),
-        concurrency=spec.concurrency,
-        wave_size=spec.wave_size,
-        max_failures_count=count,
-        max_failures_percent=percent,
-    )
+    return intake
+
+
+async def _store(
+    deps: Deps, who: Who, place: Place, spec: BatchSpec, intake: Intake
+) -> tuple[Submitted, tuple[str, ...]]:
+    batch = _new_batch(deps, spec, intake)
     # Sorted, so that ids follow the file's order even within one millisecond.
     ids = sorted(deps.sources.new_id() for _ in intake.rows)
     runs = [
         NewRun(id=id, input=row.input, index=row.index, external_id=row.external_id)
         for id, row in zip(ids, intake.rows, strict=True)
     ]
-
     tries = 0
 
     async def store(connection: AsyncConnection) -> tuple[Submitted, tuple[str, ...]]:
@@ -193,8 +193,23 @@ async def submit_batch(deps: Deps, who: Who, spec: BatchSpec, data: bytes) -> Su
         warnings = () if earlier is None else (_same_file_warning(*earlier),)
         return Submitted(id=batch.id, created=True), warnings
 
-    stored, warnings = await deps.db.run(store)
-    return _answer(intake, stored.id, plan, created=stored.created, warnings=warnings)
+    return await deps.db.run(store)
+
+
+def _new_batch(deps: Deps, spec: BatchSpec, intake: Intake) -> NewBatch:
+    count, percent = rules.max_failures(spec.max_failures)
+    return NewBatch(
+        id=deps.sources.new_id(),
+        name=spec.name,
+        external_id=spec.external_id,
+        source_sha256=bytes.fromhex(intake.sha256),
+        source_format=spec.format,
+        refused=len(intake.refused),
+        concurrency=spec.concurrency,
+        wave_size=spec.wave_size,
+        max_failures_count=count,
+        max_failures_percent=percent,
+    )
 
 
 def _same(known: tuple[UUID, bytes], sha256: bytes, what: str) -> Submitted:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Sequence
 from uuid import UUID
 
@@ -44,24 +43,32 @@ async def sweep(deps: Deps, *, dead: Sequence[UUID] = ()) -> int:
 async def bury_dead_workers(deps: Deps, known: Sequence[UUID] = ()) -> int:
     """Declare silent workers dead, end their leases, and count their tokens as spent now."""
 
-    async def bury(connection: AsyncConnection) -> int:
+    async def declare(connection: AsyncConnection) -> tuple[list[UUID], list[UUID], list[UUID]]:
         silent = await workers.silent(connection, dead_after_s=deps.settings.dead_after_s)
         dead = await workers.declare_dead(connection, sorted({*silent, *known}))
-        grants: dict[UUID, list[tuple[CallKind, int]]] = defaultdict(list)
-        for taken in await workers.take_grants(connection, dead):
-            grants[taken.lane_id].append((CallKind(taken.kind), taken.count))
-        due = await workers.void_leases(connection, dead) if dead else set()
-        for lane_id in sorted({*grants, *due}):
-            lane = await lanes.lock(connection, lane_id)
-            for kind, count in grants[lane_id]:
-                lane = lane.spent(kind, [0.0] * count)
-            lane = lane.pull(Turn.POLL, lane.now).pull(Turn.LAUNCH, lane.now)
-            await lanes.save(connection, lane)
-        if dead:
-            log.warning("workers are dead, their work is free", workers=[str(w) for w in dead], lanes=len(due))
-        return len(dead)
+        ended = await workers.unburied(connection)
+        return dead, ended, await workers.lanes_to_clear(connection, ended)
 
-    return await deps.db.run(bury)
+    dead, ended, held_lanes = await deps.db.run(declare)
+    for lane_id in held_lanes:
+
+        async def clear(connection: AsyncConnection, lane_id: UUID = lane_id) -> None:
+            lane = await lanes.lock(connection, lane_id)
+            for kind, count in await workers.take_grants(connection, lane_id, ended):
+                lane = lane.spent(CallKind(kind), [0.0] * count)
+            await workers.void_leases(connection, lane_id, ended)
+            await lanes.save(connection, lane.pull(Turn.POLL, lane.now).pull(Turn.LAUNCH, lane.now))
+
+        await deps.db.run(clear)
+
+    async def bury(connection: AsyncConnection) -> None:
+        await workers.bury(connection, ended)
+
+    if ended:
+        await deps.db.run(bury)
+    if dead:
+        log.warning("workers are dead, their work is free", workers=[str(w) for w in dead], lanes=len(held_lanes))
+    return len(dead)
 
 
 async def doubt_unrecorded_launches(deps: Deps) -> int:

@@ -64,6 +64,10 @@ FINISHED_LATELY = text("""
     WHERE r.batch_id = :id AND r.ended_at > orch_now() - interval '2 minutes'""")
 
 
+#: Endings from which a rate may be told.
+FEWEST_FOR_A_RATE = 3
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BatchRow:
     """A batch with its counts by status."""
@@ -184,9 +188,9 @@ async def unsettled(connection: AsyncConnection, live: Sequence[RunStatus]) -> l
 
 
 async def rate_per_minute(connection: AsyncConnection, batch_id: UUID) -> float | None:
-    """Return how many runs ended per minute over the last two minutes, or None when none did."""
+    """Return how many runs ended per minute over the last two minutes, or None while too little is known."""
     row = (await connection.execute(FINISHED_LATELY, {"id": batch_id})).one()
-    return row.ended * 60 / row.over_s if row.ended and row.over_s > 0 else None
+    return row.ended * 60 / row.over_s if row.ended >= FEWEST_FOR_A_RATE and row.over_s > 0 else None
 
 
 async def _with_counts(connection: AsyncConnection, found: Sequence[Row[Any]]) -> list[BatchRow]:

@@ -25,6 +25,12 @@ _RETRYABLE = frozenset({"40001", "40P01", "55P03"})
 #: The server is going away, coming up, or is a read-only standby: the connection is of no more use.
 _DISCONNECTED = frozenset({"57P01", "57P02", "57P03", "25006"})
 
+#: Between two tries of a unit of work, seconds.
+LONGEST_PAUSE_S = 3.0
+
+#: Tries of what must not be given up while the process lives: the answer of a launch is in its memory alone.
+FOR_EVER = 1_000_000
+
 _UNDEFINED_TABLE = "42P01"
 
 _SESSION = "-c statement_timeout=60s -c lock_timeout=10s -c idle_in_transaction_session_timeout=60s -c timezone=UTC"
@@ -88,7 +94,7 @@ class Database:
             except (DBAPIError, Unavailable) as error:
                 if attempt == tries or not _is_worth_a_retry(error):
                     raise
-                await asyncio.sleep(0.05 * 2**attempt)
+                await asyncio.sleep(min(0.05 * 2**attempt, LONGEST_PAUSE_S))
         raise AssertionError("the loop returns or raises")
 
     async def close(self) -> None:

@@ -19,7 +19,7 @@ REGISTER = text("""
 # A worker that was taken for dead and speaks again is alive again; its old claims are void by their fences.
 HEARTBEAT = text("""
     UPDATE workers SET heartbeat_at = orch_now(), state = CASE WHEN :draining THEN 'draining' ELSE 'running' END,
-        ended_at = NULL, units_in_tasks = :tasks, units_in_ticker = :ticker
+        ended_at = NULL, buried_at = NULL, units_in_tasks = :tasks, units_in_ticker = :ticker
     WHERE id = :id""")
 
 END = text("UPDATE workers SET state = 'stopped', ended_at = orch_now() WHERE id = :id")
@@ -38,15 +38,33 @@ DECLARE_DEAD = text("""
         ORDER BY id FOR UPDATE SKIP LOCKED)
     RETURNING id""")
 
+# Those that ended, one way or another, and whose leases nobody has given back. A worker that stopped by itself has none
+# left, but for what a broken connection kept it from recording.
+UNBURIED = text("""
+    SELECT id FROM workers WHERE state IN ('stopped', 'dead') AND buried_at IS NULL ORDER BY id LIMIT 100""")
+
+# Lanes come before timers in the order of locks, so they are found first and locked one by one.
+LANES_OF = text("""
+    SELECT lane_id FROM timers WHERE worker_id = ANY(CAST(:ids AS uuid[]))
+    UNION SELECT lane_id FROM grants WHERE worker_id = ANY(CAST(:ids AS uuid[]))""")
+
+# A grant that nobody has recorded for so long belongs to a call that was lost, whoever made it.
+LANES_WITH_OLD_GRANTS = text(
+    "SELECT DISTINCT lane_id FROM grants WHERE granted_at < orch_now() - interval '15 minutes'"
+)
+
 # Its leases end now. A launch that it may have had on the wire comes due too, and becomes a doubt.
 VOID_LEASES = text("""
     UPDATE timers SET due_at = orch_now(), worker_id = NULL, fence = CASE WHEN kind = 'sending' THEN fence ELSE 0 END
-    WHERE worker_id = ANY(CAST(:ids AS uuid[])) RETURNING lane_id, kind""")
+    WHERE lane_id = :lane AND worker_id = ANY(CAST(:ids AS uuid[]))""")
 
 # Its tokens are spent as of now: what it sent may have arrived as late as this.
 TAKE_GRANTS = text("""
-    DELETE FROM grants WHERE worker_id = ANY(CAST(:ids AS uuid[])) OR granted_at < orch_now() - interval '15 minutes'
-    RETURNING lane_id, kind, count AS requests""")
+    DELETE FROM grants WHERE lane_id = :lane
+        AND (worker_id = ANY(CAST(:ids AS uuid[])) OR granted_at < orch_now() - interval '15 minutes')
+    RETURNING kind, count AS requests""")
+
+BURY = text("UPDATE workers SET buried_at = orch_now() WHERE id = ANY(CAST(:ids AS uuid[]))")
 
 ALIVE = text("""
     SELECT id, place, pid, version, state, started_at, heartbeat_at, units_in_tasks, units_in_ticker FROM workers
@@ -73,15 +91,6 @@ class WorkerRow:
     heartbeat_at: datetime
     units_in_tasks: int
     units_in_ticker: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TakenGrant:
-    """Requests that a dead worker may have sent."""
-
-    lane_id: UUID
-    kind: str
-    count: int
 
 
 async def register(connection: AsyncConnection, *, id: UUID, place: str, pid: int, version: str) -> None:
@@ -115,15 +124,32 @@ async def declare_dead(connection: AsyncConnection, ids: Sequence[UUID]) -> list
     return [row.id for row in await rows(connection, DECLARE_DEAD, {"ids": list(ids)})]
 
 
-async def void_leases(connection: AsyncConnection, ids: Sequence[UUID]) -> set[UUID]:
-    """End the leases of dead workers; return the lanes that have work due again."""
-    return {row.lane_id for row in await rows(connection, VOID_LEASES, {"ids": list(ids)})}
+async def unburied(connection: AsyncConnection) -> list[UUID]:
+    """Return workers that ended and whose leases nobody has given back."""
+    return [row.id for row in await rows(connection, UNBURIED, {})]
 
 
-async def take_grants(connection: AsyncConnection, ids: Sequence[UUID]) -> list[TakenGrant]:
-    """Take the grants of dead workers, and such as nobody has recorded for a quarter of an hour."""
-    found = await rows(connection, TAKE_GRANTS, {"ids": list(ids)})
-    return [TakenGrant(lane_id=row.lane_id, kind=row.kind, count=row.requests) for row in found]
+async def lanes_to_clear(connection: AsyncConnection, ids: Sequence[UUID]) -> list[UUID]:
+    """Return the lanes on which some workers hold something, and those with grants that were lost, in id order."""
+    held = await rows(connection, LANES_OF, {"ids": list(ids)}) if ids else []
+    old = await rows(connection, LANES_WITH_OLD_GRANTS, {})
+    return sorted({row.lane_id for row in (*held, *old)})
+
+
+async def void_leases(connection: AsyncConnection, lane: UUID, ids: Sequence[UUID]) -> int:
+    """End the leases of workers on a lane that is locked; return how many."""
+    return await execute(connection, VOID_LEASES, {"lane": lane, "ids": list(ids)})
+
+
+async def take_grants(connection: AsyncConnection, lane: UUID, ids: Sequence[UUID]) -> list[tuple[str, int]]:
+    """Take the grants of workers on a lane that is locked, and the lost ones: (kind, count)."""
+    found = await rows(connection, TAKE_GRANTS, {"lane": lane, "ids": list(ids)})
+    return [(row.kind, row.requests) for row in found]
+
+
+async def bury(connection: AsyncConnection, ids: Sequence[UUID]) -> None:
+    """Write that nothing is held by these workers any more."""
+    await connection.execute(BURY, {"ids": list(ids)})
 
 
 async def alive(connection: AsyncConnection, *, dead_after_s: float) -> list[WorkerRow]:

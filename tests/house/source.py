@@ -138,5 +138,9 @@ def committed_files() -> tuple[Path, ...]:
         files = [ROOT / name for name in listed.split("\0") if name]
     except (OSError, subprocess.CalledProcessError):
         # A source archive has no .git: everything in it was committed, and what we make is hidden or a cache.
-        files = [f for f in ROOT.rglob("*") if not any(p.startswith(".") or p == "__pycache__" for p in f.parts)]
+        files = [f for f in ROOT.rglob("*") if not _is_made_here(f.relative_to(ROOT))]
     return tuple(sorted(file for file in files if file.is_file()))
+
+
+def _is_made_here(path: Path) -> bool:
+    return any(part.startswith(".") or part in ("__pycache__", "build") for part in path.parts)

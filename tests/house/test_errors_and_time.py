@@ -12,6 +12,9 @@ BROAD = {"Exception", "BaseException"}
 BOUNDARIES = {
     ("orchestrator/api/request_ids.py", "_logged"): "a request gets a problem object, whatever went wrong",
     ("orchestrator/cli/main.py", "_invoke"): "a program that calls us gets a problem object and an exit code",
+    ("workers/ticker.py", "_tick_for_ever"): "a worker whose ticker died would look alive and do nothing",
+    ("workers/ticker.py", "_work"): "a bug in one kind of work must not stop the others; it is logged, and met again",
+    ("workers/ticker.py", "_beat_for_ever"): "a worker whose heart stopped would be taken for dead while it works",
     ("workers/ringer.py", "_ring_for_ever"): "a broker's library raises what it likes; work goes on without it",
 }
 

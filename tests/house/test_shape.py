@@ -22,6 +22,19 @@ VAGUE = {"utils", "util", "helpers", "helper", "common", "misc", "manager", "man
 VAGUE |= {"process", "data", "info", "base", "core", "lib", "stuff", "tools"}
 NOT_VAGUE = {"workers/process.py": "a worker process is a noun of ours: its loop, its row, its heartbeat"}
 
+#: Their name and types say it all, and a sentence would only repeat them: (path, name).
+SELF_EVIDENT = {
+    ("orchestrator/embedded/processes.py", "belongs_to"),
+    ("orchestrator/providers/script_shapes.py", "accepted"),
+    ("orchestrator/providers/script_shapes.py", "observation"),
+    ("orchestrator/providers/script_shapes.py", "workflow_page"),
+    ("orchestrator/providers/script_shapes.py", "workflow_view"),
+    ("sandbox/__main__.py", "arguments"),
+    ("sandbox/files.py", "s3_error"),
+    ("sandbox/http.py", "json_answer"),
+    ("sandbox/http.py", "text_answer"),
+}
+
 UNFINISHED = re.compile(r"\b(TODO|FIXME|XXX|HACK)\b")
 
 
@@ -65,18 +78,19 @@ def test_every_module_says_what_it_is_for() -> None:
 
 
 def test_every_public_class_and_function_says_what_it_gives() -> None:
-    silent = [f"{module.path}:{node.lineno} {node.name}" for module in modules() for node in _undocumented(module)]
-    assert not silent, "\n".join(silent)
+    silent = {(module.path, node.name) for module in modules() for node in _undocumented(module)}
+    assert silent - SELF_EVIDENT == set()
+    assert SELF_EVIDENT - silent == set(), "they have a docstring by now, or are gone"
 
 
-def test_a_docstring_begins_with_a_sentence() -> None:
+def test_a_docstring_begins_with_a_whole_sentence() -> None:
     broken = []
     for module in modules():
         for node in nodes(module):
             if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-                first = (ast.get_docstring(node) or ".").splitlines()[0].rstrip()
+                first = (ast.get_docstring(node) or ".").partition("\n\n")[0].rstrip()
                 if not first or first[-1] not in ".:!?`…":
-                    broken.append(f"{module.path}:{getattr(node, 'lineno', 1)} {first}")
+                    broken.append(f"{module.path}:{getattr(node, 'lineno', 1)} {first[:60]}")
     assert not broken, "\n".join(broken)
 
 
@@ -98,6 +112,7 @@ def _everything() -> tuple[str, ...]:
 def _undocumented(module: Module) -> Iterator[ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef]:
     """Yield public classes and functions without a word. Methods may let their class or their protocol speak."""
     for node in module.tree.body:
-        if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-            if not node.name.startswith("_") and not ast.get_docstring(node):
-                yield node
+        match node:
+            case ast.ClassDef(name=name) | ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name):
+                if not name.startswith("_") and not ast.get_docstring(node):
+                    yield node

@@ -38,7 +38,8 @@ CATALOGUE = """
     ORDER BY 1"""
 
 INSERT_EVENT = """
-    INSERT INTO events (stream, seq, at, type, actor, data, hash) VALUES (%s, %s, now(), 'submitted', 'test', '{}', %s)"""
+    INSERT INTO events (stream, seq, at, type, actor, data, hash)
+    VALUES (%s, %s, now(), 'submitted', 'test', '{}', %s)"""
 
 
 @pytest.fixture
@@ -125,7 +126,7 @@ def test_a_failed_migration_leaves_nothing_behind(postgres: EmbeddedPostgres, em
     with psycopg.connect(postgres.libpq(empty)) as connection:
         connection.execute("CREATE TABLE workspaces (id int)")  # in the way of the migration's second part
     before = _catalogue(postgres, empty)
-    with pytest.raises(Exception, match="workspaces"):
+    with pytest.raises(psycopg.errors.DuplicateTable, match="workspaces"):
         migrate(postgres.dsn(empty))
     assert _catalogue(postgres, empty) == before
     assert current_state(postgres.dsn(empty)).current is None

@@ -126,9 +126,8 @@ CANCELLED = {NotSent, Throttled, KeyRefused, Gone, Misbehaved}
 def test_a_cancel_is_applied_where_the_run_falls_back_and_nowhere_else(
     row: Row, is_wave: bool, on_doubt: OnDoubt
 ) -> None:
-    decision = decide(facts(2, is_wave=True, cancelled=True, on_doubt=on_doubt), row.error)
-    if not is_wave:
-        decision = decide(facts(cancelled=True, on_doubt=on_doubt), row.error)
+    launched = facts(2 if is_wave else 1, is_wave=is_wave, cancelled=True, on_doubt=on_doubt)
+    decision = decide(launched, row.error)
     falls_back = type(row.error) in CANCELLED or (is_wave and row.outcome is IntentOutcome.REFUSED)
     for change in decision.changes:
         assert (change.to is S.CANCELLED) is falls_back
