@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 from uuid import UUID
 
 import pytest
@@ -30,7 +33,21 @@ def sandbox(provider: Sandbox) -> Sandbox:
     """A provider with quick executions and the documented limits, but for the rate."""
     provider.clear_faults()
     provider.reset()
+    _listening(provider.api_url)
     return provider
+
+
+def _listening(url: str) -> None:
+    """Wait until the provider's door is open: an earlier test may have shut it for some seconds."""
+    address = (urlsplit(url).hostname or "", urlsplit(url).port or 0)
+    for _ in range(200):
+        try:
+            socket.create_connection(address, timeout=1).close()
+        except OSError:
+            time.sleep(0.05)
+        else:
+            return
+    raise AssertionError(f"nobody listens at {url}")
 
 
 @dataclass

@@ -1,0 +1,157 @@
+"""A world: what is submitted when, how long executions take, and how many requests a minute there are."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, field, fields
+from pathlib import Path
+from typing import Any, TypeVar
+
+WORLDS = Path(__file__).parent / "worlds"
+
+#: The provider's own limit for live executions of one workflow, where a world says nothing else.
+SLOTS = 10
+
+#: A world must end: more than this is not simulated.
+MAX_EXECUTIONS = 200_000
+
+T = TypeVar("T")
+
+
+class BadWorld(ValueError):
+    """The file does not describe a world; the text says where."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pace:
+    """How long a workflow's executions take: lognormal, perhaps shifting once, perhaps with some slow ones.
+
+    Args:
+        mean_s, sigma: of the lognormal; sigma 0 makes every one take the mean.
+        shift_after_n: from the n-th started execution on, all take `shift_factor` times as long.
+        slow_share: this share takes `slow_factor` times as long.
+    """
+
+    mean_s: float
+    sigma: float = 0.0
+    shift_after_n: int | None = None
+    shift_factor: float = 1.0
+    slow_share: float = 0.0
+    slow_factor: float = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """A batch that is submitted whole. `order` is how the provider starts the items of one request."""
+
+    workflow: str
+    n: int
+    width: int = 5
+    order: str = "index"
+    arrive_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Singles:
+    """A stream of single runs, arriving at random `per_min` times a minute; `slots` may be alive at once."""
+
+    workflow: str
+    per_min: float
+    n: int
+    slots: int = SLOTS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class World:
+    """One key with its limit, and all that is to run on it."""
+
+    workflows: Mapping[str, Pace]
+    rate_per_min: int = 100
+    seed: int = 1
+    url_hour: str = "look"
+    batches: tuple[Batch, ...] = ()
+    singles: tuple[Singles, ...] = ()
+    name: str = field(default="world", compare=False)
+
+    @property
+    def executions(self) -> int:
+        """How many executions there are in all."""
+        return sum(b.n for b in self.batches) + sum(s.n for s in self.singles)
+
+    def slots(self, workflow: str) -> int:
+        """Return how many single launches of a workflow may be alive at once."""
+        return next((s.slots for s in self.singles if s.workflow == workflow), SLOTS)
+
+
+def load(path: Path) -> World:
+    """Read a world from a file.
+
+    Raises:
+        BadWorld: it is none.
+    """
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise BadWorld(f"{path}: {error}") from None
+    return parse(document, name=path.stem)
+
+
+def built_in() -> list[World]:
+    """Return the worlds that come with the benchmark."""
+    return [load(path) for path in sorted(WORLDS.glob("*.json"))]
+
+
+def parse(document: Any, *, name: str = "world") -> World:
+    """Read a world from a JSON document.
+
+    Raises:
+        BadWorld: a name is unknown, a figure is missing, or makes no sense.
+    """
+    if not isinstance(document, dict) or not isinstance(document.get("workflows"), dict):
+        raise BadWorld("a world is an object with `workflows`")
+    parts: dict[str, Any] = {
+        "workflows": {key: _read(Pace, value, f"workflows.{key}") for key, value in document["workflows"].items()},
+        "batches": _list(Batch, document.get("batches", []), "batches"),
+        "singles": _list(Singles, document.get("singles", []), "singles"),
+    }
+    world = _read(World, {**document, **parts, "name": document.get("name", name)}, "world")
+    _check(world)
+    return world
+
+
+def _list(kind: type[T], given: Any, where: str) -> tuple[T, ...]:
+    if not isinstance(given, list):
+        raise BadWorld(f"{where} is a list")
+    return tuple(_read(kind, entry, f"{where}[{n}]") for n, entry in enumerate(given))
+
+
+def _read(kind: type[T], given: Any, where: str) -> T:
+    if not isinstance(given, dict):
+        raise BadWorld(f"{where} is an object")
+    known = {f.name: f for f in fields(kind)}  # type: ignore[arg-type]
+    unknown = sorted(given.keys() - known.keys())
+    missing = sorted(name for name, f in known.items() if f.default is MISSING and name not in given)
+    if unknown or missing:
+        raise BadWorld(f"{where}: unknown {unknown}, missing {missing}")
+    return kind(**given)
+
+
+def _check(world: World) -> None:
+    for part in (*world.batches, *world.singles):
+        if part.workflow not in world.workflows:
+            raise BadWorld(f"no workflow is named {part.workflow!r}")
+        if part.n < 1:
+            raise BadWorld(f"{part.workflow}: n is at least 1")
+    if any(b.order not in ("index", "random") or b.width < 1 or b.arrive_s < 0 for b in world.batches):
+        raise BadWorld("a batch has an order `index` or `random`, a width of at least 1 and a time from 0 on")
+    if any(s.per_min <= 0 or s.slots < 1 for s in world.singles):
+        raise BadWorld("singles have `per_min` above 0 and at least one slot")
+    if any(p.mean_s <= 0 or p.sigma < 0 for p in world.workflows.values()):
+        raise BadWorld("durations have a mean above 0 and a sigma from 0 on")
+    if world.url_hour not in ("look", "end"):
+        raise BadWorld("url_hour is `look` or `end`")
+    if world.rate_per_min < 2:
+        raise BadWorld("rate_per_min is at least 2")
+    if not 0 < world.executions <= MAX_EXECUTIONS:
+        raise BadWorld(f"a world has 1 to {MAX_EXECUTIONS:,} executions")
