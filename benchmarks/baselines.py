@@ -101,6 +101,7 @@ class _Client:
         self._batches: deque[tuple[Arrival, list[Execution]]] = deque()
         self._singles: dict[str, deque[Arrival]] = {}
         self._slots = {s.workflow: s.slots for s in world.singles}
+        self._first_stream = len(world.batches)
         for arrival in self.submitted:
             self.time.at(arrival.at_s, lambda arrival=arrival: self._arrive(arrival))  # type: ignore[misc]
 
@@ -158,13 +159,9 @@ class _Client:
         if ended:
             execution.seen_s = self.time.now_s
             self.left -= 1
-            if execution.workflow in self._slots and execution.part >= self._first_stream:
+            if execution.part >= self._first_stream:
                 self._slots[execution.workflow] += 1
         self.choice.seen(execution, ended=ended, now_s=self.time.now_s)
-
-    @property
-    def _first_stream(self) -> int:
-        return sum(1 for a in self.submitted if a.width is not None)
 
 
 def measure(world: World, choice: Choice) -> dict[str, object]:

@@ -7,6 +7,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import psycopg
+from kombu.transport import TRANSPORT_ALIASES
 from pgmq import install_pgmq_from_sql
 from sqlalchemy.engine import make_url
 
@@ -19,6 +20,9 @@ QUEUES = ("launch", "poll", "download", "sweep")
 EXPIRES_S = 30
 
 _INSTALL_LOCK = 7_205_012
+
+# The scheme `pgmq://` means our transport, which finds its queues made.
+TRANSPORT_ALIASES["pgmq"] = "workers.pgmq_transport:Transport"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,17 +91,23 @@ def _quoted(value: str) -> str:
 
 
 def prepare(settings: Settings) -> None:
-    """Install the queues' SQL where the broker is Postgres and it is missing. Any number may call it at once."""
+    """Make the queues where the broker is Postgres and they are missing. Any number may call it, at once and again."""
     if not broker(settings).is_pgmq:
         return
     target = broker_dsn(settings)
-    with psycopg.connect(target, autocommit=True, connect_timeout=5) as guard:
-        guard.execute("SELECT pg_advisory_lock(%s)", (_INSTALL_LOCK,))
-        found = guard.execute("SELECT to_regclass('pgmq.meta')").fetchone()
-        if found is not None and found[0] is not None:
-            return
-        with psycopg.connect(target, connect_timeout=5) as connection:
-            install_pgmq_from_sql(conn=connection)
+    with psycopg.connect(target, autocommit=True, connect_timeout=5) as connection:
+        connection.execute("SELECT pg_advisory_lock(%s)", (_INSTALL_LOCK,))
+        installed = connection.execute("SELECT to_regclass('pgmq.meta')").fetchone()
+        if installed is None or installed[0] is None:
+            with psycopg.connect(target, connect_timeout=5) as installing:
+                install_pgmq_from_sql(conn=installing)
+        made = {name for (name,) in connection.execute("SELECT queue_name FROM pgmq.meta")}
+        ringing = {name for (name,) in connection.execute("SELECT queue_name FROM pgmq.notify_insert_throttle")}
+        for queue in QUEUES:
+            if queue not in made:
+                connection.execute("SELECT pgmq.create(%s)", (queue,))
+            if queue not in ringing:
+                connection.execute("SELECT pgmq.enable_notify_insert(%s, 0)", (queue,))
 
 
 def broker_dsn(settings: Settings) -> str:

@@ -12,7 +12,7 @@ from orchestrator.domain import download_decisions
 from orchestrator.domain.download_decisions import DownloadFacts, FileOutcome
 from orchestrator.engine import settle
 from orchestrator.engine.deps import Deps
-from orchestrator.errors import Misbehaved, OrchestratorError
+from orchestrator.errors import Gone, Misbehaved, OrchestratorError
 from orchestrator.storage import downloads
 from orchestrator.storage.changes import Applied
 from orchestrator.storage.downloads import DownloadClaim
@@ -86,7 +86,7 @@ async def _download_file(deps: Deps, claim: DownloadClaim, file: WantedFile) -> 
     key = f"{claim.workspace_id}/{claim.run_id}/{claim.attempt}/{file.number}"
     try:
         if file.url is None:
-            raise Misbehaved("the file's URL is not known any more")
+            raise Gone("the file's URL cannot be read any more; the provider is asked for a fresh one")
         async with deps.files.fetch(file.url) as answer:
             stored = await deps.store.put(key, answer.chunks, max_bytes=MAX_FILE_BYTES)
         if answer.length_bytes is not None and stored.size_bytes != answer.length_bytes:

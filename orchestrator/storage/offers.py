@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from orchestrator.domain.changes import Change
 from orchestrator.domain.download_decisions import FileOutcome
+from orchestrator.errors import Misconfigured
 from orchestrator.storage.database import rows
 from orchestrator.storage.sealing import Sealer
 
@@ -49,7 +50,7 @@ FAILED = text("""
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WantedFile:
-    """A file that is offered and perhaps stored. `url` is None once it is."""
+    """A file that is offered and perhaps stored. `url` is None once it is, or if it cannot be opened any more."""
 
     run_id: UUID
     attempt: int
@@ -93,8 +94,7 @@ async def wanted(
     found = await rows(connection, READ_WANTED, {"run_ids": [r for r, _ in runs], "attempts": [a for _, a in runs]})
     files: dict[UUID, list[WantedFile]] = {}
     for row in found:
-        place = f"{row.run_id}/{row.attempt}/{row.n}"
-        url = None if row.url is None else sealer.open(bytes(row.url), column="artifacts.url", row=place)
+        url = _opened(row, sealer)
         files.setdefault(row.run_id, []).append(
             WantedFile(
                 run_id=row.run_id,
@@ -108,6 +108,16 @@ async def wanted(
             )
         )
     return files
+
+
+def _opened(row: Row[Any], sealer: Sealer) -> str | None:
+    """Return a file's URL; None once it is stored, or when it was sealed with another key and must be asked for."""
+    if row.url is None:
+        return None
+    try:
+        return sealer.open(bytes(row.url), column="artifacts.url", row=f"{row.run_id}/{row.attempt}/{row.n}")
+    except Misconfigured:
+        return None
 
 
 async def record(connection: AsyncConnection, outcomes: Sequence[tuple[UUID, int, FileOutcome]]) -> None:

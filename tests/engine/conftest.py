@@ -33,21 +33,29 @@ def sandbox(provider: Sandbox) -> Sandbox:
     """A provider with quick executions and the documented limits, but for the rate."""
     provider.clear_faults()
     provider.reset()
-    _listening(provider.api_url)
+    _wait_for(provider.api_url, is_open=True)
     return provider
 
 
-def _listening(url: str) -> None:
-    """Wait until the provider's door is open: an earlier test may have shut it for some seconds."""
+def shut_door(provider: Sandbox, seconds: float) -> None:
+    """Make the provider refuse connections for so long, from now on."""
+    provider.close_listener(seconds)
+    _wait_for(provider.api_url, is_open=False)
+
+
+def _wait_for(url: str, *, is_open: bool) -> None:
+    """Wait until the provider's door is open, or shut: it moves a moment after it was asked to."""
     address = (urlsplit(url).hostname or "", urlsplit(url).port or 0)
-    for _ in range(200):
+    for _ in range(500):
         try:
             socket.create_connection(address, timeout=1).close()
+            found = True
         except OSError:
-            time.sleep(0.05)
-        else:
+            found = False
+        if found is is_open:
             return
-    raise AssertionError(f"nobody listens at {url}")
+        time.sleep(0.02)
+    raise AssertionError(f"the door at {url} did not move")
 
 
 @dataclass

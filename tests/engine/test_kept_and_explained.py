@@ -13,7 +13,7 @@ import pytest
 from orchestrator.engine import connections, launch, reading, submit
 from orchestrator.engine.submit import BatchSpec, RunSpec
 from orchestrator.errors import BadInput, NotFound, TooLarge, Unavailable
-from tests.engine.conftest import Hands, Office
+from tests.engine.conftest import Hands, Office, shut_door
 from tests.engine.test_launching import becomes, single
 
 pytestmark = pytest.mark.anyio
@@ -40,7 +40,7 @@ async def test_while_the_provider_is_away_work_is_taken_on_the_cached_schema_and
     office: Office, hands: Hands
 ) -> None:
     await single(office)
-    office.sandbox.close_listener(4)
+    shut_door(office.sandbox, 4)
     run_id = await single(office, b'{"n": "while away"}')
     for _ in range(3):
         await launch.launch_due(office.deps, worker=hands.id)
@@ -51,7 +51,7 @@ async def test_while_the_provider_is_away_work_is_taken_on_the_cached_schema_and
 
 
 async def test_a_workflow_that_was_never_seen_cannot_be_checked_while_the_provider_is_away(office: Office) -> None:
-    office.sandbox.close_listener(3)
+    shut_door(office.sandbox, 2)
     with pytest.raises(Unavailable, match="never fetched"):
         await single(office)
     assert await stored_runs(office) == 0

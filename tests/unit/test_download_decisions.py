@@ -34,9 +34,7 @@ from orchestrator.errors import (
 )
 from tests.unit.facts import NOW, RUN, assert_sound, few, s, units
 
-FACTS = DownloadFacts(
-    run_id=RUN, attempt=1, tries=0, refreshes=0, offered_at=NOW - s(30), url_expires_at=NOW + s(3570)
-)
+FACTS = DownloadFacts(run_id=RUN, attempt=1, tries=0, refreshes=0, offered_at=NOW - s(30), url_expires_at=NOW + s(3570))
 FAILURES: tuple[type[OrchestratorError], ...] = (
     NotSent,
     Throttled,

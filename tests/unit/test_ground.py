@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import base64
+import io
 import json
 import logging
 import random
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr
 from datetime import UTC, datetime
 from pathlib import Path
 from uuid import UUID
@@ -101,36 +103,40 @@ def test_a_long_text_without_secrets_is_read_in_no_time() -> None:
     assert time.process_time() - began < 0.5
 
 
-@pytest.fixture
-def logs(capfd: pytest.CaptureFixture[str]) -> Iterator[pytest.CaptureFixture[str]]:
-    """Logs configured as in the product, and put back as they were."""
-    root = logging.getLogger()
+@contextmanager
+def product_logs() -> Iterator[io.StringIO]:
+    """Log as the product does, to a text that can be read, and put everything back as it was."""
+    root, written = logging.getLogger(), io.StringIO()
     before = (root.handlers[:], root.level)
-    telemetry.configure(log_format="json", level="info", program="test")
-    yield capfd
-    root.handlers[:], root.level = before
-    structlog.contextvars.clear_contextvars()
-    structlog.reset_defaults()
+    with redirect_stderr(written):
+        telemetry.configure(log_format="json", level="info", program="test")
+        try:
+            yield written
+        finally:
+            root.handlers[:], root.level = before
+            structlog.contextvars.clear_contextvars()
+            structlog.reset_defaults()
 
 
-def test_a_log_line_is_one_json_object_without_any_secret(logs: pytest.CaptureFixture[str]) -> None:
-    log = telemetry.get_logger("tests.unit")
-    try:
-        raise ValueError("could not fetch https://h/f?sig=SECRET")
-    except ValueError as error:
-        log.warning(
-            "went wrong with sk-SECRET1",
-            api_key="SECRET",
-            headers={"Authorization": "SECRET", "accept": "json"},
-            urls=["https://h/f?SECRET", ("redis://:SECRET@h",)],
-            deep=[[[[[[[[["SECRET"]]]]]]]]],
-            error=error,
-            secret_key=b"SECRET",
-            n=3,
-            token=None,
-            exc_info=True,
-        )
-    line = logs.readouterr().err
+def test_a_log_line_is_one_json_object_without_any_secret() -> None:
+    with product_logs() as written:
+        log = telemetry.get_logger("tests.unit")
+        try:
+            raise ValueError("could not fetch https://h/f?sig=SECRET")
+        except ValueError as error:
+            log.warning(
+                "went wrong with sk-SECRET1",
+                api_key="SECRET",
+                headers={"Authorization": "SECRET", "accept": "json"},
+                urls=["https://h/f?SECRET", ("redis://:SECRET@h",)],
+                deep=[[[[[[[[["SECRET"]]]]]]]]],
+                error=error,
+                secret_key=b"SECRET",
+                n=3,
+                token=None,
+                exc_info=True,
+            )
+    line = written.getvalue()
     told = json.loads(line)
     assert "SECRET" not in line
     assert (told["level"], told["program"], told["n"], told["token"]) == ("warning", "test", 3, None)
@@ -139,11 +145,11 @@ def test_a_log_line_is_one_json_object_without_any_secret(logs: pytest.CaptureFi
     assert "ValueError" in told["exception"]
 
 
-def test_a_librarys_own_log_line_is_cut_too(logs: pytest.CaptureFixture[str]) -> None:
-    logging.getLogger("some.library").warning("GET %s", "https://h/f?sig=SECRET")
-    logging.getLogger("httpx").info("HTTP Request: GET https://h/f")
-    line = logs.readouterr().err
-    assert json.loads(line)["event"] == "GET https://h/f?[cut]"
+def test_a_librarys_own_log_line_is_cut_too() -> None:
+    with product_logs() as written:
+        logging.getLogger("some.library").warning("GET %s", "https://h/f?sig=SECRET")
+        logging.getLogger("httpx").info("HTTP Request: GET https://h/f")
+    assert json.loads(written.getvalue())["event"] == "GET https://h/f?[cut]"
 
 
 # --- settings

@@ -163,9 +163,7 @@ def test_a_doubt_goes_the_way_its_workflows_owner_chose(
         assert (change.to, change.execution, change.attempt) == (status, execution, attempt)
         assert change.events[0].type == "in_doubt", "the history shows the doubt, whatever the policy made of it"
         assert change.via == (() if on_doubt is OnDoubt.HOLD else (S.IN_DOUBT,))
-        assert (change.error.code if change.error else None) == (
-            "launch_unknown" if on_doubt is OnDoubt.FAIL else None
-        )
+        assert (change.error.code if change.error else None) == ("launch_unknown" if on_doubt is OnDoubt.FAIL else None)
         # A wave's doubts are one question, which its storage puts.
         asks = on_doubt is OnDoubt.HOLD and not is_wave
         assert change.opens == (InboxKind.DOUBT if asks else None)

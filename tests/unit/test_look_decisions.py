@@ -214,8 +214,8 @@ def test_results_whose_execution_is_gone_for_ten_minutes_are_lost_and_not_an_err
     assert (change.to, change.results_state) == (S.RESULT_LOST, ResultsState.LOST)
 
 
-def aged(seconds: float, **more: int) -> LookFacts:
-    return replace(BASE, began_at=NOW - s(seconds), launched_at=NOW - s(seconds), **more)
+def aged(seconds: float, stage: int = OverdueStage.NONE) -> LookFacts:
+    return replace(BASE, began_at=NOW - s(seconds), launched_at=NOW - s(seconds), stage=stage)
 
 
 @pytest.mark.parametrize("seen", [saw(R.RUNNING), OutcomeUnknown("500"), Misbehaved("drift")], ids=["seen", "5xx", "?"])

@@ -172,7 +172,7 @@ def watch(wave: WaveState, *, looks_per_s: float, order: list[int], seed: int, m
         starts[item] = heapq.heappop(free)
         ends[item] = starts[item] + draw.lognormvariate(math.log(mean_s) - 0.125, 0.5)
         heapq.heappush(free, ends[item])
-    due = {n: 2.0 for n in range(wave.frontier)}
+    due = dict.fromkeys(range(wave.frontier), 2.0)
     asleep = set(range(wave.frontier, wave.size))
     entered = dict(due)
     at_s, looked, lags = 0.0, 0, []

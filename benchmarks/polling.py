@@ -1,0 +1,61 @@
+"""Measure how the product polls: `python -m benchmarks.polling [--world FILE.json]`, one JSON line a world.
+
+Virtual time: hours of a provider's life take seconds, and the same world gives the same line. The figures of the
+product stand first, beside them those of two plain ways of polling on the same provider and the same limit.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from benchmarks import baselines, virtual_launches
+from benchmarks.timeline import NeverEnds
+from benchmarks.world import BadWorld, World, built_in, load
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Measure one world, or all that come along; return the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.polling", description=__doc__)
+    parser.add_argument("--world", type=Path, metavar="FILE.json", help="a world; without it, all of benchmarks/worlds")
+    given = parser.parse_args(argv)
+    try:
+        worlds = [load(given.world)] if given.world else built_in()
+    except BadWorld as bad:
+        sys.stderr.write(f"polling: {bad}\n")
+        return 2
+    for world in worlds:
+        print(json.dumps(measure(world)), flush=True)
+    return 0
+
+
+def measure(world: World) -> dict[str, Any]:
+    """Return the line of one world."""
+    began_at = time.perf_counter()
+    return {
+        "benchmark": "polling",
+        "world": world.name,
+        "seed": world.seed,
+        "rate_per_min": world.rate_per_min,
+        "url_hour": world.url_hour,
+        "executions": world.executions,
+        **virtual_launches.measure(world),
+        "round_robin": _baseline(world, baselines.RoundRobin()),
+        "exponential_backoff": _baseline(world, baselines.ExponentialBackoff()),
+        "took_s": round(time.perf_counter() - began_at, 2),
+    }
+
+
+def _baseline(world: World, choice: baselines.Choice) -> dict[str, Any]:
+    try:
+        return dict(baselines.measure(world, choice))
+    except NeverEnds as endless:
+        return {"failed": str(endless)}
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,191 @@
+"""Launching in virtual time: whose turn it is, as engine/launch_claims.py decides it, and what comes of it."""
+
+from __future__ import annotations
+
+import heapq
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from benchmarks.score import Arrival, arrivals, score
+from benchmarks.timeline import EPOCH
+from benchmarks.virtual_lane import VirtualLane, new_run
+from benchmarks.virtual_state import Run, Subject, Wave, Workflow
+from benchmarks.world import World
+from orchestrator.domain import launch_decisions, planner
+from orchestrator.domain.answers import Accepted, WaveAccepted
+from orchestrator.domain.governor import CallKind, launches_at_once
+from orchestrator.domain.launch_decisions import LaunchFacts, LaunchingRun, OnDoubt
+from orchestrator.domain.planner import BatchDemand, Launch, WaveState
+from orchestrator.providers.script import ScriptProvider
+from orchestrator.storage.lanes import Lane, Turn
+
+
+def measure(world: World) -> dict[str, Any]:
+    """Run the product through a world; return its figures."""
+    engine = _Launches(world)
+    lane = engine.lane
+    lane.time.run(until=lambda: lane.left == 0)
+    executions = [e for a in engine.submitted for e in a.executions]
+    return score(world, executions, looks=lane.sent[CallKind.LOOK], launches=lane.sent[CallKind.LAUNCH])
+
+
+class _Launches:
+    """Takes the lane's turns to launch; everything of a world arrives here."""
+
+    def __init__(self, world: World) -> None:
+        self.lane = VirtualLane(world)
+        self.lane.workflows = {
+            name: Workflow(id=self.lane.deps.sources.new_id(), slot_limit=world.slots(name)) for name in world.workflows
+        }
+        self.lane.on_turn[Turn.LAUNCH] = self._turn
+        self.submitted = arrivals(world)
+        for arrival in self.submitted:
+            self.lane.time.at(arrival.at_s, lambda arrival=arrival: self._arrive(arrival))  # type: ignore[misc]
+
+    def _arrive(self, arrival: Arrival) -> None:
+        runs = deque(new_run(self.lane, execution) for execution in arrival.executions)
+        subject = Subject(queued=runs, due_at=self.lane.time.now, width=arrival.width, order=arrival.order)
+        runs[0].workflow.subjects.append(subject)
+        self.lane.wake(Turn.LAUNCH)
+
+    # -- a turn ----------------------------------------------------------------------------------------------
+
+    def _turn(self) -> None:
+        lane = self.lane.lock()
+        again: list[datetime] = []
+        tokens = self._tokens(lane, again)
+        sent_before = self.lane.sent[CallKind.LAUNCH]
+        if tokens:
+            for workflow in sorted(self._due_workflows(lane.now), key=lambda w: w.last_turn_at or EPOCH):
+                if tokens <= 0:
+                    again.append(lane.now + timedelta(milliseconds=100))
+                    continue
+                sent = self._serve(workflow, lane, tokens)
+                tokens -= sent
+                workflow.last_turn_at = lane.now if sent else workflow.last_turn_at
+                again.append(lane.now + timedelta(seconds=5))
+        waiting = [s.due_at for w in self.lane.workflows.values() for s in w.subjects if s.due_at > lane.now]
+        again += [min(waiting)] if waiting else []
+        launched = self.lane.sent[CallKind.LAUNCH] > sent_before
+        again += [lane.now + timedelta(milliseconds=100)] if launched else []
+        self.lane.save(replace(self.lane.lock(), launch_due_at=min(again, default=None)), in_pump=launched)
+
+    def _tokens(self, lane: Lane, again: list[datetime]) -> int:
+        on_wire = lane.budget.in_flight.get(CallKind.LAUNCH, 0)
+        looks_wait = lane.poll_due_at is not None and lane.poll_due_at <= lane.now
+        waiting = (CallKind.LOOK,) if looks_wait else ()
+        wanted = max(0, launches_at_once(lane.limit) - on_wire)
+        tokens = lane.budget.grant(CallKind.LAUNCH, wanted, now=lane.now, waiting=waiting)
+        if not tokens:
+            again.append(max(lane.now + timedelta(seconds=0.5), lane.budget.next_free_at(lane.now)))
+        return tokens
+
+    def _due_workflows(self, now: datetime) -> list[Workflow]:
+        return [w for w in self.lane.workflows.values() if any(s.due_at <= now for s in w.subjects)]
+
+    def _serve(self, workflow: Workflow, lane: Lane, tokens: int) -> int:
+        """Launch what of a workflow may go now; return the requests that it takes."""
+        due = heapq.nsmallest(tokens, (s for s in workflow.subjects if s.due_at <= lane.now), key=lambda s: s.due_at)
+        sent = 0
+        for subject in due:
+            if sent >= tokens:
+                break
+            sent += self._serve_batch(workflow, subject, lane) if subject.width else self._serve_single(subject)
+        return sent
+
+    def _serve_single(self, subject: Subject) -> int:
+        workflow = subject.queued[0].workflow
+        if workflow.slots_used >= workflow.slot_limit:
+            return 0
+        workflow.subjects.remove(subject)
+        workflow.singles_open += 1
+        self._send([subject.queued[0]], None, width=1, order="index")
+        return 1
+
+    def _serve_batch(self, workflow: Workflow, subject: Subject, lane: Lane) -> int:
+        if not subject.queued:
+            workflow.subjects.remove(subject)
+            return 0
+        plan = planner.plan_launch(self._demand(workflow, subject, lane), now=lane.now)
+        if not isinstance(plan, Launch):
+            subject.due_at = plan.until
+            return 0
+        subject.due_at = lane.now
+        assert subject.width is not None, "a batch has a width"
+        runs = [subject.queued.popleft() for _ in range(min(plan.count, len(subject.queued)))]
+        wave = Wave(
+            id=self.lane.deps.sources.new_id(),
+            runs=runs,
+            plan=WaveState(size=len(runs), width=subject.width),
+            order=subject.order,
+        )
+        for position, run in enumerate(runs):
+            run.wave, run.position = wave, position
+        subject.waves.append(wave)
+        workflow.waves.append(wave)
+        self._send(runs, wave, width=subject.width, order=subject.order)
+        return 1
+
+    def _demand(self, workflow: Workflow, subject: Subject, lane: Lane) -> BatchDemand:
+        subject.waves = [w for w in subject.waves if not w.is_over]
+        waves = [w for known in self.lane.workflows.values() for w in known.waves if not w.is_over]
+        assert subject.width is not None, "a batch has a width"
+        return BatchDemand(
+            queued=min(len(subject.queued), planner.LARGEST_WAVE * 10),
+            width=subject.width,
+            single=False,
+            wave_size=None,
+            wave_cap=None,
+            live_waves=tuple(w.plan for w in subject.waves),
+            slots_used=workflow.slots_used,
+            slot_limit=workflow.slot_limit,
+            unseen=sum(w.plan.size - w.plan.ended - w.plan.human for w in waves),
+            looks_per_minute=lane.limit,
+            mean_s=workflow.durations.mean_s,
+            known=workflow.durations.count,
+            max_items=ScriptProvider.capabilities.wave_max_items,
+        )
+
+    # -- a request -------------------------------------------------------------------------------------------
+
+    def _send(self, runs: Sequence[Run], wave: Wave | None, *, width: int, order: str) -> None:
+        executions = [run.execution for run in runs]
+        self.lane.send(
+            CallKind.LAUNCH,
+            1,
+            lambda: self.lane.provider.launch(executions, width=width, order=order, now_s=self.lane.time.now_s),
+            lambda: self._record(runs, wave, width=width),
+        )
+
+    def _record(self, runs: Sequence[Run], wave: Wave | None, *, width: int) -> None:
+        """Take the provider's yes: the runs are processing, those of the window have a look due."""
+        lane = self.lane.release(self.lane.lock(), CallKind.LAUNCH, 1)
+        facts = LaunchFacts(
+            runs=tuple(LaunchingRun(run_id=r.id, attempt=1, position=n) for n, r in enumerate(runs)),
+            is_wave=wave is not None,
+            of_batch=wave is not None,
+            on_doubt=OnDoubt.HOLD,
+            looks_first_s=self.lane.deps.poll_policy((None, None, None, None)).initial_s,
+            window=planner.first_window(len(runs), width),
+        )
+        ids = {n: str(n) for n in range(len(runs))}
+        answer = WaveAccepted(execution_ids=ids) if wave is not None else Accepted(execution_id=ids[0])
+        unit = self.lane.deps.sources.unit()
+        decision = launch_decisions.after_launch(facts, answer, breaker=lane.breaker, now=lane.now, unit=unit)
+        if wave is not None:
+            wave.launched_at = lane.now
+            wave.plan = replace(wave.plan, frontier=facts.window)
+            wave.opened = facts.window
+        due = []
+        for run, change in zip(runs, decision.changes, strict=True):
+            assert change.timer is not None, "what was accepted is looked at"
+            run.launched_at = lane.now
+            if change.timer.due_at is not None:
+                run.entered_at = lane.now
+                self.lane.timers.set(run, change.timer.due_at, change.timer.urgency)
+                due.append(change.timer.due_at)
+        lane = lane.pull(Turn.POLL, min(due)).pull(Turn.LAUNCH, lane.now)
+        self.lane.save(replace(lane, breaker=decision.breaker or lane.breaker), in_pump=True)
