@@ -61,7 +61,7 @@ class RoundRobin:
 
 
 class ExponentialBackoff:
-    """Look at each by itself: 2 s after its launch, then after twice as long each time, up to 60 s; oldest due first."""
+    """Look at each by itself: 2 s after its launch, then doubling the wait up to 60 s; oldest due first."""
 
     FIRST_S, LONGEST_S = 2.0, 60.0
 

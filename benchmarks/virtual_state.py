@@ -59,7 +59,7 @@ class Wave:
 
 @dataclass(slots=True, eq=False)
 class Subject:
-    """Whose turn it is to launch: a batch with what of it is queued, or a single run. `width` is None for the latter."""
+    """Whose turn it is to launch: a batch with what of it is queued, or (`width` None) a single run."""
 
     queued: deque[Run]
     due_at: datetime

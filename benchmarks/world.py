@@ -138,7 +138,8 @@ def _read(kind: type[T], given: Any, where: str) -> T:
 
 
 def _check(world: World) -> None:
-    for part in (*world.batches, *world.singles):
+    parts: tuple[Batch | Singles, ...] = (*world.batches, *world.singles)
+    for part in parts:
         if part.workflow not in world.workflows:
             raise BadWorld(f"no workflow is named {part.workflow!r}")
         if part.n < 1:

@@ -7,14 +7,13 @@ import warnings
 from collections import Counter
 from typing import Any
 
-import psycopg
 from celery import Celery, bootsteps, signals
 from kombu import Queue  # type: ignore[attr-defined]
 
 from orchestrator.errors import OrchestratorError
 from orchestrator.settings import load_settings
 from orchestrator.telemetry import configure, get_logger
-from workers.broker import EXPIRES_S, QUEUES, broker, prepare
+from workers.broker import EXPIRES_S, QUEUES, broker, prepare_if_possible
 from workers.process import WorkerProcess
 from workers.ringer import Ringer
 from workers.ticker import Ticker
@@ -121,14 +120,6 @@ def send(kind: str) -> None:
     app.send_task(f"orchestrator.{kind}", queue=kind, expires=EXPIRES_S, ignore_result=True, retry=False)
 
 
-def _make_queues() -> None:
-    """Make sure of the queues. A database that is away is no reason not to start: the ticker waits for it."""
-    try:
-        prepare(settings)
-    except psycopg.Error as error:
-        log.warning("the queues could not be looked at", why=str(error))
-
-
 class TickerStep(bootsteps.StartStopStep):  # type: ignore[misc]
     """Starts the process's loop and ticker with the worker, before and apart from the consumer."""
 
@@ -141,7 +132,7 @@ class TickerStep(bootsteps.StartStopStep):  # type: ignore[misc]
     def start(self, parent: Any) -> None:
         """Begin."""
         global _process
-        _make_queues()
+        prepare_if_possible(settings)
         _process = WorkerProcess(settings)
         _process.start()
         self.ticker = Ticker(_process, ring=Ringer(send).ring, busy=lambda kind: _at_work[kind] > 0)

@@ -12,6 +12,9 @@ from pgmq import install_pgmq_from_sql
 from sqlalchemy.engine import make_url
 
 from orchestrator.settings import Settings
+from orchestrator.telemetry import get_logger
+
+log = get_logger(__name__)
 
 #: The doorbells. `deliver` belongs to later work.
 QUEUES = ("launch", "poll", "download", "sweep")
@@ -108,6 +111,14 @@ def prepare(settings: Settings) -> None:
                 connection.execute("SELECT pgmq.create(%s)", (queue,))
             if queue not in ringing:
                 connection.execute("SELECT pgmq.enable_notify_insert(%s, 0)", (queue,))
+
+
+def prepare_if_possible(settings: Settings) -> None:
+    """Make the queues at a worker's start. A database that is away is no reason not to start: the ticker waits."""
+    try:
+        prepare(settings)
+    except psycopg.Error as error:
+        log.warning("the queues could not be looked at", why=str(error))
 
 
 def broker_dsn(settings: Settings) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import datetime, timedelta
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -18,9 +17,8 @@ from orchestrator.domain.governor import CallKind
 from orchestrator.domain.launch_decisions import IntentOutcome, LaunchDecision, LaunchFacts
 from orchestrator.domain.operator_decisions import RunFacts
 from orchestrator.domain.statuses import RunStatus as S
-from orchestrator.engine import launch_claims, settle
+from orchestrator.engine import launch_claims, probing, settle
 from orchestrator.engine.deps import Deps
-from orchestrator.engine.launch_claims import ProbeOrder
 from orchestrator.engine.launch_orders import SEND_WITHIN_S, LaunchOrder
 from orchestrator.errors import NotSent, ProviderError, Unavailable
 from orchestrator.storage import changes, intents, lanes, questions, turns, waves
@@ -53,7 +51,7 @@ async def launch_due(deps: Deps, *, worker: UUID) -> int | None:
     if claimed is None:
         return None
     if claimed.probe is not None:
-        await _probe(deps, claimed.probe)
+        await probing.probe(deps, claimed.probe)
         return 1
     if claimed.orders:
         await asyncio.gather(*(launch_one(deps, order) for order in claimed.orders))
@@ -264,41 +262,3 @@ async def _attach_late(
         await questions.settle_waves(connection, [order.wave_id])
     await lanes.wake(connection, lane.id, Turn.POLL)
     return applied.batches_with_endings
-
-
-async def _probe(deps: Deps, probe: ProbeOrder) -> None:
-    """Ask the provider something harmless; if it answers at all, one launch may try."""
-    sent_at = deps.sources.monotonic()
-    try:
-        await deps.provider(probe.provider).list_workflows(probe.access, limit=1)
-        error = None
-    except ProviderError as failure:
-        error = failure
-    answered_at = deps.sources.monotonic()
-    log.info("provider probed", lane=str(probe.lane_id), ok=error is None, after_s=round(answered_at - sent_at, 3))
-
-    async def record(connection: AsyncConnection) -> None:
-        lane = await lanes.lock(connection, probe.lane_id)
-        spent = [] if error is not None and error.code == "not_sent" else [deps.sources.monotonic() - answered_at]
-        lane = await lanes.release(connection, lane, probe.grant_id, CallKind.OTHER, spent)
-        lane = after_probe(lane, error)
-        await lanes.save(connection, lane)
-
-    await deps.db.run(record)
-
-
-def after_probe(lane: Lane, error: ProviderError | None) -> Lane:
-    """Return the lane after a probe: half open, throttled, stopped, or still in trouble."""
-    soon: datetime = lane.now
-    match error.code if error is not None else None:
-        case None | "gone" | "refused":
-            return replace(lane, breaker=lane.breaker.probed_well(), launch_due_at=soon)
-        case "throttled":
-            wait_s = getattr(error, "retry_after_s", None) or 10.0
-            until = lane.now + timedelta(seconds=wait_s)
-            return replace(lane, blocked_until=until, launch_due_at=until)
-        case "key_refused":
-            return replace(lane, launches_stopped="key_refused", launch_due_at=None)
-        case _:
-            breaker = lane.breaker.trip(now=lane.now)
-            return replace(lane, breaker=breaker, launch_due_at=breaker.probe_at)
