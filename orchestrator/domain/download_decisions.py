@@ -98,6 +98,8 @@ def _is_hopeless(facts: DownloadFacts, failures: Sequence[FileOutcome], *, now: 
     """Tell whether a result is lost: fresh URLs are refused, or its bytes never came whole though its hour is over."""
     known_s = (now - facts.offered_at).total_seconds()
     if any(isinstance(o.failure, Refused | Gone) for o in failures):
+        if now >= facts.url_expires_at:
+            return False  # it died of age, while our disk was full perhaps: that is no refusal of a fresh one
         return facts.refreshes >= HOPELESS_REFUSALS and known_s >= HOPELESS_AFTER_S
     if all(isinstance(o.failure, NotSent) for o in failures):
         # The host cannot be reached. That says nothing about the file: give it a day.

@@ -163,6 +163,14 @@ def test_a_result_is_lost_only_after_the_patience_that_its_failure_deserves(
     assert (decide(facts, failed(kind)).to is S.RESULT_LOST) is is_lost
 
 
+@pytest.mark.parametrize("kind", REFUSALS)
+def test_a_url_that_died_of_age_is_asked_for_anew_however_often_that_was_done(kind: type[OrchestratorError]) -> None:
+    aged = replace(FACTS, refreshes=99, offered_at=NOW - s(DAY), url_expires_at=NOW)
+    assert timer(decide(aged, failed(kind))).kind is TimerKind.POLL
+    fresh = replace(aged, url_expires_at=NOW + s(1))
+    assert decide(fresh, failed(kind)).to is S.RESULT_LOST
+
+
 def test_a_lost_result_keeps_what_was_had_and_names_what_was_not() -> None:
     facts = replace(FACTS, refreshes=9, offered_at=NOW - s(DAY))
     change = decide(facts, stored(0), failed(Gone, 1), failed(Gone, 2))
