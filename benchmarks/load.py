@@ -24,6 +24,7 @@ class Load:
         first_look_s: everybody looks so long after a launch, then `factor` times as long, at most `cap_s`.
         workers: worker processes of the product.
         celery_pool, celery_concurrency: how plain Celery's worker runs its tasks.
+        celery_broker: `redis`, `pgmq`, or `auto`: Redis where a server is found.
         in_flight: executions that the bare client has open per connection.
     """
 
@@ -36,6 +37,7 @@ class Load:
     workers: int = 2
     celery_pool: str = "prefork"
     celery_concurrency: int = 8
+    celery_broker: str = "auto"
     in_flight: int = 64
     warm_up: int = 25
 

@@ -20,6 +20,7 @@ from celery import Celery
 
 from benchmarks.load import Load
 
+QUEUE = "plain"
 METADATA = sa.MetaData()
 RUNS = sa.Table(
     "plain_runs",
@@ -107,7 +108,7 @@ def make_app(config: Config) -> Celery:
         broker_transport_options=config.broker_options,
         broker_connection_retry_on_startup=True,
         task_ignore_result=True,
-        task_default_queue="plain",
+        task_default_queue=QUEUE,
         worker_prefetch_multiplier=4,
         worker_hijack_root_logger=False,
     )

@@ -7,12 +7,13 @@ import shutil
 import time
 from typing import Any
 
+import psycopg
 import redis
 import sqlalchemy as sa
 from pydantic import SecretStr
 
 from benchmarks.load import WORKFLOW
-from benchmarks.plain_celery import LEFT, METADATA, RUNS, Config, make_app
+from benchmarks.plain_celery import LEFT, METADATA, QUEUE, RUNS, Config, make_app
 from benchmarks.stage import Processes, Stage, Stuck
 from orchestrator.settings import Settings
 from workers import broker
@@ -42,8 +43,8 @@ def run(stage: Stage) -> dict[str, Any]:
         )
         path = stage.folder / "plain_celery.json"
         config.write(path)
-        worker = processes.start_python(NAME, "benchmarks.plain_celery", str(path))
         work = _Submitter(stage, config, engine)
+        worker = processes.start_python(NAME, "benchmarks.plain_celery", str(path))
         work.submit(load.warm_up)
         parts = {"workers": [worker], "submitter": [os.getpid()]} | ({"broker": broker_pids} if broker_pids else {})
         meter = stage.meter(NAME, parts)
@@ -66,11 +67,18 @@ def run(stage: Stage) -> dict[str, Any]:
 def _broker(stage: Stage, processes: Processes) -> tuple[str, dict[str, Any], list[int]]:
     """Return the broker's URL, its transport's options, and the ids of its own processes."""
     program = shutil.which("redis-server")
-    if program is None:
+    wanted = stage.load.celery_broker
+    if wanted == "redis" and program is None:
+        raise Stuck("no redis-server is found on this machine")
+    if program is None or wanted == "pgmq":
         settings = Settings(database_url=SecretStr(stage.postgres.dsn(NAME)))
         broker.prepare(settings)
+        # Made here: two processes that make the same queue at once trip over each other.
+        with psycopg.connect(stage.postgres.libpq(NAME), autocommit=True) as connection:
+            connection.execute("SELECT pgmq.create(%s)", [QUEUE])
         found = broker.broker(settings)
-        return found.url, found.options, []
+        # Without its doorbell: each child would set the queue's trigger anew, and they block each other in doing so.
+        return found.url, found.options | {"use_notify": False, "polling_interval": 0.05}, []
     # On a socket in our own folder only, and without files: the quickest that it can be.
     socket = stage.folder / "redis.sock"
     words = ["--port", "0", "--unixsocket", str(socket), "--save", "", "--appendonly", "no"]

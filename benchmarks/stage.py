@@ -36,13 +36,17 @@ class Stuck(RuntimeError):
 
 
 class Stage:
-    """As a context manager: at its end nothing runs any more, and its folder is gone unless something failed."""
+    """As a context manager: at its end nothing runs any more, and its folder is gone unless something failed.
 
-    def __init__(self, load: Load) -> None:
+    Args:
+        durable: False only where the figures do not matter: in the test of the benchmark itself.
+    """
+
+    def __init__(self, load: Load, *, durable: bool = True) -> None:
         self.load = load
         self.folder = Path(tempfile.mkdtemp(prefix="bench-"))
         self.folder.chmod(0o755)  # Postgres may run as another account, and must find its own folder in here
-        self.postgres = EmbeddedPostgres(self.folder / "postgres", durable=True, settings=POSTGRES_SETTINGS)
+        self.postgres = EmbeddedPostgres(self.folder / "postgres", durable=durable, settings=POSTGRES_SETTINGS)
         self._stack = ExitStack()
 
     def __enter__(self) -> Self:
@@ -60,7 +64,9 @@ class Stage:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._stack.close()
-        if error is None:
+        if isinstance(error, Exception):
+            sys.stderr.write(f"throughput: the logs are in {self.folder}\n")
+        else:
             shutil.rmtree(self.folder, ignore_errors=True)
 
     def create_database(self, name: str) -> None:

@@ -12,7 +12,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 
 from orchestrator.errors import Misconfigured
 
@@ -63,6 +63,12 @@ class Settings(BaseModel):
     poll_max_interval_s: Seconds = Field(
         default=300.0, description="no live execution is looked at more rarely, but for a human"
     )
+
+    @field_validator("log_level", mode="before")
+    @classmethod
+    def _lower(cls, given: object) -> object:
+        """Take INFO for info: elsewhere levels are written so."""
+        return given.lower() if isinstance(given, str) else given
 
     @property
     def dead_after_s(self) -> float:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import threading
 import warnings
-from collections import Counter
 from typing import Any
 
 from celery import Celery, bootsteps, signals
+from celery.worker import state
 from kombu import Queue  # type: ignore[attr-defined]
 
 from orchestrator.errors import OrchestratorError
@@ -68,27 +67,21 @@ app.conf.update(
     worker_redirect_stdouts=False,
 )
 
+#: A worker that is asked to stop waits so long for what it has in hand, seconds: longer than a provider may take to
+#: answer a launch. Downloads may take longer; they are cut off, and others begin them anew.
+DRAIN_S = 90.0
+
 _process: WorkerProcess | None = None
-_at_work: Counter[str] = Counter()
-_counting = threading.Lock()
 
 
 def _run(kind: str) -> None:
     """Answer a doorbell: do whatever of a kind is due."""
-    if _process is None or _process.draining.is_set():
+    if _process is None:
         return
-    with _counting:
-        # One pump of a kind keeps a process busy; a second ring while it runs adds nothing.
-        if _at_work[kind] >= 1:
-            return
-        _at_work[kind] += 1
     try:
         _process.work(kind, in_task=True)
     except OrchestratorError as error:
         log.warning("work waits", kind=kind, code=error.code, why=error.message)
-    finally:
-        with _counting:
-            _at_work[kind] -= 1
 
 
 @app.task(name="orchestrator.launch", ignore_result=True, expires=EXPIRES_S)  # type: ignore[untyped-decorator]
@@ -135,19 +128,34 @@ class TickerStep(bootsteps.StartStopStep):  # type: ignore[misc]
         prepare_if_possible(settings)
         _process = WorkerProcess(settings)
         _process.start()
-        self.ticker = Ticker(_process, ring=Ringer(send).ring, busy=lambda kind: _at_work[kind] > 0)
+        self.ticker = Ticker(_process, ring=Ringer(send).ring, busy=_process.in_hand.has_task)
         self.ticker.start()
 
     def stop(self, parent: Any) -> None:
-        """End: the pool has finished its tasks by now."""
-        if self.ticker is not None:
-            self.ticker.stop()
-        if _process is not None:
-            _process.stop()
+        """End once nothing is in hand.
+
+        Celery stops the consumer first and the pool last: its threads still wait for what runs on our loop.
+        """
+        self._end(limit_s=DRAIN_S)
 
     def terminate(self, parent: Any) -> None:
         """End at once; what was in hand is taken up by others."""
-        self.stop(parent)
+        self._end(limit_s=0)
+
+    def _end(self, *, limit_s: float) -> None:
+        if _process is None or self.ticker is None:
+            return
+        try:
+            _process.drain(limit_s=limit_s, is_hurried=_is_cold)
+        finally:  # a signal's handler may raise into the wait, and the pool must not be left waiting
+            # The heart beats until here: a worker that drains is no dead one.
+            self.ticker.stop()
+            _process.stop()
+
+
+def _is_cold() -> bool:
+    """Tell whether Celery was asked for a cold shutdown, perhaps while a warm one waits."""
+    return state.should_terminate is not None and state.should_terminate is not False
 
 
 app.steps["worker"].add(TickerStep)

@@ -14,6 +14,9 @@ from orchestrator.settings import Settings
 
 T = TypeVar("T")
 
+#: What is cut off has so long to end, seconds.
+CUT_OFF_S = 5.0
+
 
 class WorkerLoop:
     """Runs coroutines of the whole process on one loop. Made lazily: nothing here may run before a pool's start."""
@@ -42,8 +45,21 @@ class WorkerLoop:
         """Start a coroutine on the loop and do not wait."""
         asyncio.run_coroutine_threadsafe(work, self._loop)
 
+    def cut_off(self) -> None:
+        """Cancel what still runs, so that no thread waits for it for ever."""
+        self.run(self._cancel_rest(), timeout_s=CUT_OFF_S * 2)
+
+    async def _cancel_rest(self) -> None:
+        rest = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in rest:
+            task.cancel()
+        if rest:
+            await asyncio.wait(rest, timeout=CUT_OFF_S)
+
     def stop(self) -> None:
         """Close what was built, then stop the loop."""
-        self.run(self._stack.aclose(), timeout_s=20)
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(timeout=5)
+        try:
+            self.run(self._stack.aclose(), timeout_s=20)
+        finally:
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._thread.join(timeout=5)

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import socket
 import threading
-from collections.abc import Sequence
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import CancelledError
+from datetime import datetime
+from functools import partial
 from pathlib import Path
 from uuid import UUID
 
@@ -20,6 +25,8 @@ from orchestrator.runtime import system_sources
 from orchestrator.settings import Settings
 from orchestrator.storage import lanes, workers
 from orchestrator.telemetry import get_logger
+from workers.heart import Heart
+from workers.in_hand import InHand, Turns
 from workers.loop import WorkerLoop
 
 log = get_logger(__name__)
@@ -33,6 +40,9 @@ class WorkerProcess:
         self.id: UUID = system_sources().new_id()
         self.loop = WorkerLoop(settings)
         self.draining = threading.Event()
+        self.in_hand = InHand(is_closed=self.draining.is_set)
+        self.heart = Heart(settings.heartbeat_s)
+        self.swept_at = time.monotonic()
         self.units_in_tasks = 0
         self.units_in_ticker = 0
         self._counting = threading.Lock()
@@ -49,16 +59,57 @@ class WorkerProcess:
 
     def work(self, kind: str, *, in_task: bool) -> int:
         """Do all that is due of one kind, from a task or from the ticker, and count it."""
-        if kind == "sweep":
-            done = self.loop.run(sweep.sweep(self.deps, dead=self.loop.run(self._gone_here())))
-        else:
-            done = self.loop.run(pump.pump(self.deps, kind, worker=self.id, should_stop=self.draining.is_set))
+        if not self.in_hand.begin(kind, in_task=in_task):
+            return 0
+        try:
+            done = self.loop.run(self._sweep() if kind == "sweep" else self._pump(kind, in_task=in_task))
+        except CancelledError:
+            log.warning("work was cut off: the worker had to stop", kind=kind)
+            return 0
+        finally:
+            self.in_hand.end(kind, in_task=in_task)
+        self._count(done, in_task=in_task)
+        return done
+
+    async def _sweep(self) -> int:
+        done = await sweep.sweep(
+            self.deps,
+            dead=await self._gone_here(),
+            may_judge_silence=self.heart.unbroken_s >= self.settings.dead_after_s,
+            self_id=self.id,
+        )
+        self.swept_at = time.monotonic()
+        return done
+
+    async def _pump(self, kind: str, *, in_task: bool) -> int:
+        def hand_over(turns: Turns) -> bool:
+            if not self.in_hand.keep(kind, turns):
+                return False
+            for turn in turns:
+                turn.add_done_callback(partial(self._turn_ended, kind, in_task))
+            return True
+
+        return await pump.pump(
+            self.deps, kind, worker=self.id, should_stop=self.draining.is_set, hand_over=hand_over
+        )
+
+    def _turn_ended(self, kind: str, in_task: bool, turn: asyncio.Task[int | None]) -> None:
+        """Count a turn that outlived its pump, or log why it failed: nobody else waits for it."""
+        self.in_hand.let_go(kind, turn)
+        error = None if turn.cancelled() else turn.exception()
+        if isinstance(error, OrchestratorError):
+            log.warning("work waits", kind=kind, code=error.code, why=error.message)
+        elif error is not None:
+            log.error("work failed", kind=kind, exc_info=error)
+        elif not turn.cancelled() and turn.result():
+            self._count(1, in_task=in_task)
+
+    def _count(self, done: int, *, in_task: bool) -> None:
         with self._counting:
             if in_task:
                 self.units_in_tasks += done
             else:
                 self.units_in_ticker += done
-        return done
 
     def due(self) -> frozenset[str]:
         """Return which kinds of work are due anywhere."""
@@ -68,36 +119,48 @@ class WorkerProcess:
         return await self.deps.db.run(lanes.any_due, tries=1)
 
     def register(self) -> None:
-        """Write the worker's row; declare dead those of this place whose process is gone."""
-
-        async def register(connection: AsyncConnection) -> None:
-            await workers.register(connection, id=self.id, place=place(), pid=os.getpid(), version=__version__)
-
-        self.loop.run(self.deps.db.run(register), timeout_s=60)
+        """Write the worker's row."""
+        self._beat(self._register)
 
     def heartbeat(self) -> None:
         """Say that this worker lives. A row that was removed is written anew."""
 
-        async def beat(connection: AsyncConnection) -> None:
-            alive = await workers.heartbeat(
+        async def beat(connection: AsyncConnection) -> datetime:
+            at = await workers.heartbeat(
                 connection,
                 self.id,
                 draining=self.draining.is_set(),
                 tasks=self.units_in_tasks,
                 ticker=self.units_in_ticker,
             )
-            if not alive:
-                await workers.register(connection, id=self.id, place=place(), pid=os.getpid(), version=__version__)
+            return at or await self._register(connection)
 
-        self.loop.run(self.deps.db.run(beat, tries=1), timeout_s=60)
+        self._beat(beat)
+
+    def _beat(self, write: Callable[[AsyncConnection], Awaitable[datetime]]) -> None:
+        try:
+            self.heart.beat(self.loop.run(self.deps.db.run(write, tries=1), timeout_s=60))
+        except BaseException:
+            self.heart.miss()
+            raise
+
+    async def _register(self, connection: AsyncConnection) -> datetime:
+        return await workers.register(connection, id=self.id, place=place(), pid=os.getpid(), version=__version__)
+
+    def drain(self, *, limit_s: float, is_hurried: Callable[[], bool]) -> None:
+        """Begin nothing more, and wait for what is in hand: the answers of launches are in this memory alone."""
+        self.draining.set()
+        if not self.in_hand.wait_until_empty(limit_s=limit_s, is_hurried=is_hurried):
+            log.warning("the worker stops with work in hand; others take it up")
 
     def stop(self) -> None:
-        """Write that the worker stopped, and close everything."""
+        """Cut off what is still at work, write that the worker stopped, and close everything."""
 
         async def end(connection: AsyncConnection) -> None:
             await workers.end(connection, self.id)
 
         try:
+            self.loop.cut_off()
             self.loop.run(self.deps.db.run(end, tries=2), timeout_s=10)
         except (OrchestratorError, TimeoutError) as error:
             log.warning("the worker's end was not written; its silence says it", why=str(error))

@@ -30,23 +30,21 @@ class Ringer:
         self._waiting: queue.Queue[str] = queue.Queue(maxsize=16)
         self._sending_since: float | None = None
         self._away_since: float | None = None
+        self._telling = threading.Lock()
         self._thread = threading.Thread(target=self._ring_for_ever, name="ringer", daemon=True)
         self._thread.start()
 
-    @property
-    def is_away(self) -> bool:
-        """Whether the broker did not take the last doorbell, or has not taken the present one for too long."""
-        since = self._sending_since
-        return self._away_since is not None or (since is not None and time.monotonic() - since > PATIENCE_S)
-
     def ring(self, kind: str) -> bool:
         """Send a doorbell soon; False when the broker is away, and the work is better done here."""
-        away = self.is_away
+        since = self._sending_since
+        if since is not None and time.monotonic() - since > PATIENCE_S:
+            self._tell_away(f"it has not taken a doorbell for {PATIENCE_S:.0f} s")
+        is_away = self._away_since is not None
         try:
             self._waiting.put_nowait(kind)
         except queue.Full:
             return False
-        return not away
+        return not is_away
 
     def _ring_for_ever(self) -> None:
         while True:
@@ -62,15 +60,23 @@ class Ringer:
                 self._sending_since = None
 
     def _lost(self, error: Exception) -> None:
-        if self._away_since is None:
-            self._away_since = time.monotonic()
-            log.warning("the broker is away, work goes on without it", why=f"{type(error).__name__}: {error}")
+        self._tell_away(f"{type(error).__name__}: {error}")
         # What waits would ring for work that was done meanwhile.
         while not self._waiting.empty():
             self._waiting.get_nowait()
         time.sleep(TRY_AGAIN_S)
 
+    def _tell_away(self, why: str) -> None:
+        """Say once, until it is back, that the broker is away: it refuses, or a doorbell hangs."""
+        with self._telling:
+            if self._away_since is not None:
+                return
+            self._away_since = time.monotonic()
+        log.warning("the broker is away, work goes on without it", why=why)
+
     def _found(self) -> None:
-        if self._away_since is not None:
-            log.info("the broker is back", after_s=round(time.monotonic() - self._away_since, 1))
-            self._away_since = None
+        with self._telling:
+            since, self._away_since = self._away_since, None
+            self._sending_since = None
+        if since is not None:
+            log.info("the broker is back", after_s=round(time.monotonic() - since, 1))

@@ -22,6 +22,12 @@ UNANSWERED_S = 4.0
 #: After a doorbell the next of its kind waits so long: the first one's worker finds whatever is due.
 QUIET_S = 0.8
 
+#: A process that has not swept for so many intervals, though it rang, sweeps from its ticker.
+OVERDUE_SWEEPS = 4
+
+#: Its threads end within so long, seconds, unless the database keeps them waiting.
+STOP_S = 10.0
+
 
 class Ticker:
     """A thread per kind of duty, so that a long piece of own work never stops the heart.
@@ -49,10 +55,11 @@ class Ticker:
             self._threads.append(thread)
 
     def stop(self) -> None:
-        """Stop ticking; own work in hand is finished."""
+        """Stop ticking. Own work has been waited for before; what still runs is cut off soon."""
         self._stopping.set()
+        ends_at = time.monotonic() + STOP_S
         for thread in [*self._threads, *self._working.values()]:
-            thread.join(timeout=35)
+            thread.join(timeout=max(0.0, ends_at - time.monotonic()))
 
     def _tick_for_ever(self) -> None:
         while not self._stopping.wait(TICK_S * random.uniform(0.8, 1.2)):
@@ -124,5 +131,10 @@ class Ticker:
     def _sweep_for_ever(self) -> None:
         """Ring for a sweep now and then, due or not: dead workers announce nothing."""
         while not self._stopping.wait(self._process.settings.sweep_interval_s * random.uniform(0.8, 1.2)):
-            if not self._process.draining.is_set() and not self._ring("sweep"):
+            if self._process.draining.is_set():
+                continue
+            # A broker may take doorbells that nobody answers. Nothing else may find dead workers then.
+            unswept_s = time.monotonic() - self._process.swept_at
+            is_overdue = unswept_s > OVERDUE_SWEEPS * self._process.settings.sweep_interval_s
+            if not self._ring("sweep") or is_overdue:
                 self._work_here("sweep")

@@ -94,6 +94,8 @@ CREATE TABLE connections (
 CREATE UNIQUE INDEX connections_name ON connections (workspace_id, name) WHERE removed_at IS NULL;
 CREATE INDEX connections_lane ON connections (lane_id);
 
+-- The lane of a workflow is its connection's; everything below finds its lane through its workflow, so that a key that
+-- is rotated moves one column.
 CREATE TABLE workflows (
     id uuid PRIMARY KEY,
     workspace_id uuid NOT NULL REFERENCES workspaces,
@@ -128,7 +130,6 @@ CREATE TABLE batches (
     workspace_id uuid NOT NULL REFERENCES workspaces,
     connection_id uuid NOT NULL REFERENCES connections,
     workflow_id uuid NOT NULL REFERENCES workflows,
-    lane_id uuid NOT NULL REFERENCES lanes,
     name text,
     external_id text,
     source_sha256 bytea NOT NULL,
@@ -141,6 +142,9 @@ CREATE TABLE batches (
     wave_cap int,
     max_failures_count int,
     max_failures_percent double precision,
+    -- What had ended, and failed, when a person resumed the batch: the failure rule begins anew.
+    excused_endings int NOT NULL DEFAULT 0,
+    excused_failures int NOT NULL DEFAULT 0,
     created_by text NOT NULL,
     created_at timestamptz NOT NULL DEFAULT orch_now(),
     paused_at timestamptz,
@@ -161,7 +165,6 @@ CREATE TABLE waves (
     id uuid PRIMARY KEY,
     batch_id uuid NOT NULL REFERENCES batches,
     workflow_id uuid NOT NULL REFERENCES workflows,
-    lane_id uuid NOT NULL REFERENCES lanes,
     state text NOT NULL CONSTRAINT waves_state CHECK (state IN ('launching', 'open', 'in_doubt', 'not_sent', 'over')),
     size int NOT NULL,
     width int NOT NULL,
@@ -184,7 +187,6 @@ CREATE TABLE runs (
     workspace_id uuid NOT NULL REFERENCES workspaces,
     connection_id uuid NOT NULL REFERENCES connections,
     workflow_id uuid NOT NULL REFERENCES workflows,
-    lane_id uuid NOT NULL REFERENCES lanes,
     batch_id uuid REFERENCES batches,
     index int,
     external_id text,
@@ -271,7 +273,7 @@ CREATE TABLE executions (
     began_at timestamptz NOT NULL DEFAULT orch_now(),
     accepted_at timestamptz,
     ended_at timestamptz,
-    -- A doubted single launch keeps its slot until then.
+    -- A single launch that is in doubt, or that nobody watches any more, keeps its slot until then.
     slot_until timestamptz,
     looks int NOT NULL DEFAULT 0,
     PRIMARY KEY (run_id, attempt)
@@ -280,7 +282,8 @@ CREATE TABLE executions (
 CREATE UNIQUE INDEX executions_one_open ON executions (run_id) WHERE state IN ('launching', 'open', 'in_doubt');
 CREATE UNIQUE INDEX executions_remote ON executions (connection_id, remote_id) WHERE remote_id IS NOT NULL;
 CREATE INDEX executions_slots ON executions (workflow_id)
-    WHERE wave_id IS NULL AND state IN ('launching', 'open', 'in_doubt');
+    WHERE wave_id IS NULL AND (state IN ('launching', 'open') OR slot_until IS NOT NULL);
+CREATE INDEX executions_intent ON executions (intent_id);
 CREATE INDEX executions_wave ON executions (wave_id, position) WHERE wave_id IS NOT NULL;
 
 -- The timer wheel: narrow, only what lives. `subject_id` is a run, a batch (to launch) or an intent (sending).
@@ -376,6 +379,7 @@ CREATE TABLE idempotency_keys (
     created_at timestamptz NOT NULL DEFAULT orch_now(),
     PRIMARY KEY (workspace_id, key)
 );
+CREATE INDEX idempotency_keys_old ON idempotency_keys (created_at);
 """
 
 HISTORY = """
@@ -413,6 +417,9 @@ DECLARE
     next timestamptz := (date_trunc('month', month AT TIME ZONE 'UTC') + interval '1 month') AT TIME ZONE 'UTC';
     name text := 'events_' || to_char(month AT TIME ZONE 'UTC', 'YYYY_MM');
 BEGIN
+    IF to_regclass(name) IS NOT NULL THEN RETURN; END IF;
+    -- Many sweepers come at the month's turn; one makes it, the others find it made.
+    PERFORM pg_advisory_xact_lock(7205013);
     IF to_regclass(name) IS NOT NULL THEN RETURN; END IF;
     EXECUTE format('CREATE TABLE %I PARTITION OF events FOR VALUES FROM (%L) TO (%L)',
         name, events_bound(first), events_bound(next));

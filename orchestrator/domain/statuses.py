@@ -136,10 +136,22 @@ def _ended(counts: Mapping[RunStatus, int], *, cancelled: bool) -> BatchStatus:
 MIN_ENDINGS_FOR_FAILURE_RULE = 20
 
 
-def too_many_failures(counts: Mapping[RunStatus, int], *, max_count: int | None, max_percent: float | None) -> bool:
-    """Tell whether the batch's own failure rule asks to pause it."""
-    failed = sum(counts.get(s, 0) for s in (S.ERROR, S.RESULT_LOST))
-    ended = failed + counts.get(S.FINISHED, 0)
+def too_many_failures(
+    counts: Mapping[RunStatus, int],
+    *,
+    max_count: int | None,
+    max_percent: float | None,
+    excused_failures: int = 0,
+    excused_endings: int = 0,
+) -> bool:
+    """Tell whether the batch's own failure rule asks to pause it.
+
+    Args:
+        excused_failures, excused_endings: what a person has forgiven by resuming; the rule judges what came after.
+    """
+    all_failed = sum(counts.get(s, 0) for s in (S.ERROR, S.RESULT_LOST))
+    failed = max(0, all_failed - excused_failures)
+    ended = max(0, all_failed + counts.get(S.FINISHED, 0) - excused_endings)
     if ended < MIN_ENDINGS_FOR_FAILURE_RULE:
         return False
     if max_count is not None and failed > max_count:

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from orchestrator.domain.governor import CallKind
 from orchestrator.engine.deps import Deps
-from orchestrator.errors import ProviderError, Unavailable
+from orchestrator.errors import NotSent, ProviderError, Unavailable
 from orchestrator.storage import lanes
 
 T = TypeVar("T")
@@ -40,14 +40,14 @@ async def call(deps: Deps, lane_id: UUID, send: Callable[[], Awaitable[T]]) -> T
         raise
     finally:
         answered_at = deps.sources.monotonic()
-        costs = error is None or error.code != "not_sent"
+        costs = not isinstance(error, NotSent)
 
         async def record(connection: AsyncConnection) -> None:
             lane = await lanes.lock(connection, lane_id)
             spent = [deps.sources.monotonic() - answered_at] if costs else []
             await lanes.save(connection, await lanes.release(connection, lane, grant_id, CallKind.OTHER, spent))
 
-        await deps.db.run(record)
+        await deps.db.run(record, tries=20)
 
 
 async def _token(deps: Deps, lane_id: UUID) -> UUID:

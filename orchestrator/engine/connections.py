@@ -164,9 +164,11 @@ async def rotate_key(deps: Deps, who: Who, name: str, api_key: str) -> dict[str,
         lane, _ = await connections.ensure_lane(
             session, new_id=deps.sources.new_id(), limit_key=limit_key, rate=found.requests_per_minute
         )
+        for lane_id in sorted({found.lane_id, lane}):
+            await lanes.lock(session, lane_id)
         sealed = deps.sealer.seal(api_key, column=API_KEY, row=found.id)
         hint = api_key[-4:] if len(api_key) >= 12 else ""
-        await connections.rotate(session, found.id, api_key=sealed, key_hint=hint, lane=lane)
+        await connections.rotate(session, found.id, api_key=sealed, key_hint=hint, old_lane=found.lane_id, lane=lane)
         await _start_again(session, replace(found, lane_id=lane))
         told = who.act().event("connection_rotated", connection=name)
         await events.append_to_workspace(session, who.workspace_id, [told], at=await transaction_now(session))

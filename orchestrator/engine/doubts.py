@@ -105,7 +105,7 @@ async def _write(
         else {}
     )
     applied = await changes.apply(
-        connection, decided, now=lane.now, sources=deps.sources, sealer=deps.sealer, places=places
+        connection, decided, now=lane.now, sources=deps.sources, sealer=deps.sealer, places=places, lane=lane.id
     )
     if place.wave_id is not None:
         await waves.settle_doubts(connection, place.wave_id)

@@ -12,9 +12,10 @@ from orchestrator.domain import download_decisions
 from orchestrator.domain.download_decisions import DownloadFacts, FileOutcome
 from orchestrator.engine import settle
 from orchestrator.engine.deps import Deps
-from orchestrator.errors import Gone, Misbehaved, OrchestratorError
+from orchestrator.errors import Gone, Misbehaved, OrchestratorError, Unavailable
 from orchestrator.storage import downloads
 from orchestrator.storage.changes import Applied
+from orchestrator.storage.database import FOR_EVER
 from orchestrator.storage.downloads import DownloadClaim
 from orchestrator.storage.offers import WantedFile
 from orchestrator.telemetry import get_logger
@@ -66,7 +67,7 @@ async def _download_run(deps: Deps, claim: DownloadClaim) -> None:
     async def record(connection: AsyncConnection) -> Applied:
         return await downloads.record(connection, claim, outcomes, change, sources=deps.sources, sealer=deps.sealer)
 
-    applied = await deps.db.run(record)
+    applied = await deps.db.run(record, tries=FOR_EVER)
     await settle.settle_batches(deps, applied.batches_with_endings)
 
 
@@ -78,7 +79,11 @@ async def _keep_lease(deps: Deps, claim: DownloadClaim) -> None:
         async def renew(connection: AsyncConnection) -> None:
             await downloads.renew(connection, claim, lease_s=deps.settings.lease_s)
 
-        await deps.db.run(renew)
+        try:
+            await deps.db.run(renew, tries=1)
+        except Unavailable as error:
+            # The file goes on coming; if the lease is lost after all, its record comes to nothing.
+            log.warning("a lease could not be renewed", run=str(claim.run_id), why=error.message)
 
 
 async def _download_file(deps: Deps, claim: DownloadClaim, file: WantedFile) -> FileOutcome:

@@ -99,7 +99,7 @@ async def _send(deps: Deps, order: LaunchOrder, *, send_by: float) -> Answer:
 
 
 def _cost_nothing(answer: Answer) -> bool:
-    return isinstance(answer, ProviderError) and answer.code == "not_sent"
+    return isinstance(answer, NotSent)
 
 
 async def _record(
@@ -143,7 +143,13 @@ async def record_decision(
         places = {r.run_id: WavePlace(wave_id=wave, position=r.position) for r in found.runs} if found else {}
         await _record_wave(deps, connection, wave, decision, window=window)
     applied = await changes.apply(
-        connection, decision.changes, now=lane.now, sources=deps.sources, sealer=deps.sealer, places=places
+        connection,
+        decision.changes,
+        now=lane.now,
+        sources=deps.sources,
+        sealer=deps.sealer,
+        places=places,
+        lane=lane.id,
     )
     await intents.close_intent(
         connection,
@@ -178,16 +184,16 @@ def _told(lane: Lane, decision: LaunchDecision) -> Lane:
 async def _record_wave(
     deps: Deps, connection: AsyncConnection, wave: UUID, decision: LaunchDecision, *, window: int
 ) -> None:
+    doubts = sum(change.to is S.IN_DOUBT for change in decision.changes)
     match decision.outcome:
         case IntentOutcome.ACCEPTED | IntentOutcome.PARTLY_ACCEPTED:
             # Items that the answer does not name are doubts by now, and no part of what is watched.
             missing = sum(change.to is not S.PROCESSING for change in decision.changes)
             await waves.set_state(connection, wave, "open", frontier=window, ended=missing)
         case IntentOutcome.IN_DOUBT:
-            await waves.set_state(connection, wave, "in_doubt")
+            await waves.set_state(connection, wave, "in_doubt", has_doubts=doubts > 0)
         case IntentOutcome.NOT_SENT | IntentOutcome.REFUSED:
             await waves.set_state(connection, wave, "not_sent")
-    doubts = sum(change.to is S.IN_DOUBT for change in decision.changes)
     if doubts:
         title = f"It is not known whether {doubts} item(s) of a wave were started"
         await questions.ask_about_wave(connection, wave, title=title, sources=deps.sources)
@@ -251,14 +257,16 @@ async def _attach_late(
         )  # fmt: skip
         told = NewEvent(type="late_answer", data={"attempt": run.attempt, "execution_id": ids[run.position]})
         late.append(operator_decisions.adopted(facts, ids[run.position], now=lane.now, event=told))
+    if not late:
+        return frozenset()
     places = {}
     if order.wave_id is not None:
         places = {r.run_id: WavePlace(wave_id=order.wave_id, position=r.position) for r in found.runs}
-        await waves.set_state(connection, order.wave_id, "open", frontier=len(order.facts.runs))
     applied = await changes.apply(
-        connection, late, now=lane.now, sources=deps.sources, sealer=deps.sealer, places=places
+        connection, late, now=lane.now, sources=deps.sources, sealer=deps.sealer, places=places, lane=lane.id
     )
     if order.wave_id is not None:
+        await waves.settle_doubts(connection, order.wave_id)
         await questions.settle_waves(connection, [order.wave_id])
     await lanes.wake(connection, lane.id, Turn.POLL)
     return applied.batches_with_endings

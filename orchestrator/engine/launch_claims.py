@@ -17,6 +17,7 @@ from orchestrator.domain.governor import CallKind, launches_at_once
 from orchestrator.domain.planner import BatchDemand, Launch
 from orchestrator.engine.deps import Deps
 from orchestrator.engine.launch_orders import Launchable, LaunchOrder, commit_order, within_body
+from orchestrator.errors import Misconfigured
 from orchestrator.storage import lanes, turns, waves
 from orchestrator.storage.lanes import Lane, Turn
 from orchestrator.storage.turns import BatchTurn, DueWorkflow, QueuedRun, Subject
@@ -130,17 +131,23 @@ class _Turn:
         if self.tokens <= 0:
             self.again.append(now + timedelta(milliseconds=100))
             return
-        if workflow.is_paused:
-            # Resuming the connection wakes the lane.
-            return
-        if workflow.blocked_until is not None and workflow.blocked_until > now:
-            self.again.append(workflow.blocked_until)
+        if not await self._has_key(workflow):
             return
         for subject in await turns.due_subjects(self.connection, workflow.id, self.tokens):
             if self.tokens <= 0:
                 break
             workflow = replace(workflow, slots_used=workflow.slots_used + await self._serve_subject(workflow, subject))
         self.again.append(now + timedelta(seconds=5))
+
+    async def _has_key(self, workflow: DueWorkflow) -> bool:
+        """Tell whether the connection's key can be opened; if not, its workflow rests, and no other does."""
+        try:
+            self.deps.access(connection_id=workflow.connection_id, base_url=workflow.base_url, api_key=workflow.api_key)
+        except Misconfigured as error:
+            until = self.lane.now + timedelta(minutes=10)
+            await turns.block_workflow(self.connection, workflow.id, until, error.message)
+            return False
+        return True
 
     async def _serve_subject(self, workflow: DueWorkflow, subject: Subject) -> int:
         """Launch what of a subject may go now; return the slots that it takes."""

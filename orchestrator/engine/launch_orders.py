@@ -78,7 +78,7 @@ async def commit_order(
     """Write the intent, its executions, the runs' move to `launching`, and the token that pays for the request."""
     workflow = what.workflow
     body = await _body(deps, connection, what)
-    wave_id = await _insert_wave(deps, connection, lane, what) if what.batch is not None else None
+    wave_id = await _insert_wave(deps, connection, what) if what.batch is not None else None
     runs = tuple(LaunchingRun(run_id=r.id, attempt=r.attempt, position=n) for n, r in enumerate(what.runs))
     intent_id, grant_id = deps.sources.new_id(), deps.sources.new_id()
     send_deadline = lane.now + timedelta(seconds=SEND_WITHIN_S)
@@ -131,7 +131,7 @@ async def _body(deps: Deps, connection: AsyncConnection, what: Launchable) -> by
     return provider.wave_body(items, level=what.batch.level)
 
 
-async def _insert_wave(deps: Deps, connection: AsyncConnection, lane: Lane, what: Launchable) -> UUID:
+async def _insert_wave(deps: Deps, connection: AsyncConnection, what: Launchable) -> UUID:
     assert what.batch is not None, "only a batch goes out in waves"
     wave_id = deps.sources.new_id()
     await waves.insert(
@@ -139,7 +139,6 @@ async def _insert_wave(deps: Deps, connection: AsyncConnection, lane: Lane, what
         id=wave_id,
         batch=what.batch.id,
         workflow=what.workflow.id,
-        lane=lane.id,
         size=len(what.runs),
         width=what.width,
         level=what.batch.level,
@@ -169,7 +168,7 @@ async def _mark_launching(
     ]
     places = {r.run_id: WavePlace(wave_id=wave_id, position=r.position) for r in runs} if wave_id else None
     applied = await changes.apply(
-        connection, moved, now=lane.now, sources=deps.sources, sealer=deps.sealer, places=places
+        connection, moved, now=lane.now, sources=deps.sources, sealer=deps.sealer, places=places, lane=lane.id
     )
     assert len(applied.changes) == len(runs), "queued runs were locked by this transaction"
 

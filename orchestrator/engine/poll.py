@@ -19,9 +19,10 @@ from orchestrator.domain.statuses import ENDINGS
 from orchestrator.domain.statuses import RunStatus as S
 from orchestrator.engine import settle
 from orchestrator.engine.deps import Deps
-from orchestrator.errors import KeyRefused, ProviderError, Throttled
+from orchestrator.errors import KeyRefused, Misconfigured, NotSent, ProviderError, Throttled
 from orchestrator.storage import looks
 from orchestrator.storage.changes import Applied
+from orchestrator.storage.database import FOR_EVER
 from orchestrator.storage.looks import LaneNews, LookBatch, LookClaim, LookResult
 
 #: Looks of one lane on the wire together. The client's pool is searched linearly, so it is kept small.
@@ -60,23 +61,25 @@ async def poll_due(deps: Deps, *, worker: UUID) -> int | None:
             sources=deps.sources, sealer=deps.sealer,
         )  # fmt: skip
 
-    applied = await deps.db.run(record)
+    applied = await deps.db.run(record, tries=FOR_EVER)
     await settle.settle_batches(deps, applied.batches_with_endings)
     return len(batch.claims)
 
 
 async def _look(deps: Deps, claim: LookClaim) -> tuple[Seen, float]:
     """Look once; return what was seen, or why not, and when the answer came (monotonic)."""
-    access = deps.access(connection_id=claim.connection_id, base_url=claim.base_url, api_key=claim.api_key)
     try:
+        access = deps.access(connection_id=claim.connection_id, base_url=claim.base_url, api_key=claim.api_key)
         seen: Seen = await deps.provider(claim.provider).observe(access, claim.remote_workflow_id, claim.execution_id)
     except ProviderError as error:
         seen = error
+    except Misconfigured as error:
+        seen = NotSent(error.message, code=error.code)
     return seen, deps.sources.monotonic()
 
 
 def _cost_nothing(seen: Seen) -> bool:
-    return isinstance(seen, ProviderError) and seen.code == "not_sent"
+    return isinstance(seen, NotSent)
 
 
 def _result(deps: Deps, claim: LookClaim, seen: Seen, *, now: datetime) -> LookResult:
@@ -88,7 +91,8 @@ def _result(deps: Deps, claim: LookClaim, seen: Seen, *, now: datetime) -> LookR
         attempt=claim.attempt,
         provider_status=claim.provider_status,
         began_at=claim.entered_at or claim.launched_at,
-        launched_at=claim.launched_at,
+        # Time that a person took is not the provider's: the clock of `overdue` begins anew with `processing`.
+        launched_at=max(claim.launched_at, claim.status_at) if claim.status is S.PROCESSING else claim.launched_at,
         policy=deps.poll_policy(claim.poll),
         tries=claim.tries,
         gone_since=claim.gone_since,

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from orchestrator.domain.governor import CallKind
 from orchestrator.engine.deps import Deps
 from orchestrator.engine.launch_claims import ProbeOrder
-from orchestrator.errors import ProviderError
+from orchestrator.errors import NotSent, ProviderError
 from orchestrator.storage import lanes
 from orchestrator.storage.lanes import Lane
 from orchestrator.telemetry import get_logger
@@ -31,7 +31,7 @@ async def probe(deps: Deps, order: ProbeOrder) -> None:
 
     async def record(connection: AsyncConnection) -> None:
         lane = await lanes.lock(connection, order.lane_id)
-        spent = [] if error is not None and error.code == "not_sent" else [deps.sources.monotonic() - answered_at]
+        spent = [] if isinstance(error, NotSent) else [deps.sources.monotonic() - answered_at]
         lane = await lanes.release(connection, lane, order.grant_id, CallKind.OTHER, spent)
         lane = after_probe(lane, error)
         await lanes.save(connection, lane)

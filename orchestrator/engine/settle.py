@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from orchestrator.domain.chain import NewEvent
 from orchestrator.domain.statuses import LIVE, batch_status, too_many_failures
 from orchestrator.engine.deps import Deps
-from orchestrator.storage import batches, events, turns
+from orchestrator.storage import batches, events, lanes, turns
 from orchestrator.storage.database import now as transaction_now
 from orchestrator.telemetry import get_logger
 
@@ -28,7 +28,9 @@ async def settle_batches(deps: Deps, batch_ids: Iterable[UUID]) -> None:
 
 
 async def _settle(connection: AsyncConnection, batch_id: UUID) -> None:
-    # The lock first, then a fresh statement: two last runs that end side by side must not each see the other as open.
+    # The lane before the batch, as everywhere: a pause by the failure rule touches the batch's turn to launch.
+    await lanes.lock(connection, await batches.lane_of(connection, batch_id))
+    # Then a fresh statement: two last runs that end side by side must not each see the other as open.
     batch = await batches.lock(connection, batch_id)
     if batch.has_ended:
         return
@@ -44,7 +46,13 @@ async def _settle(connection: AsyncConnection, batch_id: UUID) -> None:
         told = NewEvent(type=f"batch_{status}", data={"counts": {str(s): n for s, n in counted.items()}})
         await events.append_to_batch(connection, batch_id, [told], at=moment)
         log.info("batch ended", batch=str(batch_id), status=str(status))
-    elif too_many_failures(counted, max_count=batch.max_failures_count, max_percent=batch.max_failures_percent):
+    elif too_many_failures(
+        counted,
+        max_count=batch.max_failures_count,
+        max_percent=batch.max_failures_percent,
+        excused_failures=batch.excused_failures,
+        excused_endings=batch.excused_endings,
+    ):
         because = "more runs failed than --max-failures allows"
         await batches.mark(connection, batch_id, "pause", because=because)
         await turns.set_turn(connection, batch_id, None)

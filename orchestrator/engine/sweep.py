@@ -11,7 +11,7 @@ from orchestrator.domain import launch_decisions
 from orchestrator.domain.governor import CallKind
 from orchestrator.domain.launch_decisions import LaunchFacts
 from orchestrator.domain.statuses import LIVE
-from orchestrator.engine import launch, settle
+from orchestrator.engine import launch, operate, settle
 from orchestrator.engine.deps import Deps
 from orchestrator.storage import batches, housekeeping, intents, lanes, turns, workers
 from orchestrator.storage.lanes import Turn
@@ -23,13 +23,17 @@ log = get_logger(__name__)
 DOUBTS_AT_ONCE = 100
 
 
-async def sweep(deps: Deps, *, dead: Sequence[UUID] = ()) -> int:
+async def sweep(
+    deps: Deps, *, dead: Sequence[UUID] = (), may_judge_silence: bool = True, self_id: UUID | None = None
+) -> int:
     """Do all of it once. Returns how many things were put right.
 
     Args:
         dead: workers that are known to be dead, whatever their heartbeat says: their process is gone.
+        may_judge_silence: whether silent workers are dead. Not after an outage: then nobody could be heard.
+        self_id: the worker that sweeps, which is not dead.
     """
-    done = await bury_dead_workers(deps, dead)
+    done = await bury_dead_workers(deps, dead, may_judge_silence=may_judge_silence, self_id=self_id)
     done += await doubt_unrecorded_launches(deps)
     done += await settle_leftovers(deps)
 
@@ -40,12 +44,14 @@ async def sweep(deps: Deps, *, dead: Sequence[UUID] = ()) -> int:
     return done
 
 
-async def bury_dead_workers(deps: Deps, known: Sequence[UUID] = ()) -> int:
+async def bury_dead_workers(
+    deps: Deps, known: Sequence[UUID] = (), *, may_judge_silence: bool = True, self_id: UUID | None = None
+) -> int:
     """Declare silent workers dead, end their leases, and count their tokens as spent now."""
 
     async def declare(connection: AsyncConnection) -> tuple[list[UUID], list[UUID], list[UUID]]:
-        silent = await workers.silent(connection, dead_after_s=deps.settings.dead_after_s)
-        dead = await workers.declare_dead(connection, sorted({*silent, *known}))
+        silent_s = deps.settings.dead_after_s if may_judge_silence else None
+        dead = await workers.declare_dead(connection, known, silent_s=silent_s, by=self_id)
         ended = await workers.unburied(connection)
         return dead, ended, await workers.lanes_to_clear(connection, ended)
 
@@ -54,9 +60,11 @@ async def bury_dead_workers(deps: Deps, known: Sequence[UUID] = ()) -> int:
 
         async def clear(connection: AsyncConnection, lane_id: UUID = lane_id) -> None:
             lane = await lanes.lock(connection, lane_id)
-            for kind, count in await workers.take_grants(connection, lane_id, ended):
+            # One that has beaten again meanwhile lives, and what it has claimed since then is its own.
+            still = await workers.unburied(connection, among=ended)
+            for kind, count in await workers.take_grants(connection, lane_id, still):
                 lane = lane.spent(CallKind(kind), [0.0] * count)
-            await workers.void_leases(connection, lane_id, ended)
+            await workers.void_leases(connection, lane_id, still)
             await lanes.save(connection, lane.pull(Turn.POLL, lane.now).pull(Turn.LAUNCH, lane.now))
 
         await deps.db.run(clear)

@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from orchestrator.domain.statuses import RunStatus
 from orchestrator.storage.database import one, rows
 
-_COLUMNS = """b.id, b.workspace_id, b.workflow_id, b.lane_id, b.name, b.external_id, b.total, b.refused, b.concurrency,
+_COLUMNS = """b.id, b.workspace_id, b.workflow_id, w.lane_id, b.name, b.external_id, b.total, b.refused, b.concurrency,
     b.wave_size, b.max_failures_count, b.max_failures_percent, b.created_at, b.created_by, b.paused_at,
     b.paused_because, b.cancelled_at, b.ended_at, b.final_counts, b.source_sha256, w.remote_id AS workflow,
     w.name AS workflow_name, n.name AS connection"""
@@ -29,8 +29,9 @@ LIST = text(f"""
     ORDER BY b.id DESC LIMIT :limit""")
 
 LOCK = text("""
-    SELECT id, workspace_id, lane_id, total, paused_at, cancelled_at, ended_at, max_failures_count, max_failures_percent
-    FROM batches WHERE id = :id FOR UPDATE""")
+    SELECT b.id, b.workspace_id, w.lane_id, b.total, b.paused_at, b.cancelled_at, b.ended_at, b.max_failures_count,
+        b.max_failures_percent, b.excused_endings, b.excused_failures
+    FROM batches b JOIN workflows w ON w.id = b.workflow_id WHERE b.id = :id FOR UPDATE OF b""")
 
 # By index alone. An ended batch keeps its counts on its row, so old batches cost nothing.
 COUNTS = text("""
@@ -43,7 +44,21 @@ ANY_LIVE = text("""
 END = text("UPDATE batches SET ended_at = orch_now(), final_counts = CAST(:counts AS jsonb) WHERE id = :id")
 REOPEN = text("UPDATE batches SET ended_at = NULL, final_counts = NULL WHERE id = :id")
 PAUSE = text("UPDATE batches SET paused_at = orch_now(), paused_because = :because WHERE id = :id")
-RESUME = text("UPDATE batches SET paused_at = NULL, paused_because = NULL WHERE id = :id")
+# What failed before a person resumed is forgiven: the failure rule judges what comes after.
+RESUME = text("""
+    UPDATE batches b SET paused_at = NULL, paused_because = NULL, excused_endings = c.endings,
+        excused_failures = c.failures
+    FROM (SELECT count(*) FILTER (WHERE status IN ('error', 'result_lost'))::int AS failures,
+                 count(*) FILTER (WHERE status IN ('error', 'result_lost', 'finished'))::int AS endings
+          FROM runs WHERE batch_id = :id) c
+    WHERE b.id = :id""")
+
+LANE = text("SELECT w.lane_id FROM batches b JOIN workflows w ON w.id = b.workflow_id WHERE b.id = :id")
+
+# Queued in a batch that was cancelled: a doubt that turned out not to have started, or a cancel cut half way.
+QUEUED_IN_CANCELLED = text("""
+    SELECT b.id, b.workspace_id FROM batches b WHERE b.ended_at IS NULL AND b.cancelled_at IS NOT NULL
+        AND EXISTS (SELECT FROM runs r WHERE r.batch_id = b.id AND r.status = 'queued') ORDER BY b.id LIMIT 100""")
 CANCEL = text("UPDATE batches SET cancelled_at = orch_now() WHERE id = :id")
 UNCANCEL = text("UPDATE batches SET cancelled_at = NULL WHERE id = :id")
 
@@ -108,6 +123,8 @@ class LockedBatch:
     has_ended: bool
     max_failures_count: int | None
     max_failures_percent: float | None
+    excused_endings: int
+    excused_failures: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,7 +162,20 @@ async def lock(connection: AsyncConnection, batch_id: UUID) -> LockedBatch:
         has_ended=row.ended_at is not None,
         max_failures_count=row.max_failures_count,
         max_failures_percent=row.max_failures_percent,
+        excused_endings=row.excused_endings,
+        excused_failures=row.excused_failures,
     )
+
+
+async def lane_of(connection: AsyncConnection, batch_id: UUID) -> UUID:
+    """Return a batch's lane, to be locked before the batch."""
+    lane: UUID = (await connection.execute(LANE, {"id": batch_id})).scalar_one()
+    return lane
+
+
+async def queued_in_cancelled(connection: AsyncConnection) -> list[tuple[UUID, UUID]]:
+    """Return cancelled batches that still have something queued: (batch, workspace)."""
+    return [(row.id, row.workspace_id) for row in await rows(connection, QUEUED_IN_CANCELLED, {})]
 
 
 async def counts(connection: AsyncConnection, batch_id: UUID) -> dict[RunStatus, int]:

@@ -26,9 +26,10 @@ from orchestrator.storage.sealing import Sealer
 
 # In id order, so that two acts on the same runs cannot wait for each other in a ring.
 LOCK_RUNS = text("""
-    SELECT id, workspace_id, connection_id, workflow_id, lane_id, batch_id, index, status, attempt, execution_id,
-        event_seq, event_hash
-    FROM runs WHERE id = ANY(CAST(:ids AS uuid[])) ORDER BY id FOR UPDATE""")
+    SELECT r.id, r.workspace_id, r.connection_id, r.workflow_id, w.lane_id, r.batch_id, r.status, r.attempt,
+        r.execution_id, r.event_seq, r.event_hash
+    FROM runs r JOIN workflows w ON w.id = r.workflow_id
+    WHERE r.id = ANY(CAST(:ids AS uuid[])) ORDER BY r.id FOR UPDATE OF r""")
 
 # An attempt that changes leaves the old attempt's execution behind; an ending has a time, anything else has none.
 UPDATE_RUNS = text("""
@@ -55,15 +56,19 @@ UPDATE_RUNS = text("""
              was_launched, has_ended, asks_cancel, event_seq, event_hash)
     WHERE r.id = v.id""")
 
-# A doubted single launch keeps its slot as long as the provider could be running it, and a little more. The number of
-# looks outlives the timer that counted them.
+# A single launch that is in doubt or left alone keeps its slot as long as the provider could be running it. The number
+# of looks outlives the timer that counted them.
 UPDATE_EXECUTIONS = text("""
     UPDATE executions e SET
         state = v.state,
         remote_id = COALESCE(v.remote_id, e.remote_id),
         accepted_at = CASE WHEN v.state = 'open' THEN COALESCE(e.accepted_at, orch_now()) ELSE e.accepted_at END,
         ended_at = CASE WHEN v.state IN ('ended', 'refused', 'left', 'not_sent') THEN orch_now() END,
-        slot_until = CASE WHEN v.state = 'in_doubt' THEN orch_now() + interval '16 minutes' END,
+        slot_until = CASE
+            WHEN v.state = 'in_doubt' OR (v.state = 'left' AND e.state IN ('launching', 'open', 'in_doubt'))
+            THEN orch_now() + interval '16 minutes' END,
+        -- Watched again after it was left: alone from now on, its wave has counted it as gone.
+        wave_id = CASE WHEN v.state = 'open' AND e.state = 'left' THEN NULL ELSE e.wave_id END,
         looks = GREATEST(e.looks, COALESCE((SELECT t.looks FROM timers t WHERE t.subject_id = e.run_id), 0))
     FROM unnest(CAST(:run_id AS uuid[]), CAST(:attempt AS int[]), CAST(:state AS text[]), CAST(:remote_id AS text[]))
         AS v(run_id, attempt, state, remote_id)
@@ -89,6 +94,11 @@ SET_TIMERS = text("""
         fence = 0, worker_id = NULL""")
 
 COUNT_REFRESHES = text("UPDATE timers SET refreshes = refreshes + 1 WHERE subject_id = ANY(CAST(:ids AS uuid[]))")
+
+WAKE_LANES = text("""
+    UPDATE lanes SET poll_due_at = LEAST(COALESCE(poll_due_at, orch_now()), orch_now()),
+        launch_due_at = LEAST(COALESCE(launch_due_at, orch_now()), orch_now())
+    WHERE id = ANY(CAST(:ids AS uuid[]))""")
 
 DROP_TIMERS = text("DELETE FROM timers WHERE subject_id = ANY(CAST(:ids AS uuid[]))")
 
@@ -117,11 +127,13 @@ async def apply(
     sources: Sources,
     sealer: Sealer,
     places: dict[UUID, WavePlace] | None = None,
+    lane: UUID | None = None,
 ) -> Applied:
     """Write the changes that still hold.
 
     Args:
         places: for runs that are being launched in a wave: where they stand in it.
+        lane: the lane that the caller holds and wakes. Timers may land on another, if the key was rotated meanwhile.
     """
     if not changes:
         return Applied(changes=(), batches_with_endings=frozenset())
@@ -135,6 +147,7 @@ async def apply(
         await offers.offer(connection, touched, sealer=sealer)
         await questions.ask_and_settle(connection, touched, sources=sources)
     await _write_timers(connection, held, places or {})
+    await _wake_other_lanes(connection, held, lane)
     ended = frozenset(run.batch_id for c, run in held if c.to in ENDINGS and c.was != c.to and run.batch_id)
     return Applied(changes=tuple(c for c, _ in held), batches_with_endings=ended)
 
@@ -217,6 +230,15 @@ async def _write_timers(
     refreshed = [c.run_id for c, _, _, _ in timed if c.was is RunStatus.DOWNLOADING and c.offered is not None]
     if refreshed:
         await connection.execute(COUNT_REFRESHES, {"ids": refreshed})
+
+
+async def _wake_other_lanes(
+    connection: AsyncConnection, held: Sequence[tuple[Change, Row[Any]]], lane: UUID | None
+) -> None:
+    """Wake lanes that got timers and that nobody else wakes: the run's key was rotated while a call was on the wire."""
+    others = {run.lane_id for change, run in held if change.timer is not None and not change.keeps_timer} - {lane}
+    if others and lane is not None:
+        await connection.execute(WAKE_LANES, {"ids": sorted(others)})
 
 
 def _storable(message: str) -> str:

@@ -44,18 +44,10 @@ SET = text("""
 
 # The lane moves with the key; what was launched under the old one is still collected under the new.
 ROTATE = text("UPDATE connections SET api_key = :api_key, key_hint = :key_hint, lane_id = :lane WHERE id = :id")
-MOVE_LANE = tuple(
-    text(query)
-    for query in (
-        "UPDATE workflows SET lane_id = :lane WHERE connection_id = :id",
-        "UPDATE batches SET lane_id = :lane WHERE connection_id = :id AND ended_at IS NULL",
-        "UPDATE waves SET lane_id = :lane WHERE workflow_id IN (SELECT id FROM workflows WHERE connection_id = :id)"
-        " AND state IN ('launching', 'open', 'in_doubt')",
-        "UPDATE runs SET lane_id = :lane WHERE connection_id = :id AND status NOT IN"
-        " ('finished', 'error', 'result_lost', 'cancelled', 'abandoned')",
-        "UPDATE timers SET lane_id = :lane WHERE workflow_id IN (SELECT id FROM workflows WHERE connection_id = :id)",
-    )
-)
+MOVE_WORKFLOWS = text("UPDATE workflows SET lane_id = :lane WHERE connection_id = :id")
+MOVE_TIMERS = text("""
+    UPDATE timers SET lane_id = :lane
+    WHERE lane_id = :old_lane AND workflow_id IN (SELECT id FROM workflows WHERE connection_id = :id)""")
 
 PAUSE = text("UPDATE connections SET paused_at = orch_now(), paused_by = :by WHERE id = :id AND paused_at IS NULL")
 RESUME = text("UPDATE connections SET paused_at = NULL, paused_by = NULL WHERE id = :id")
@@ -128,11 +120,13 @@ async def change(
     await connection.execute(SET, values)
 
 
-async def rotate(connection: AsyncConnection, id: UUID, *, api_key: bytes, key_hint: str, lane: UUID) -> None:
-    """Put another key in, and move everything that lives to its lane."""
+async def rotate(
+    connection: AsyncConnection, id: UUID, *, api_key: bytes, key_hint: str, old_lane: UUID, lane: UUID
+) -> None:
+    """Put another key in, and move everything that lives to its lane. Both lanes are locked by the caller."""
     await connection.execute(ROTATE, {"id": id, "api_key": api_key, "key_hint": key_hint, "lane": lane})
-    for query in MOVE_LANE:
-        await connection.execute(query, {"id": id, "lane": lane})
+    await connection.execute(MOVE_WORKFLOWS, {"id": id, "lane": lane})
+    await connection.execute(MOVE_TIMERS, {"id": id, "lane": lane, "old_lane": old_lane})
 
 
 async def pause(connection: AsyncConnection, id: UUID, *, by: str) -> None:

@@ -35,10 +35,11 @@ RUNS = text("""
 
 # Where a doubt hangs: its lane and batch are locked before its runs.
 PLACE = text("""
-    SELECT r.lane_id, r.batch_id, e.wave_id, r.connection_id FROM runs r
-    JOIN executions e ON e.run_id = r.id AND e.attempt = r.attempt
-    WHERE r.workspace_id = :workspace AND (e.wave_id = :id OR r.id = :id) ORDER BY (r.status = 'in_doubt') DESC
-    LIMIT 1""")
+    SELECT w.lane_id, r.batch_id, e.wave_id, r.connection_id FROM (
+        SELECT run_id FROM executions WHERE wave_id = :id UNION ALL SELECT :id) v
+    JOIN runs r ON r.id = v.run_id JOIN executions e ON e.run_id = r.id AND e.attempt = r.attempt
+    JOIN workflows w ON w.id = r.workflow_id
+    WHERE r.workspace_id = :workspace ORDER BY (r.status = 'in_doubt') DESC LIMIT 1""")
 
 LOCK_RUNS = text("""
     SELECT r.id, r.status, r.attempt, r.index, r.batch_id, r.execution_id, e.position

@@ -99,12 +99,13 @@ async def record(
     sealer: Sealer,
 ) -> Applied:
     """Write what became of the files and of the run, if the claim still holds."""
+    lane = None
     if change.timer is not None and change.timer.kind == "poll":
         # The run asks for fresh URLs: its lane has an urgent look to do.
-        await lanes.lock(connection, claim.lane_id)
+        lane = (await lanes.lock(connection, claim.lane_id)).id
         await lanes.wake(connection, claim.lane_id, Turn.POLL)
     if await one(connection, HELD, {"id": claim.run_id, "fence": claim.fence}) is None:
         return Applied(changes=(), batches_with_endings=frozenset())
     await offers.record(connection, [(claim.run_id, claim.attempt, o) for o in outcomes])
     moment = await transaction_now(connection)
-    return await changes.apply(connection, [change], now=moment, sources=sources, sealer=sealer)
+    return await changes.apply(connection, [change], now=moment, sources=sources, sealer=sealer, lane=lane)

@@ -15,15 +15,15 @@ from orchestrator.storage.database import one, rows
 SLOTS = text("""
     SELECT w.id, n.max_concurrent,
         (SELECT count(*)::int FROM executions e WHERE e.workflow_id = w.id AND e.wave_id IS NULL
-            AND e.state IN ('launching', 'open', 'in_doubt')
-            AND (e.state <> 'in_doubt' OR e.slot_until > orch_now())) AS single_slots,
+            AND (e.state IN ('launching', 'open') OR e.slot_until IS NOT NULL)
+            AND (e.slot_until IS NULL OR e.slot_until > orch_now())) AS single_slots,
         (SELECT COALESCE(sum(LEAST(v.width, v.size - v.ended)), 0)::int FROM waves v WHERE v.workflow_id = w.id
             AND v.state IN ('launching', 'open', 'in_doubt')
             AND (v.state <> 'in_doubt' OR v.slots_until > orch_now())) AS wave_slots
     FROM workflows w JOIN connections n ON n.id = w.connection_id WHERE w.id = ANY(CAST(:ids AS uuid[]))""")
 
 BATCH = text("""
-    SELECT b.lane_id, b.workflow_id, t.due_at, n.paused_at AS connection_paused_at, w.launches_blocked_until,
+    SELECT w.lane_id, b.workflow_id, t.due_at, n.paused_at AS connection_paused_at, w.launches_blocked_until,
         w.launches_blocked_because
     FROM batches b JOIN workflows w ON w.id = b.workflow_id JOIN connections n ON n.id = b.connection_id
     LEFT JOIN timers t ON t.subject_id = b.id WHERE b.id = :id""")

@@ -45,7 +45,7 @@ TAKE_SENDING = text("DELETE FROM timers WHERE subject_id = :id AND kind = 'sendi
 
 
 DUE_SENDING = text("""
-    SELECT t.subject_id AS intent_id, t.fence, i.lane_id FROM timers t JOIN intents i ON i.id = t.subject_id
+    SELECT t.subject_id AS intent_id, t.fence, t.lane_id FROM timers t
     WHERE t.kind = 'sending' AND t.due_at <= orch_now() ORDER BY t.due_at LIMIT :limit""")
 
 

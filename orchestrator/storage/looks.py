@@ -11,7 +11,6 @@ from uuid import UUID
 from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from orchestrator.domain import planner
 from orchestrator.domain.changes import Change
 from orchestrator.domain.durations import Durations
 from orchestrator.domain.governor import CallKind
@@ -147,7 +146,9 @@ async def claim(
     if lane.is_blocked:
         await lanes.save(connection, replace(lane, poll_due_at=lane.blocked_until))
         return LookBatch(lane_id=lane.id, grant_id=lane.id, now=lane.now, claims=())
-    launches_wait = lane.launch_due_at is not None and lane.launch_due_at <= lane.now
+    # A launch that found no token comes back within a second; it waits all the same.
+    soon = lane.now + timedelta(seconds=1)
+    launches_wait = lane.launch_due_at is not None and lane.launch_due_at <= soon
     waiting = (CallKind.LAUNCH,) if launches_wait and not lane.launches_stopped else ()
     tokens = lane.budget.grant(CallKind.LOOK, limit, now=lane.now, waiting=waiting)
     found: Sequence[Row[Any]] = ()
@@ -189,21 +190,21 @@ async def record(
     locked = await waves.lock(connection, sorted(wave_ids))
     held = await _held(connection, [r.claim for r in results])
     valid = [r for r in results if r.claim.run_id in held]
-    applied = await changes.apply(connection, [r.change for r in valid], now=lane.now, sources=sources, sealer=sealer)
+    applied = await changes.apply(
+        connection, [r.change for r in valid], now=lane.now, sources=sources, sealer=sealer, lane=lane.id
+    )
     written = {c.run_id for c in applied.changes}
     valid = [r for r in valid if r.claim.run_id in written]
-    await _teach_waves(connection, locked, valid, now=lane.now, sources=sources)
+    opened = await _teach_waves(connection, locked, valid, now=lane.now, sources=sources)
     await _teach_durations(connection, valid)
     await _plan_anew(connection, valid)
-    await lanes.save(connection, _told(lane, valid, news))
+    await lanes.save(connection, _told(lane, valid, news, opened=opened))
     return applied
 
 
-def _told(lane: Lane, valid: Sequence[LookResult], news: LaneNews) -> Lane:
+def _told(lane: Lane, valid: Sequence[LookResult], news: LaneNews, *, opened: bool) -> Lane:
     due = [r.change.timer.due_at for r in valid if r.change.timer is not None and r.change.timer.due_at is not None]
-    # An ending moves its wave's window, and what the window reaches is due at once.
-    moved = any(r.wave_look is not None and r.wave_look.has_ended for r in valid)
-    lane = lane.pull(Turn.POLL, lane.now if moved else min(due, default=lane.now))
+    lane = lane.pull(Turn.POLL, lane.now if opened else min(due, default=lane.now))
     if any(r.change.was != r.change.to for r in valid) and lane.launch_due_at is not None:
         # Something ended or stopped running: a slot may be free.
         lane = lane.pull(Turn.LAUNCH, lane.now)
@@ -226,24 +227,14 @@ async def _teach_waves(
     *,
     now: datetime,
     sources: Sources,
-) -> None:
-    """Move each wave's window by what its looks saw."""
-    saved = []
+) -> bool:
+    """Move each wave's window by what its looks saw; return whether anything became due."""
+    opened = False
     for wave_id, wave in locked.items():
         seen = [r.wave_look for r in valid if r.claim.wave_id == wave_id and r.wave_look is not None]
-        if not seen:
-            continue
-        age_s = (now - wave.launched_at).total_seconds() if wave.launched_at else 0.0
-        plan = planner.after_looks(wave.plan, seen, age_s=age_s)
-        saved.append((wave_id, plan))
-        asleep = any(r.change.timer is not None and r.change.timer.due_at is None for r in valid)
-        if plan.frontier > wave.plan.frontier or asleep:
-            # A sample that went back to sleep may have been passed by the window meanwhile.
-            await waves.open_window(connection, wave_id, plan.frontier)
-        position = planner.sample_position(plan, unit=sources.unit())
-        if position is not None:
-            await waves.sample(connection, wave_id, position)
-    await waves.save(connection, saved)
+        if seen:
+            opened |= await waves.teach(connection, wave, seen, now=now, unit=sources.unit())
+    return opened
 
 
 async def _plan_anew(connection: AsyncConnection, valid: Sequence[LookResult]) -> None:

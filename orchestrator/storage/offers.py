@@ -11,6 +11,7 @@ from uuid import UUID
 from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from orchestrator.domain.answers import OfferedFile
 from orchestrator.domain.changes import Change
 from orchestrator.domain.download_decisions import FileOutcome
 from orchestrator.errors import Misconfigured
@@ -64,11 +65,12 @@ class WantedFile:
 
 async def offer(connection: AsyncConnection, touched: Sequence[tuple[Change, Row[Any]]], *, sealer: Sealer) -> None:
     """Write what looks offered."""
+    known = await _known_names(connection, [run for change, run in touched if change.offered is not None])
     offered = [
         (change, run, n, file)
         for change, run in touched
         if change.offered is not None
-        for n, file in enumerate(change.offered)
+        for n, file in _numbered(change.offered, known.get(run.id, []))
     ]
     if not offered:
         return
@@ -78,13 +80,33 @@ async def offer(connection: AsyncConnection, touched: Sequence[tuple[Change, Row
             "run_id": [run.id for _, run, _, _ in offered],
             "attempt": [run.attempt for _, run, _, _ in offered],
             "n": [n for _, _, n, _ in offered],
-            "filename": [file.filename.replace("\x00", "�") for _, _, _, file in offered],
+            "filename": [_storable(file.filename) for _, _, _, file in offered],
             "url": [
                 sealer.seal(f.url, column="artifacts.url", row=f"{r.id}/{r.attempt}/{n}") for _, r, n, f in offered
             ],
             "url_expires_at": [change.url_expires_at for change, _, _, _ in offered],
         },
     )
+
+
+async def _known_names(connection: AsyncConnection, runs: Sequence[Row[Any]]) -> dict[UUID, list[str]]:
+    values = {"run_ids": [r.id for r in runs], "attempts": [r.attempt for r in runs]}
+    names: dict[UUID, list[str]] = {}
+    for row in await rows(connection, READ_WANTED, values) if runs else []:
+        names.setdefault(row.run_id, []).append(row.filename)
+    return names
+
+
+def _numbered(offered: Sequence[OfferedFile], known: Sequence[str]) -> list[tuple[int, OfferedFile]]:
+    """Return each file with its number: by its name if a fresh look lists the same names in another order."""
+    names = [_storable(file.filename) for file in offered]
+    if len(set(names)) == len(names) and sorted(names) == sorted(known):
+        return [(known.index(name), file) for name, file in zip(names, offered, strict=True)]
+    return list(enumerate(offered))
+
+
+def _storable(filename: str) -> str:
+    return filename.replace("\x00", "�")
 
 
 async def wanted(

@@ -15,13 +15,13 @@ from orchestrator.domain.operator_decisions import RunFacts
 from orchestrator.domain.statuses import RunStatus
 from orchestrator.storage.database import one, rows
 
-_COLUMNS = """r.id, r.workspace_id, r.lane_id, r.batch_id, r.index, r.external_id, r.status, r.provider_status,
+_COLUMNS = """r.id, r.workspace_id, w.lane_id, r.batch_id, r.index, r.external_id, r.status, r.provider_status,
     r.results_state, r.attempt, r.execution_id, r.error_code, r.error_message, r.cancel_requested, r.input_bytes,
     encode(r.input_sha256, 'hex') AS input_sha256, r.created_at, r.created_by, r.launched_at, r.status_at, r.ended_at,
     r.workflow_id AS workflow, w.remote_id AS workflow_id, w.name AS workflow_name, n.name AS connection,
     n.console_url, n.paused_at AS connection_paused_at, w.launches_blocked_until, w.launches_blocked_because,
     t.kind AS timer_kind, t.due_at, GREATEST(t.looks, e.looks) AS looks, t.looked_at, t.tries, t.worker_id,
-    t.deadline_at, t.position, t.wave_id,
+    t.deadline_at, t.position, t.wave_id, e.wave_id AS execution_wave_id,
     b.paused_at AS batch_paused_at, b.paused_because AS batch_paused_because"""
 
 _FROM = """FROM runs r JOIN workflows w ON w.id = r.workflow_id JOIN connections n ON n.id = r.connection_id
@@ -56,8 +56,11 @@ FILES = text("""
     WHERE a.run_id = ANY(CAST(:ids AS uuid[])) ORDER BY a.run_id, a.n""")
 
 LOCK = text("""
-    SELECT r.id, r.status, r.attempt, r.batch_id, r.execution_id, r.lane_id, r.workflow_id, r.connection_id
-    FROM runs r WHERE r.workspace_id = :workspace AND r.id = :id FOR UPDATE""")
+    SELECT r.id, r.status, r.attempt, r.batch_id, r.execution_id, r.connection_id, e.wave_id, e.position,
+        b.cancelled_at IS NOT NULL AS batch_is_cancelled
+    FROM runs r LEFT JOIN executions e ON e.run_id = r.id AND e.attempt = r.attempt
+    LEFT JOIN batches b ON b.id = r.batch_id
+    WHERE r.workspace_id = :workspace AND r.id = :id FOR UPDATE OF r""")
 
 # An operator's act voids what a worker may be doing with the run: its fence is another from now on.
 VOID_CLAIM = text("UPDATE timers SET fence = 0, worker_id = NULL WHERE subject_id = ANY(CAST(:ids AS uuid[]))")
@@ -65,7 +68,10 @@ VOID_CLAIM = text("UPDATE timers SET fence = 0, worker_id = NULL WHERE subject_i
 LOOK_NOW = text("""
     UPDATE timers SET due_at = orch_now(), urgency = 1 WHERE subject_id = :id AND kind = 'poll' RETURNING lane_id""")
 
-BY_STATUS = text("SELECT status, count(*)::int AS runs FROM runs GROUP BY status")
+# Live runs only, by their small index: a count of all that ever ended would grow without end.
+BY_STATUS = text("""
+    SELECT status, count(*)::int AS runs FROM runs
+    WHERE status NOT IN ('finished', 'error', 'result_lost', 'cancelled', 'abandoned') GROUP BY status""")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,6 +116,7 @@ class RunRow:
     deadline_at: datetime | None
     position: int | None
     wave_id: UUID | None
+    execution_wave_id: UUID | None
     batch_paused_at: datetime | None
     batch_paused_because: str | None
 
@@ -119,9 +126,11 @@ class LockedRun:
     """A run that this transaction has locked, as operator decisions need it."""
 
     facts: RunFacts
-    lane_id: UUID
     batch_id: UUID | None
+    batch_is_cancelled: bool
     connection_id: UUID
+    wave_id: UUID | None
+    position: int | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -189,7 +198,14 @@ async def lock(connection: AsyncConnection, workspace: UUID, run_id: UUID) -> Lo
         of_batch=row.batch_id is not None,
         execution_id=row.execution_id,
     )
-    return LockedRun(facts=facts, lane_id=row.lane_id, batch_id=row.batch_id, connection_id=row.connection_id)
+    return LockedRun(
+        facts=facts,
+        batch_id=row.batch_id,
+        batch_is_cancelled=bool(row.batch_is_cancelled),
+        connection_id=row.connection_id,
+        wave_id=row.wave_id,
+        position=row.position,
+    )
 
 
 async def void_claims(connection: AsyncConnection, run_ids: Sequence[UUID]) -> None:
@@ -204,7 +220,7 @@ async def look_now(connection: AsyncConnection, run_id: UUID) -> UUID | None:
 
 
 async def count_by_status(connection: AsyncConnection) -> dict[str, int]:
-    """Count all runs by status, for the metrics."""
+    """Count the live runs by status, for the metrics."""
     return {row.status: row.runs for row in await rows(connection, BY_STATUS, {})}
 
 

@@ -38,10 +38,10 @@ SAME_FILE = text("""
 STORED = text("SELECT EXISTS (SELECT FROM runs WHERE id = :id) OR EXISTS (SELECT FROM batches WHERE id = :id)")
 
 INSERT_BATCH = text("""
-    INSERT INTO batches (id, workspace_id, connection_id, workflow_id, lane_id, name, external_id, source_sha256,
+    INSERT INTO batches (id, workspace_id, connection_id, workflow_id, name, external_id, source_sha256,
         source_format, total, refused, concurrency, wave_size, max_failures_count, max_failures_percent, created_by,
         created_at, event_seq, event_hash)
-    VALUES (:id, :workspace, :connection, :workflow, :lane, :name, :external_id, :source_sha256, :source_format, :total,
+    VALUES (:id, :workspace, :connection, :workflow, :name, :external_id, :source_sha256, :source_format, :total,
         :refused, :concurrency, :wave_size, :max_failures_count, :max_failures_percent, :created_by, orch_now(),
         :event_seq, :event_hash)""")
 
@@ -54,7 +54,7 @@ INSERT_LABELS = text("""
     SELECT :run, :workspace, v.key, v.value
     FROM unnest(CAST(:keys AS text[]), CAST(:values AS text[])) AS v(key, value)""")
 
-COPY_RUNS = """COPY runs (id, workspace_id, connection_id, workflow_id, lane_id, batch_id, index, external_id, status,
+COPY_RUNS = """COPY runs (id, workspace_id, connection_id, workflow_id, batch_id, index, external_id, status,
     input_sha256, input_bytes, created_by, created_at, status_at, event_seq, event_hash) FROM STDIN"""
 
 COPY_INPUTS = "COPY inputs (run_id, body) FROM STDIN WITH (FORMAT BINARY)"
@@ -157,7 +157,6 @@ async def insert_batch(
             "workspace": place.workspace_id,
             "connection": place.connection_id,
             "workflow": place.workflow_id,
-            "lane": place.lane_id,
             "name": batch.name,
             "external_id": batch.external_id,
             "source_sha256": batch.source_sha256,
@@ -204,7 +203,7 @@ async def _copy(
         events_out.append((event.stream, event.seq, event.at, event.type, event.actor, event.data, event.hash))
         runs_out.append(
             (
-                run.id, place.workspace_id, place.connection_id, place.workflow_id, place.lane_id, batch_id, run.index,
+                run.id, place.workspace_id, place.connection_id, place.workflow_id, batch_id, run.index,
                 run.external_id, "queued", digest, len(run.input), actor, now, now, head.seq, head.hash,
             )
         )  # fmt: skip

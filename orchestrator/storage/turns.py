@@ -21,13 +21,14 @@ DUE_WORKFLOWS = text("""
         w.durations_log_var, w.poll_initial_s, w.poll_factor, w.poll_cap_s, w.poll_jitter,
         n.id AS connection_id, n.provider, n.base_url, n.api_key, n.max_concurrent, n.paused_at,
         (SELECT count(*)::int FROM executions e WHERE e.workflow_id = w.id AND e.wave_id IS NULL
-            AND e.state IN ('launching', 'open', 'in_doubt')
-            AND (e.state <> 'in_doubt' OR e.slot_until > orch_now())) AS single_slots,
+            AND (e.state IN ('launching', 'open') OR e.slot_until IS NOT NULL)
+            AND (e.slot_until IS NULL OR e.slot_until > orch_now())) AS single_slots,
         (SELECT COALESCE(sum(LEAST(v.width, v.size - v.ended)), 0)::int FROM waves v WHERE v.workflow_id = w.id
             AND v.state IN ('launching', 'open', 'in_doubt')
             AND (v.state <> 'in_doubt' OR v.slots_until > orch_now())) AS wave_slots
     FROM workflows w JOIN connections n ON n.id = w.connection_id
-    WHERE w.lane_id = :lane AND EXISTS (
+    WHERE w.lane_id = :lane AND n.paused_at IS NULL
+        AND (w.launches_blocked_until IS NULL OR w.launches_blocked_until <= orch_now()) AND EXISTS (
         SELECT FROM timers t WHERE t.workflow_id = w.id AND t.kind = 'launch' AND t.due_at <= orch_now())
     ORDER BY w.last_turn_at NULLS FIRST LIMIT 100""")
 
@@ -44,10 +45,13 @@ DUE_SUBJECTS = text("""
     ORDER BY due_at LIMIT :limit FOR UPDATE SKIP LOCKED""")
 
 
+# The next turn that is not due yet, or that a workflow's rest puts off. A paused connection is woken by its resuming.
 NEXT_DUE = text("""
-    SELECT min(t.due_at) FROM workflows w, LATERAL (
-        SELECT due_at FROM timers WHERE workflow_id = w.id AND kind = 'launch' AND due_at > orch_now()
-        ORDER BY due_at LIMIT 1) t WHERE w.lane_id = :lane""")
+    SELECT min(GREATEST(t.due_at, w.launches_blocked_until))
+    FROM workflows w JOIN connections n ON n.id = w.connection_id,
+        LATERAL (SELECT due_at FROM timers WHERE workflow_id = w.id AND kind = 'launch'
+            AND (due_at > orch_now() OR w.launches_blocked_until > orch_now()) ORDER BY due_at LIMIT 1) t
+    WHERE w.lane_id = :lane AND n.paused_at IS NULL""")
 
 
 LOCK_BATCH = text("""
@@ -74,7 +78,8 @@ SET_TURN = text("UPDATE timers SET due_at = :due_at WHERE subject_id = :id AND k
 # A batch that has something to launch, or may have again: one row, whoever asks first.
 GIVE_TURN = text("""
     INSERT INTO timers (subject_id, kind, lane_id, workflow_id, batch_id, due_at)
-    SELECT b.id, 'launch', b.lane_id, b.workflow_id, b.id, orch_now() FROM batches b
+    SELECT b.id, 'launch', w.lane_id, b.workflow_id, b.id, orch_now()
+    FROM batches b JOIN workflows w ON w.id = b.workflow_id
     WHERE b.id = :batch AND b.paused_at IS NULL AND b.cancelled_at IS NULL
     ON CONFLICT (subject_id) DO UPDATE SET due_at = LEAST(timers.due_at, orch_now())""")
 

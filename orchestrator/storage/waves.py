@@ -11,7 +11,8 @@ from uuid import UUID
 from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from orchestrator.domain.planner import WaveState
+from orchestrator.domain import planner
+from orchestrator.domain.planner import WaveLook, WaveState
 from orchestrator.storage.database import rows
 
 _COLUMNS = "id, state, size, width, ended, human, frontier, in_order, looks, launched_at"
@@ -23,8 +24,8 @@ LIVE_OF_BATCH = text(f"""
     WHERE batch_id = :batch AND state IN ('launching', 'open', 'in_doubt') ORDER BY id LIMIT 1000""")  # noqa: S608
 
 INSERT = text("""
-    INSERT INTO waves (id, batch_id, workflow_id, lane_id, state, size, width, level, created_at)
-    VALUES (:id, :batch, :workflow, :lane, 'launching', :size, :width, :level, orch_now())""")
+    INSERT INTO waves (id, batch_id, workflow_id, state, size, width, level, created_at)
+    VALUES (:id, :batch, :workflow, 'launching', :size, :width, :level, orch_now())""")
 
 # A wave with nothing left to see is over; its slots are free.
 SAVE = text("""
@@ -37,14 +38,17 @@ SAVE = text("""
 SET_STATE = text("""
     UPDATE waves SET state = :state, frontier = :frontier, ended = :ended,
         launched_at = CASE WHEN :state = 'open' THEN COALESCE(launched_at, orch_now()) ELSE launched_at END,
-        slots_until = CASE WHEN :state = 'in_doubt'
-            THEN orch_now() + interval '16 minutes' * ceil(size::numeric / width) END
+        -- A doubt that a policy has settled already has nobody to release it: it holds its slots for one round only.
+        slots_until = CASE WHEN :state = 'in_doubt' THEN orch_now() + interval '16 minutes'
+            * CASE WHEN :has_doubts THEN ceil(size::numeric / width) ELSE 1 END END
     WHERE id = :id""")
 
-# Positions that the window reached become due at once; those already due are left alone.
+# Positions that the window reached become due at once; those already due are left alone. A sample that nobody has
+# taken yet becomes an ordinary member of the window.
 OPEN_WINDOW = text("""
-    UPDATE timers SET due_at = orch_now(), entered_at = orch_now()
-    WHERE wave_id = :wave AND position < :frontier AND due_at IS NULL AND kind = 'poll'""")
+    UPDATE timers SET due_at = orch_now(), entered_at = orch_now(), urgency = 2
+    WHERE wave_id = :wave AND position < :frontier AND kind = 'poll'
+        AND (due_at IS NULL OR (urgency = 3 AND worker_id IS NULL))""")
 
 # One look beyond the window. Its entry time stays unset: when it began is not known.
 SAMPLE = text("""
@@ -61,18 +65,7 @@ SETTLE = text("""
     FROM (SELECT count(*) FILTER (WHERE state = 'open')::int AS open,
                  count(*) FILTER (WHERE state = 'in_doubt')::int AS doubted
           FROM executions WHERE wave_id = :wave) v
-    WHERE w.id = :wave""")
-
-# Endings that came another way than by a look: an operator's act, a doubt settled.
-COUNT_ENDED = text("""
-    UPDATE waves w SET ended = LEAST(w.size, w.ended + v.count),
-        state = CASE WHEN w.state IN ('open', 'in_doubt') AND w.ended + v.count >= w.size THEN 'over' ELSE w.state END
-    FROM (SELECT e.wave_id, count(*)::int AS count FROM executions e
-          JOIN runs r ON r.id = e.run_id
-          WHERE (e.run_id, e.attempt) IN (
-              SELECT * FROM unnest(CAST(:run_ids AS uuid[]), CAST(:attempts AS int[]))) AND e.wave_id IS NOT NULL
-          GROUP BY e.wave_id) v
-    WHERE w.id = v.wave_id RETURNING w.id""")
+    WHERE w.id = :wave RETURNING w.size""")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,10 +91,10 @@ async def live_of_batch(connection: AsyncConnection, batch_id: UUID) -> list[Wav
 
 
 async def insert(
-    connection: AsyncConnection, *, id: UUID, batch: UUID, workflow: UUID, lane: UUID, size: int, width: int, level: str
+    connection: AsyncConnection, *, id: UUID, batch: UUID, workflow: UUID, size: int, width: int, level: str
 ) -> None:
     """Write a wave that is about to be launched."""
-    values = {"id": id, "batch": batch, "workflow": workflow, "lane": lane, "size": size, "width": width}
+    values = {"id": id, "batch": batch, "workflow": workflow, "size": size, "width": width}
     await connection.execute(INSERT, {**values, "level": level})
 
 
@@ -115,10 +108,17 @@ async def save(connection: AsyncConnection, waves: Sequence[tuple[UUID, WaveStat
 
 
 async def set_state(
-    connection: AsyncConnection, wave_id: UUID, state: str, *, frontier: int = 0, ended: int = 0
+    connection: AsyncConnection,
+    wave_id: UUID,
+    state: str,
+    *,
+    frontier: int = 0,
+    ended: int = 0,
+    has_doubts: bool = False,
 ) -> None:
     """Write what became of a wave's launch. `ended` are the items that are no part of it any more."""
-    await connection.execute(SET_STATE, {"id": wave_id, "state": state, "frontier": frontier, "ended": ended})
+    values = {"id": wave_id, "state": state, "frontier": frontier, "ended": ended, "has_doubts": has_doubts}
+    await connection.execute(SET_STATE, values)
 
 
 async def open_window(connection: AsyncConnection, wave_id: UUID, frontier: int) -> None:
@@ -131,15 +131,23 @@ async def sample(connection: AsyncConnection, wave_id: UUID, position: int) -> N
     await connection.execute(SAMPLE, {"wave": wave_id, "position": position})
 
 
-async def count_ended(connection: AsyncConnection, attempts: Sequence[tuple[UUID, int]]) -> list[UUID]:
-    """Count attempts as ended in their waves; return the waves."""
-    values = {"run_ids": [run for run, _ in attempts], "attempts": [attempt for _, attempt in attempts]}
-    return [row.id for row in await rows(connection, COUNT_ENDED, values)]
+async def teach(connection: AsyncConnection, wave: Wave, seen: list[WaveLook], *, now: datetime, unit: float) -> bool:
+    """Move a wave's window by what was seen, and sample beyond it. Returns whether anything became due."""
+    age_s = (now - wave.launched_at).total_seconds() if wave.launched_at else 0.0
+    plan = planner.after_looks(wave.plan, seen, age_s=age_s)
+    await save(connection, [(wave.id, plan)])
+    # Always: a sample that went back to sleep may have been passed by the window meanwhile.
+    await open_window(connection, wave.id, plan.frontier)
+    position = planner.sample_position(plan, unit=unit)
+    if position is not None:
+        await sample(connection, wave.id, position)
+    return plan.frontier > wave.plan.frontier or position is not None
 
 
 async def settle_doubts(connection: AsyncConnection, wave_id: UUID) -> None:
-    """Count a wave anew from its executions, after doubts were resolved."""
-    await connection.execute(SETTLE, {"wave": wave_id})
+    """Count a wave anew from its executions, after doubts were resolved, and watch all of it that is left."""
+    size: int = (await connection.execute(SETTLE, {"wave": wave_id})).scalar_one()
+    await open_window(connection, wave_id, size)
 
 
 def _wave(row: Row[Any]) -> Wave:

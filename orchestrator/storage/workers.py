@@ -10,38 +10,40 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from orchestrator.storage.database import execute, rows
+from orchestrator.storage.database import execute, one, rows
 
 REGISTER = text("""
     INSERT INTO workers (id, place, pid, version, started_at, heartbeat_at)
-    VALUES (:id, :place, :pid, :version, orch_now(), orch_now())""")
+    VALUES (:id, :place, :pid, :version, orch_now(), orch_now()) RETURNING heartbeat_at""")
 
 # A worker that was taken for dead and speaks again is alive again; its old claims are void by their fences.
 HEARTBEAT = text("""
     UPDATE workers SET heartbeat_at = orch_now(), state = CASE WHEN :draining THEN 'draining' ELSE 'running' END,
         ended_at = NULL, buried_at = NULL, units_in_tasks = :tasks, units_in_ticker = :ticker
-    WHERE id = :id""")
+    WHERE id = :id RETURNING heartbeat_at""")
 
 END = text("UPDATE workers SET state = 'stopped', ended_at = orch_now() WHERE id = :id")
-
-SILENT = text("""
-    SELECT id FROM workers WHERE state IN ('running', 'draining')
-    AND heartbeat_at < orch_now() - make_interval(secs => :dead_after_s) ORDER BY id LIMIT 100""")
 
 ALIVE_HERE = text("""
     SELECT id, pid FROM workers WHERE place = :place AND state IN ('running', 'draining') ORDER BY id LIMIT 1000""")
 
-# SKIP LOCKED: of many sweepers one declares it, once.
+# SKIP LOCKED: of many sweepers one declares it, once. Silence is judged only by one that was just heard itself: when it
+# was not, the database was away or stood still, and nobody could be heard.
 DECLARE_DEAD = text("""
     UPDATE workers SET state = 'dead', ended_at = orch_now() WHERE id IN (
-        SELECT id FROM workers WHERE id = ANY(CAST(:ids AS uuid[])) AND state IN ('running', 'draining')
-        ORDER BY id FOR UPDATE SKIP LOCKED)
+        SELECT w.id FROM workers w WHERE w.state IN ('running', 'draining') AND w.id IS DISTINCT FROM CAST(:by AS uuid)
+            AND (w.id = ANY(CAST(:known AS uuid[]))
+                OR w.heartbeat_at < orch_now() - make_interval(secs => :silent_s)
+                    AND (CAST(:by AS uuid) IS NULL OR EXISTS (SELECT FROM workers me WHERE me.id = :by
+                        AND me.heartbeat_at > orch_now() - make_interval(secs => :silent_s) / 2)))
+        ORDER BY w.id LIMIT 100 FOR UPDATE SKIP LOCKED)
     RETURNING id""")
 
 # Those that ended, one way or another, and whose leases nobody has given back. A worker that stopped by itself has none
 # left, but for what a broken connection kept it from recording.
 UNBURIED = text("""
-    SELECT id FROM workers WHERE state IN ('stopped', 'dead') AND buried_at IS NULL ORDER BY id LIMIT 100""")
+    SELECT id FROM workers WHERE state IN ('stopped', 'dead') AND buried_at IS NULL
+    AND (CAST(:among AS uuid[]) IS NULL OR id = ANY(CAST(:among AS uuid[]))) ORDER BY id LIMIT 100""")
 
 # Lanes come before timers in the order of locks, so they are found first and locked one by one.
 LANES_OF = text("""
@@ -64,7 +66,10 @@ TAKE_GRANTS = text("""
         AND (worker_id = ANY(CAST(:ids AS uuid[])) OR granted_at < orch_now() - interval '15 minutes')
     RETURNING kind, count AS requests""")
 
-BURY = text("UPDATE workers SET buried_at = orch_now() WHERE id = ANY(CAST(:ids AS uuid[]))")
+# Not one that has spoken again: it would be taken for buried when it ends.
+BURY = text("""
+    UPDATE workers SET buried_at = orch_now()
+    WHERE id = ANY(CAST(:ids AS uuid[])) AND state IN ('stopped', 'dead')""")
 
 ALIVE = text("""
     SELECT id, place, pid, version, state, started_at, heartbeat_at, units_in_tasks, units_in_ticker FROM workers
@@ -93,15 +98,19 @@ class WorkerRow:
     units_in_ticker: int
 
 
-async def register(connection: AsyncConnection, *, id: UUID, place: str, pid: int, version: str) -> None:
-    """Write a worker that starts."""
-    await connection.execute(REGISTER, {"id": id, "place": place, "pid": pid, "version": version})
+async def register(connection: AsyncConnection, *, id: UUID, place: str, pid: int, version: str) -> datetime:
+    """Write a worker that starts; return when, by the database's clock."""
+    row = (await connection.execute(REGISTER, {"id": id, "place": place, "pid": pid, "version": version})).one()
+    at: datetime = row.heartbeat_at
+    return at
 
 
-async def heartbeat(connection: AsyncConnection, id: UUID, *, draining: bool, tasks: int, ticker: int) -> bool:
-    """Say that a worker lives, and how much it did where. False when its row is gone."""
-    values = {"id": id, "draining": draining, "tasks": tasks, "ticker": ticker}
-    return await execute(connection, HEARTBEAT, values) == 1
+async def heartbeat(
+    connection: AsyncConnection, id: UUID, *, draining: bool, tasks: int, ticker: int
+) -> datetime | None:
+    """Say that a worker lives, and how much it did where. Returns when, None when its row is gone."""
+    row = await one(connection, HEARTBEAT, {"id": id, "draining": draining, "tasks": tasks, "ticker": ticker})
+    return None if row is None else row.heartbeat_at
 
 
 async def end(connection: AsyncConnection, id: UUID) -> None:
@@ -109,24 +118,28 @@ async def end(connection: AsyncConnection, id: UUID) -> None:
     await connection.execute(END, {"id": id})
 
 
-async def silent(connection: AsyncConnection, *, dead_after_s: float) -> list[UUID]:
-    """Return workers that have not spoken for too long."""
-    return [row.id for row in await rows(connection, SILENT, {"dead_after_s": dead_after_s})]
-
-
 async def alive_here(connection: AsyncConnection, place: str) -> list[tuple[UUID, int]]:
     """Return workers of one place (host, boot and pid namespace) with their pids."""
     return [(row.id, row.pid) for row in await rows(connection, ALIVE_HERE, {"place": place})]
 
 
-async def declare_dead(connection: AsyncConnection, ids: Sequence[UUID]) -> list[UUID]:
-    """Mark workers as dead; return those that this call declared."""
-    return [row.id for row in await rows(connection, DECLARE_DEAD, {"ids": list(ids)})]
+async def declare_dead(
+    connection: AsyncConnection, known: Sequence[UUID], *, silent_s: float | None, by: UUID | None
+) -> list[UUID]:
+    """Mark workers as dead; return those that this call declared.
+
+    Args:
+        known: those that are dead whatever their heartbeat says.
+        silent_s: those that have not spoken for so long are dead too; None: silence says nothing now.
+        by: the worker that declares it, never itself.
+    """
+    values = {"known": list(known), "silent_s": silent_s, "by": by}
+    return [row.id for row in await rows(connection, DECLARE_DEAD, values)]
 
 
-async def unburied(connection: AsyncConnection) -> list[UUID]:
-    """Return workers that ended and whose leases nobody has given back."""
-    return [row.id for row in await rows(connection, UNBURIED, {})]
+async def unburied(connection: AsyncConnection, *, among: Sequence[UUID] | None = None) -> list[UUID]:
+    """Return workers that ended and whose leases nobody has given back; of some, or of all."""
+    return [row.id for row in await rows(connection, UNBURIED, {"among": None if among is None else list(among)})]
 
 
 async def lanes_to_clear(connection: AsyncConnection, ids: Sequence[UUID]) -> list[UUID]:

@@ -11,10 +11,11 @@ from uuid import UUID, uuid4
 import pytest
 from sqlalchemy import text
 
-from orchestrator.domain import download_decisions, operator_decisions
+from orchestrator.domain import download_decisions
 from orchestrator.domain.download_decisions import DownloadFacts, FileOutcome
 from orchestrator.domain.statuses import RunStatus
 from orchestrator.engine import (
+    acts,
     connections,
     doubts,
     download,
@@ -23,13 +24,14 @@ from orchestrator.engine import (
     operate,
     pump,
     reading,
+    settle,
     submit,
     sweep,
     workflows,
 )
 from orchestrator.engine.submit import RunSpec
 from orchestrator.errors import Conflict, Gone, OrchestratorError
-from orchestrator.storage import batches, lanes, looks, turns, waves
+from orchestrator.storage import lanes, looks, turns, waves
 from tests.engine.conftest import Hands, Office
 from tests.engine.test_launching import becomes, launches, single, status
 
@@ -154,7 +156,7 @@ async def test_a_late_answer_does_not_reopen_a_wave_that_the_policy_relaunched(o
 async def test_cancelling_a_batch_with_launches_on_the_wire_cancels_all_that_was_not_sent(
     office: Office, hands: Hands, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(operate, "BULK", 20)
+    monkeypatch.setattr(acts, "BULK", 20)
     submitted = await office.submit([{"n": n} for n in range(60)], wave_size=10)
     assert submitted.id is not None
     await claim_launches(office, hands)
@@ -185,30 +187,29 @@ async def test_a_run_of_a_cancelled_batch_that_is_retried_is_launched(office: Of
     await operate.cancel_batch(office.deps, office.who, submitted.id)
     runs, _ = await reading.list_runs(office.deps, office.who, batch=submitted.id)
     run_id = UUID(runs[0]["id"])
-    await operate.retry_run(office.deps, office.who, run_id)
-    try:
-        await hands.work(until=becomes(office, run_id, "finished"), limit_s=8)
-    except TimeoutError:
-        pytest.fail(f"queued for ever: {(await reading.get_run(office.deps, office.who, run_id))['waiting_because']}")
+    with pytest.raises(Conflict, match="cancelled"):
+        await operate.retry_run(office.deps, office.who, run_id)
+    await operate.retry_failed(office.deps, office.who, submitted.id)
+    await hands.work(until=becomes(office, run_id, "finished"))
 
 
-async def test_retry_failed_that_was_cut_half_way_can_be_asked_for_again(office: Office, hands: Hands) -> None:
+async def test_retry_failed_that_was_cut_half_way_launches_all_the_same(
+    office: Office, hands: Hands, monkeypatch: pytest.MonkeyPatch
+) -> None:
     submitted = await office.submit([{"n": n, "sandbox": "outcome=error; duration_s=0.05"} for n in range(3)])
     assert submitted.id is not None
     await hands.work(until=ended(office, submitted.id))
-    act = office.who.act()
-    # The first of its two transactions, and then the process dies.
-    await operate._in_bulk(
-        office.deps, office.who, submitted.id, [RunStatus.ERROR],
-        lambda run, now: operator_decisions.retry(run, act, relaunch=False, now=now),
-    )  # fmt: skip
-    await sweep.sweep(office.deps)
-    try:
+
+    async def dies(*_: object) -> None:
+        raise SystemExit("the process dies after the first of its transactions")
+
+    with monkeypatch.context() as patched, pytest.raises(SystemExit):
+        patched.setattr(acts, "on_batch", dies)
         await operate.retry_failed(office.deps, office.who, submitted.id)
-    except Conflict as error:
-        rows = await query(office, "SELECT status, count(*) FROM runs GROUP BY status")
-        timers = await query(office, "SELECT count(*) AS n FROM timers")
-        assert timers[0].n > 0, f"{error}: {rows}, and nothing will ever launch them"
+    assert (await office.batch(submitted.id))["finished_at"] is None
+    await hands.work(until=ended(office, submitted.id))
+    runs, _ = await reading.list_runs(office.deps, office.who, batch=submitted.id)
+    assert [run["attempts"] for run in runs] == [2, 2, 2]
 
 
 async def test_the_runs_of_an_intent_are_found_by_index(office: Office) -> None:
@@ -307,11 +308,14 @@ async def test_one_slow_download_does_not_keep_a_process_from_other_downloads(
     assert not stuck, "past PUMP_S the pump claims nothing, and holds its kind until its slowest file is whole"
 
 
-async def test_a_batch_that_settles_while_it_is_claimed_does_not_deadlock(office: Office, hands: Hands) -> None:
+async def test_a_batch_that_settles_while_it_is_claimed_does_not_deadlock(
+    office: Office, hands: Hands, monkeypatch: pytest.MonkeyPatch
+) -> None:
     submitted = await office.submit([{"n": n} for n in range(30)], max_failures="5")
     assert submitted.id is not None
     batch_id = submitted.id
-    claimed_timer, settled_lock = asyncio.Event(), asyncio.Event()
+    monkeypatch.setattr(settle, "too_many_failures", lambda *_, **__: True)
+    claimed_timer = asyncio.Event()
 
     async def as_claim() -> None:
         async with office.deps.db.transaction() as connection:
@@ -320,18 +324,15 @@ async def test_a_batch_that_settles_while_it_is_claimed_does_not_deadlock(office
             (workflow,) = await turns.due_workflows(connection, lane.id)
             await turns.due_subjects(connection, workflow.id, 2)
             claimed_timer.set()
-            await settled_lock.wait()
+            await asyncio.sleep(0.3)
             await turns.lock_batch(connection, batch_id)
 
     async def as_settle() -> None:
-        async with office.deps.db.transaction() as connection:
-            await claimed_timer.wait()
-            await batches.lock(connection, batch_id)
-            settled_lock.set()
-            await asyncio.sleep(0.1)
-            await turns.set_turn(connection, batch_id, None)
+        await claimed_timer.wait()
+        await settle.settle_batches(office.deps, [batch_id])
 
     await asyncio.gather(as_claim(), as_settle())
+    assert (await office.batch(batch_id))["status"] == "paused"
 
 
 async def test_a_question_about_a_wave_closes_when_its_runs_are_abandoned_one_by_one(

@@ -1,0 +1,38 @@
+"""For how long a worker's heartbeats came in time: only one that was heard itself may call others silent."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+
+class Heart:
+    """Follows the heartbeats of one worker by the clock that judges silence, the database's.
+
+    After an outage of the database, a SIGSTOP or a laptop's sleep every worker looks silent, however alive it is. The
+    gap shows in one's own beats too.
+
+    Args:
+        beat_s: how often it beats. A gap of two of them is a break.
+    """
+
+    def __init__(self, beat_s: float) -> None:
+        self._gap_s = 2 * beat_s
+        self._since: datetime | None = None
+        self._last: datetime | None = None
+
+    @property
+    def unbroken_s(self) -> float:
+        """For how long no beat was missed or late, up to the last."""
+        if self._since is None or self._last is None:
+            return 0.0
+        return (self._last - self._since).total_seconds()
+
+    def beat(self, at: datetime) -> None:
+        """Note a heartbeat that was written. A clock that went back breaks the row too."""
+        if self._last is None or not 0 <= (at - self._last).total_seconds() <= self._gap_s:
+            self._since = at
+        self._last = at
+
+    def miss(self) -> None:
+        """Note a heartbeat that could not be written."""
+        self._since = self._last = None
