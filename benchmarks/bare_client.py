@@ -30,7 +30,7 @@ async def _measure(stage: Stage) -> dict[str, Any]:
     load = stage.load
     base = f"{stage.sandbox.api_url}/workflows/{stage.sandbox.workflows[WORKFLOW]}/executions"
     clients = [_Client(base, key, load) for key in load.keys]
-    meter = stage.meter(NAME, {"workers": [os.getpid()]})
+    meter = stage.meter({"workers": [os.getpid()]})
     await asyncio.gather(*(client.work(load.warm_up) for client in clients))
     stage.sandbox.reset()
     before = await asyncio.to_thread(meter.read)

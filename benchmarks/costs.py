@@ -40,40 +40,33 @@ class Reading:
     cpu_s: Mapping[str, float]
     machine_s: float
     wal_bytes: int
-    transactions: int
     log_sizes: Mapping[Path, int]
 
 
 class Meter:
-    """Reads the counters of some processes and of one database.
+    """Reads the counters of some processes and of one Postgres.
 
     Args:
         processes: a name for each part and the ids of its processes; their children count too.
-        superuser: libpq's words for the measured database.
+        superuser: libpq's words for any database of it.
         logs: the folder of Postgres' logs.
     """
 
-    def __init__(self, *, processes: Mapping[str, list[int]], superuser: str, database: str, logs: Path) -> None:
+    def __init__(self, *, processes: Mapping[str, list[int]], superuser: str, logs: Path) -> None:
         self._processes = processes
         self._superuser = superuser
-        self._database = database
         self._logs = logs
 
     def read(self) -> Reading:
         """Read all counters now."""
         with psycopg.connect(self._superuser, autocommit=True, application_name=OBSERVER) as connection:
-            row = connection.execute(
-                "SELECT pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0')::bigint, xact_commit + xact_rollback"
-                " FROM pg_stat_database WHERE datname = %s",
-                [self._database],
-            ).fetchone()
-        assert row is not None, "the database exists"
+            row = connection.execute("SELECT pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0')::bigint").fetchone()
+        assert row is not None, "a function returns a row"
         return Reading(
             at_s=time.perf_counter(),
             cpu_s={name: sum(map(_cpu_s, pids)) for name, pids in self._processes.items()},
             machine_s=_machine_s(),
             wal_bytes=row[0],
-            transactions=row[1],
             log_sizes={path: path.stat().st_size for path in self._logs.glob("postgresql-*.log")},
         )
 
@@ -90,7 +83,6 @@ class Meter:
             "executions_per_s": round(executions / wall_s, 2),
             "cpu_s_per_execution": round(own_s / executions, 5),
             "statements_per_execution": round(statements / executions, 1),
-            "transactions_per_execution": round((after.transactions - before.transactions) / executions, 1),
             "wal_bytes_per_execution": round((after.wal_bytes - before.wal_bytes) / executions),
             "cpu_s": {name: round(seconds, 2) for name, seconds in used_s.items()},
             "cores_busy": round(sum(used_s.values()) / wall_s, 2),

@@ -47,7 +47,7 @@ def run(stage: Stage) -> dict[str, Any]:
         worker = processes.start_python(NAME, "benchmarks.plain_celery", str(path))
         work.submit(load.warm_up)
         parts = {"workers": [worker], "submitter": [os.getpid()]} | ({"broker": broker_pids} if broker_pids else {})
-        meter = stage.meter(NAME, parts)
+        meter = stage.meter(parts)
         stage.sandbox.reset()
         before = meter.read()
         work.submit(load.each)

@@ -59,7 +59,7 @@ async def _measure(
             for number in range(stage.load.workers)
         ]
         await _work(stage, deps, who, stage.load.warm_up, in_waves=in_waves)
-        meter = stage.meter(name, {"workers": pids, "submitter": [os.getpid()]})
+        meter = stage.meter({"workers": pids, "submitter": [os.getpid()]})
         stage.sandbox.reset()
         before = await asyncio.to_thread(meter.read)
         await _work(stage, deps, who, stage.load.each, in_waves=in_waves)

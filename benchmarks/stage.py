@@ -76,15 +76,14 @@ class Stage:
         with psycopg.connect(self.postgres.superuser_libpq(), autocommit=True) as connection:
             connection.execute("CHECKPOINT")
 
-    def meter(self, database: str, processes: Mapping[str, Sequence[int]]) -> Meter:
+    def meter(self, processes: Mapping[str, Sequence[int]]) -> Meter:
         """Return what reads the counters of a contender: its own processes, Postgres and the provider."""
         postgres_pid = self.postgres.pid
         assert postgres_pid is not None, "the stage is open"
         parts = {name: list(pids) for name, pids in processes.items()}
         return Meter(
             processes={**parts, "postgres": [postgres_pid], "provider": [self.sandbox.process.pid]},
-            superuser=self.postgres.superuser_libpq(database),
-            database=database,
+            superuser=self.postgres.superuser_libpq(),
             logs=self.folder / "postgres" / "postgres" / "data" / "log",
         )
 

@@ -37,12 +37,11 @@ def main(argv: list[str] | None = None) -> int:
     # An end by SIGTERM takes the same way out as Ctrl-C, so that nothing is left running.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     with Stage(load) as stage:
-        speeds = {}
+        found = {}
         for name in names:
-            figures = CONTENDERS[name](stage)
-            speeds[name] = figures["executions_per_s"]
+            figures = found[name] = CONTENDERS[name](stage)
             print(json.dumps({"benchmark": "throughput", **figures, "connections": load.connections}), flush=True)
-    print(json.dumps({"benchmark": "throughput", **_ratios(speeds), **_machine()}), flush=True)
+    print(json.dumps({"benchmark": "throughput", **_ratios(found), **_machine()}), flush=True)
     return 0
 
 
@@ -68,14 +67,23 @@ def _load(argv: list[str] | None) -> tuple[Load, list[str]]:
     return load, given.only or list(CONTENDERS)
 
 
-def _ratios(speeds: dict[str, float]) -> dict[str, float | None]:
-    """Return how many times as fast single launches of the product are; None where one of the two did not run."""
-    single = speeds.get("product_single")
+def _ratios(found: dict[str, dict[str, Any]]) -> dict[str, float | None]:
+    """Return how many times as fast single launches of the product are, and how much more CPU they take.
 
-    def times(other: str) -> float | None:
-        return round(single / speeds[other], 3) if single is not None and other in speeds else None
+    None where one of the two did not run. CPU says more than speed on a machine that does other work meanwhile.
+    """
 
-    return {"times_plain_celery": times("plain_celery"), "times_bare": times("bare")}
+    def times(other: str, figure: str) -> float | None:
+        if "product_single" not in found or other not in found:
+            return None
+        return round(float(found["product_single"][figure] / found[other][figure]), 3)
+
+    return {
+        "times_plain_celery": times("plain_celery", "executions_per_s"),
+        "times_bare": times("bare", "executions_per_s"),
+        "cpu_over_plain_celery": times("plain_celery", "cpu_s_per_execution"),
+        "cpu_over_bare": times("bare", "cpu_s_per_execution"),
+    }
 
 
 def _machine() -> dict[str, Any]:

@@ -15,7 +15,7 @@ from orchestrator.domain.changes import Urgency
 from orchestrator.domain.durations import Durations
 from orchestrator.domain.planner import WaveState
 
-URGENCIES = (Urgency.REFRESH, Urgency.ASKED, Urgency.NORMAL, Urgency.SAMPLE)
+URGENCIES = (Urgency.REFRESH, Urgency.ASKED, Urgency.NORMAL)
 
 
 @dataclass(slots=True, eq=False)

@@ -207,7 +207,7 @@ ANSWERS: Schema = {
             "name": TEXT,
             "provider": TEXT,
             "base_url": TEXT,
-            "state": TEXT,
+            "status": TEXT,
             "requests_per_minute": WHOLE,
             "max_concurrent": WHOLE,
             "created_at": TIME,

@@ -137,7 +137,7 @@ class Connection(TypedDict, total=False):
     provider: str
     base_url: str
     key_hint: str
-    state: str
+    status: str
     requests_per_minute: int
     max_concurrent: int
     limit_group: str | None

@@ -31,7 +31,6 @@ class Urgency:
     REFRESH = 0
     ASKED = 1
     NORMAL = 2
-    SAMPLE = 3
 
 
 class OverdueStage:

@@ -20,18 +20,13 @@ from orchestrator.domain.changes import (
     TimerKind,
     Urgency,
 )
+from orchestrator.domain.overdue import OVERDUE_LOOKS_S, OVERDUE_TITLE, overdue, question
 from orchestrator.domain.statuses import ResultsState
 from orchestrator.domain.statuses import RunStatus as S
 from orchestrator.errors import Gone, KeyRefused, ProviderError, Throttled
 
 #: A known execution that the provider does not know any more is given so long to come back.
 LOST_AFTER_S = 600.0
-
-#: Beyond the provider's own 15 minutes, with margin: looks become slower, and after a day a person is told.
-OVERDUE_AFTER_S = 20 * 60.0
-OVERDUE_TELL_AFTER_S = 24 * 3600.0
-OVERDUE_LOOKS_S = 120.0
-OVERDUE_TITLE = "The provider has had this execution for more than a day"
 
 #: While the provider waits for a person, looks slow down to at most this far apart.
 HUMAN_FIRST_S = 60.0
@@ -221,8 +216,8 @@ def _still(facts: LookFacts, seen: Observation, *, now: datetime, unit: float) -
         events.append(NewEvent(type="human_done", data={"attempt": facts.attempt}))
     if seen.status is RemoteStatus.UNKNOWN and seen.word != facts.provider_status:
         events.append(NewEvent(type="unknown_status", data={"word": seen.word}))
-    stage, overdue = _overdue(facts, now=now)
-    events += overdue
+    stage, news = _overdue(facts, now=now)
+    events += news
     delay = facts.policy.delay(age_s=(now - facts.began_at).total_seconds(), unit=unit)
     if stage >= OverdueStage.SLOWER:
         delay = max(delay, timedelta(seconds=OVERDUE_LOOKS_S))
@@ -233,26 +228,17 @@ def _still(facts: LookFacts, seen: Observation, *, now: datetime, unit: float) -
         events=tuple(events),
         timer=Timer(kind=TimerKind.POLL, due_at=now + delay, stage=stage),
         provider_status=seen.word if seen.word != facts.provider_status else None,
-        opens=_question(facts, stage),
+        opens=question(facts.stage, stage),
         title=OVERDUE_TITLE,
         closes="the provider went on" if resumed else None,
     )
 
 
 def _overdue(facts: LookFacts, *, now: datetime) -> tuple[int, list[NewEvent]]:
-    # Time spent waiting for a person, or for a turn in a wave, is not the provider's delay.
-    age_s = (now - max(facts.began_at, facts.launched_at)).total_seconds()
     if facts.status is S.HUMAN_IN_THE_LOOP:
         return OverdueStage.NONE, []
-    if age_s > OVERDUE_TELL_AFTER_S and facts.stage < OverdueStage.TOLD_A_PERSON:
-        return OverdueStage.TOLD_A_PERSON, [NewEvent(type="overdue", data={"hours": int(age_s // 3600)})]
-    if age_s > OVERDUE_AFTER_S and facts.stage < OverdueStage.SLOWER:
-        return OverdueStage.SLOWER, [NewEvent(type="overdue", data={"minutes": int(age_s // 60)})]
-    return facts.stage, []
-
-
-def _question(facts: LookFacts, stage: int) -> InboxKind | None:
-    return InboxKind.OVERDUE if stage > max(facts.stage, OverdueStage.SLOWER) else None
+    # Time spent waiting for a person, or for a turn in a wave, is not the provider's delay.
+    return overdue(facts.stage, age_s=(now - max(facts.began_at, facts.launched_at)).total_seconds())
 
 
 def _after_failed_look(facts: LookFacts, error: ProviderError, *, now: datetime, unit: float) -> Change:
@@ -266,7 +252,7 @@ def _after_failed_look(facts: LookFacts, error: ProviderError, *, now: datetime,
     delay = backoff.retry_delay(facts.tries + 1, first_s=2, cap_s=60, unit=unit)
     # A run that cannot be looked at is overdue like any other.
     is_running = facts.status is S.PROCESSING
-    stage, overdue = _overdue(facts, now=now) if is_running else (facts.stage, [])
+    stage, news = _overdue(facts, now=now) if is_running else (facts.stage, [])
     if is_running and stage >= OverdueStage.SLOWER:
         delay = max(delay, timedelta(seconds=OVERDUE_LOOKS_S))
     timer = Timer(
@@ -282,8 +268,8 @@ def _after_failed_look(facts: LookFacts, error: ProviderError, *, now: datetime,
         was=facts.status,
         to=facts.status,
         timer=timer,
-        events=tuple(overdue),
-        opens=_question(facts, stage),
+        events=tuple(news),
+        opens=question(facts.stage, stage),
         title=OVERDUE_TITLE,
     )
 

@@ -112,10 +112,16 @@ def _frontier(wave: WaveState, *, age_s: float) -> int:
     return min(wave.size, max(wave.frontier, by_endings, by_age))
 
 
-def sample_position(wave: WaveState, *, unit: float) -> int | None:
-    """Return a position beyond the window to look at once, or None when there is no need of a sample."""
+def sample_position(wave: WaveState, *, unit: float, looked: int = 1) -> int | None:
+    """Return a position beyond the window to look at once, or None when there is no need of a sample.
+
+    Args:
+        looked: looks that were recorded just now; they come in groups, and every twentieth asks for a sample.
+        unit: a number in [0, 1), the caller's randomness.
+    """
     beyond = wave.size - wave.frontier
-    if not wave.in_order or beyond <= 0 or wave.looks % SAMPLE_EVERY != 0:
+    is_time = (wave.looks - looked) // SAMPLE_EVERY != wave.looks // SAMPLE_EVERY
+    if not wave.in_order or beyond <= 0 or not is_time:
         return None
     return wave.frontier + int(unit * beyond)
 

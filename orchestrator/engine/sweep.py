@@ -35,6 +35,7 @@ async def sweep(
     """
     done = await bury_dead_workers(deps, dead, may_judge_silence=may_judge_silence, self_id=self_id)
     done += await doubt_unrecorded_launches(deps)
+    done += await operate.cancel_leftovers(deps)
     done += await settle_leftovers(deps)
 
     async def tidy(connection: AsyncConnection) -> None:

@@ -28,7 +28,7 @@ from orchestrator.storage.sealing import Sealer
 # leased row is not scanned again, and is due by itself if its worker dies.
 CLAIM = text("""
     WITH due AS MATERIALIZED (
-        SELECT t.subject_id FROM generate_series(0, 3) AS u(urgency), LATERAL (
+        SELECT t.subject_id FROM generate_series(0, 2) AS u(urgency), LATERAL (
             SELECT subject_id, urgency, due_at FROM timers
             WHERE lane_id = :lane AND kind = 'poll' AND urgency = u.urgency AND due_at <= orch_now()
             ORDER BY due_at LIMIT :limit FOR UPDATE SKIP LOCKED) t
@@ -46,7 +46,7 @@ CLAIM = text("""
     JOIN connections n ON n.id = r.connection_id""")
 
 NEXT_DUE = text("""
-    SELECT min(t.due_at) FROM generate_series(0, 3) AS u(urgency), LATERAL (
+    SELECT min(t.due_at) FROM generate_series(0, 2) AS u(urgency), LATERAL (
         SELECT due_at FROM timers WHERE lane_id = :lane AND kind = 'poll' AND urgency = u.urgency AND due_at IS NOT NULL
         ORDER BY due_at LIMIT 1) t""")
 

@@ -46,13 +46,13 @@ SET_STATE = text("""
 # Positions that the window reached become due at once; those already due are left alone. A sample that nobody has
 # taken yet becomes an ordinary member of the window.
 OPEN_WINDOW = text("""
-    UPDATE timers SET due_at = orch_now(), entered_at = orch_now(), urgency = 2
+    UPDATE timers SET due_at = orch_now(), entered_at = orch_now()
     WHERE wave_id = :wave AND position < :frontier AND kind = 'poll'
-        AND (due_at IS NULL OR (urgency = 3 AND worker_id IS NULL))""")
+        AND (due_at IS NULL OR (entered_at IS NULL AND worker_id IS NULL))""")
 
 # One look beyond the window. Its entry time stays unset: when it began is not known.
 SAMPLE = text("""
-    UPDATE timers SET due_at = orch_now(), urgency = 3
+    UPDATE timers SET due_at = orch_now()
     WHERE wave_id = :wave AND position = :position AND due_at IS NULL AND kind = 'poll'""")
 
 # A doubted wave of which a person said what became of each item: those that were adopted are watched, all at once;
@@ -138,7 +138,7 @@ async def teach(connection: AsyncConnection, wave: Wave, seen: list[WaveLook], *
     await save(connection, [(wave.id, plan)])
     # Always: a sample that went back to sleep may have been passed by the window meanwhile.
     await open_window(connection, wave.id, plan.frontier)
-    position = planner.sample_position(plan, unit=unit)
+    position = planner.sample_position(plan, unit=unit, looked=len(seen))
     if position is not None:
         await sample(connection, wave.id, position)
     return plan.frontier > wave.plan.frontier or position is not None

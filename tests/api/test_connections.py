@@ -36,8 +36,8 @@ def test_a_connection_lives_through_its_verbs(client: Client, sandbox: Sandbox, 
     assert tested["ok"]
     assert tested["workflows"]
     assert client.connections.set(unique, max_concurrent=3)["max_concurrent"] == 3
-    assert client.connections.pause(unique, reason="lunch")["state"] == "paused"
-    assert client.connections.resume(unique)["state"] != "paused"
+    assert client.connections.pause(unique, reason="lunch")["status"] == "paused"
+    assert client.connections.resume(unique)["status"] != "paused"
     client.connections.remove(unique)
     with pytest.raises(NotFound):
         client.connections.get(unique)

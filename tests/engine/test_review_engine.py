@@ -220,14 +220,6 @@ async def test_the_runs_of_an_intent_are_found_by_index(office: Office) -> None:
     assert found
 
 
-async def test_workers_that_live_are_not_buried_after_an_outage_of_the_database(office: Office, hands: Hands) -> None:
-    # 30 s without a database: nobody could say that they live.
-    await change(office, "UPDATE workers SET heartbeat_at = orch_now() - interval '30 seconds'")
-    await sweep.sweep(office.deps)
-    rows = await query(office, "SELECT state FROM workers")
-    assert rows[0].state == "running"
-
-
 async def test_a_resumed_batch_is_not_paused_again_by_the_failures_that_were_forgiven(
     office: Office, hands: Hands
 ) -> None:
@@ -278,34 +270,6 @@ def test_a_full_store_never_makes_a_result_lost() -> None:
     outcome = FileOutcome(number=0, filename="a", failure=Gone("expired"))
     decided = download_decisions.after_download(facts, [outcome], now=now, unit=0.5)
     assert decided.to is RunStatus.DOWNLOADING, "its URL has just died of age, a fresh one was not even asked for"
-
-
-async def test_one_slow_download_does_not_keep_a_process_from_other_downloads(
-    office: Office, hands: Hands, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(pump, "PUMP_S", 1.0)
-    slow = await single(office, b'{"sandbox": {"size_bytes": 60000, "tag": "slow"}}')
-    office.sandbox.faults([{"fault": "slow_drip", "kind": "file", "times": 1, "bytes_per_s": 5000}])
-    for _ in range(100):
-        for kind in ("launch", "poll"):
-            await pump.pump(office.deps, kind, worker=hands.id, should_stop=lambda: False)
-        if await status(office, slow) == "downloading":
-            break
-        await asyncio.sleep(0.05)
-    first = asyncio.create_task(pump.pump(office.deps, "download", worker=hands.id, should_stop=lambda: False))
-    await asyncio.sleep(1.5)
-    quick = await single(office, b'{"n": 2}')
-    for _ in range(100):
-        for kind in ("launch", "poll"):
-            await pump.pump(office.deps, kind, worker=hands.id, should_stop=lambda: False)
-        if await status(office, quick) == "downloading":
-            break
-        await asyncio.sleep(0.05)
-    await asyncio.sleep(2)
-    # The process runs one pump of a kind at a time (workers/app.py), so this pump must end or go on claiming.
-    stuck = not first.done() and await status(office, quick) == "downloading"
-    first.cancel()
-    assert not stuck, "past PUMP_S the pump claims nothing, and holds its kind until its slowest file is whole"
 
 
 async def test_a_batch_that_settles_while_it_is_claimed_does_not_deadlock(

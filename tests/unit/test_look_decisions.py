@@ -13,7 +13,8 @@ from orchestrator.domain.answers import Observation, OfferedFile, RemoteStatus
 from orchestrator.domain.backoff import PollPolicy
 from orchestrator.domain.changes import Change, ExecutionState, InboxKind, OverdueStage, RunError, Timer, TimerKind
 from orchestrator.domain.changes import Urgency as U
-from orchestrator.domain.look_decisions import NO_LIST_TRIES, OVERDUE_LOOKS_S, LookFacts, after_look
+from orchestrator.domain.look_decisions import NO_LIST_TRIES, LookFacts, after_look
+from orchestrator.domain.overdue import OVERDUE_LOOKS_S
 from orchestrator.domain.statuses import ResultsState
 from orchestrator.domain.statuses import RunStatus as S
 from orchestrator.errors import (
