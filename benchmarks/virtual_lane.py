@@ -134,7 +134,7 @@ class VirtualLane:
 
     def _look_turn(self) -> None:
         lane = self.lock()
-        launches_wait = lane.launch_due_at is not None and lane.launch_due_at <= lane.now
+        launches_wait = lane.launch_due_at is not None and lane.launch_due_at <= lane.now + timedelta(seconds=1)
         waiting = (CallKind.LAUNCH,) if launches_wait else ()
         tokens = lane.budget.grant(CallKind.LOOK, poll.LOOKS_AT_ONCE, now=lane.now, waiting=waiting)
         lease = timedelta(seconds=self.deps.settings.lease_s)
@@ -178,13 +178,12 @@ class VirtualLane:
         ]
         for run, result in results:
             self._apply(run, result)
-        moved = any(r.wave_look is not None and r.wave_look.has_ended for _, r in results)
         due = [r.change.timer.due_at for _, r in results if r.change.timer and r.change.timer.due_at is not None]
-        self._teach_waves(results)
+        opened = self._teach_waves(results)
         for run, result in results:
             if result.took_s is not None:
                 run.workflow.durations = run.workflow.durations.learn(result.took_s)
-        lane = lane.pull(Turn.POLL, lane.now if moved else min(due, default=lane.now))
+        lane = lane.pull(Turn.POLL, lane.now if opened else min(due, default=lane.now))
         if self._plan_anew(results) and lane.launch_due_at is not None:
             lane = lane.pull(Turn.LAUNCH, lane.now)
         self.save(lane, in_pump=True)
@@ -208,26 +207,29 @@ class VirtualLane:
         if run.wave is None:
             run.workflow.singles_open -= 1
 
-    def _teach_waves(self, results: Sequence[tuple[Run, LookResult]]) -> None:
+    def _teach_waves(self, results: Sequence[tuple[Run, LookResult]]) -> bool:
+        """Move the windows by what was seen, and sample beyond them; return whether anything became due."""
+        opened = False
         for wave in {id(run.wave): run.wave for run, _ in results if run.wave is not None}.values():
             looks = [r.wave_look for run, r in results if run.wave is wave and r.wave_look is not None]
             age_s = (self.time.now - wave.launched_at).total_seconds() if wave.launched_at else 0.0
-            wave.plan = planner.after_looks(wave.plan, looks, age_s=age_s)
-            self.open_window(wave)
-            position = planner.sample_position(wave.plan, unit=self.deps.sources.unit())
-            if position is not None:
-                sampled = wave.runs[position]
-                if sampled.due_at is None and not sampled.has_ended and position >= wave.opened:
-                    self.timers.set(sampled, self.time.now, 3)
+            before, wave.plan = wave.plan, planner.after_looks(wave.plan, looks, age_s=age_s)
+            self._open_window(wave)
+            position = planner.sample_position(wave.plan, unit=self.deps.sources.unit(), looked=len(looks))
+            if position is not None and wave.runs[position].due_at is None and not wave.runs[position].has_ended:
+                self.timers.set(wave.runs[position], self.time.now)
+            opened |= wave.plan.frontier > before.frontier or position is not None
+        return opened
 
-    def open_window(self, wave: Wave) -> None:
-        """Make every sleeping run due that the window has reached."""
-        reached = [*range(wave.opened, wave.plan.frontier), *sorted(wave.slept)]
-        wave.opened = max(wave.opened, wave.plan.frontier)
+    def _open_window(self, wave: Wave) -> None:
+        """Make every run due that the window has reached, but for those that are being looked at."""
+        frontier = wave.plan.frontier
+        reached = [*range(wave.opened, frontier), *sorted(p for p in wave.slept if p < frontier)]
+        wave.opened = max(wave.opened, frontier)
+        wave.slept.difference_update(reached)
         for position in reached:
             run = wave.runs[position]
-            if position < wave.plan.frontier and not run.has_ended and run.due_at is None and run.launched_at:
-                wave.slept.discard(position)
+            if not run.has_ended and run.entered_at is None and not run.is_leased:
                 run.entered_at = self.time.now
                 self.timers.set(run, self.time.now)
 

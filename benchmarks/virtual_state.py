@@ -35,6 +35,7 @@ class Run:
     looked_at: datetime | None = None
     tries: int = 0
     stage: int = 0
+    is_leased: bool = False
     has_ended: bool = False
     version: int = 0
 
@@ -49,7 +50,7 @@ class Wave:
     order: str
     launched_at: datetime | None = None
     opened: int = 0
-    #: Runs beyond the window when they were sampled, asleep again.
+    #: Sampled ahead of the window and not begun: asleep until it reaches them.
     slept: set[int] = field(default_factory=set)
 
     @property
@@ -97,7 +98,7 @@ class Timers:
     def set(self, run: Run, due_at: datetime | None, urgency: int = Urgency.NORMAL) -> None:
         """Set a run's timer; None puts it to sleep."""
         run.version += 1
-        run.due_at, run.urgency = due_at, urgency
+        run.due_at, run.urgency, run.is_leased = due_at, urgency, False
         if due_at is not None:
             heapq.heappush(self._heaps[urgency], (due_at, next(self._numbers), run.version, run))
 
@@ -106,6 +107,7 @@ class Timers:
         found = list(itertools.islice(self._due(now), limit))
         for run in found:
             self.set(run, now + lease, run.urgency)
+            run.is_leased = True
         return found
 
     def next_due(self) -> datetime | None:

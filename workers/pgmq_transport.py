@@ -10,6 +10,9 @@ from typing import Any
 
 from kombu.transport import pgmq
 
+#: The longest turn of Celery's loop, seconds: it learns only between them that it shall stop. Queues are read as often.
+DRAIN_AT_MOST_S = 1.0
+
 
 class Channel(pgmq.Channel):
     """Listens on queues; makes none."""
@@ -26,3 +29,9 @@ class Transport(pgmq.Transport):
     """The stock transport with our channels."""
 
     Channel = Channel
+
+    def drain_events(self, connection: Any, **kwargs: Any) -> Any:
+        """Wait for messages, but not for long."""
+        if kwargs.get("timeout") is not None:
+            kwargs["timeout"] = min(kwargs["timeout"], DRAIN_AT_MOST_S)
+        return super().drain_events(connection, **kwargs)  # type: ignore[no-untyped-call]

@@ -113,14 +113,13 @@ async def open_result(deps: Deps, who: Who, run_id: UUID, n: int) -> OpenResult:
         Conflict: it is offered by the provider but not stored yet.
         Unavailable: its row stands, but the store does not have its bytes.
     """
-    await get_run(deps, who, run_id)
 
     async def read(connection: AsyncConnection) -> FileRow | None:
-        found = (await runs.files(connection, [run_id])).get(run_id, [])
-        return next((f for f in found if f.n == n), None)
+        return await runs.file(connection, who.workspace_id, run_id, n)
 
     file = await deps.db.run(read)
     if file is None:
+        await get_run(deps, who, run_id)
         raise NotFound(f"run {run_id} has no result {n}", code="result_not_found")
     if file.stored_at is None or file.store_key is None or file.size_bytes is None or file.sha256 is None:
         raise Conflict(f"result {n} is not stored yet", code="result_not_stored")

@@ -55,6 +55,13 @@ FILES = text("""
     FROM artifacts a JOIN runs r ON r.id = a.run_id AND r.attempt = a.attempt
     WHERE a.run_id = ANY(CAST(:ids AS uuid[])) ORDER BY a.run_id, a.n""")
 
+# One file, by primary keys alone: a batch's results are fetched by the thousand.
+FILE = text("""
+    SELECT a.run_id, a.attempt, a.n, a.filename, a.size_bytes, encode(a.sha256, 'hex') AS sha256, a.store_key,
+        a.stored_at, a.failure, a.url_expires_at
+    FROM runs r JOIN artifacts a ON a.run_id = r.id AND a.attempt = r.attempt AND a.n = :n
+    WHERE r.id = :id AND r.workspace_id = :workspace""")
+
 LOCK = text("""
     SELECT r.id, r.status, r.attempt, r.batch_id, r.execution_id, r.connection_id, e.wave_id, e.position,
         b.cancelled_at IS NOT NULL AS batch_is_cancelled
@@ -184,6 +191,12 @@ async def files(connection: AsyncConnection, run_ids: Sequence[UUID]) -> dict[UU
     for row in await rows(connection, FILES, {"ids": list(run_ids)}):
         found.setdefault(row.run_id, []).append(FileRow(**row._mapping))
     return found
+
+
+async def file(connection: AsyncConnection, workspace: UUID, run_id: UUID, n: int) -> FileRow | None:
+    """Return one result file of a run's present attempt, None when there is no such run or file."""
+    row = await one(connection, FILE, {"workspace": workspace, "id": run_id, "n": n})
+    return None if row is None else FileRow(**row._mapping)
 
 
 async def lock(connection: AsyncConnection, workspace: UUID, run_id: UUID) -> LockedRun | None:

@@ -35,7 +35,6 @@ async def test_an_idle_worker_stops_soon(site: Site) -> None:
     await site.until(await site.submit(1), lambda b: b["finished_at"] is not None)
     asked_at = time.monotonic()
     assert site.fleet.stop(limit_s=20) == [0]
-    print('IDLE', time.monotonic() - asked_at)
     assert time.monotonic() - asked_at < 6, "it has nothing to wait for"
 
 
