@@ -44,7 +44,7 @@ test: check  ## everything: check, then the whole suite
 	@$(BIN)/pytest --ignore=tests/house
 
 bench: $(VENV)/.dev  ## the benchmarks, one JSON line each
-	@$(BIN)/python -m benchmarks.throughput
+	@$(BIN)/python -m benchmarks.polling && $(BIN)/python -m benchmarks.throughput
 
 lock: $(UV)  ## resolve the locks anew (hashed, naming no index)
 	@$(UV) pip compile --quiet --generate-hashes --no-emit-index-url --no-header --universal --python-version 3.11 pyproject.toml -o requirements.lock --upgrade

@@ -30,8 +30,7 @@ class Transport(pgmq.Transport):
 
     Channel = Channel
 
-    def drain_events(self, connection: Any, **kwargs: Any) -> Any:
+    def drain_events(self, connection: Any, timeout: float | None = None, **kwargs: Any) -> Any:
         """Wait for messages, but not for long."""
-        if kwargs.get("timeout") is not None:
-            kwargs["timeout"] = min(kwargs["timeout"], DRAIN_AT_MOST_S)
-        return super().drain_events(connection, **kwargs)  # type: ignore[no-untyped-call]
+        short = None if timeout is None else min(timeout, DRAIN_AT_MOST_S)
+        return super().drain_events(connection, timeout=short, **kwargs)  # type: ignore[no-untyped-call]
