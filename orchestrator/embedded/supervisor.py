@@ -30,7 +30,7 @@ LOGS_LOOK_EVERY_S = 10.0
 READY_TIMEOUT_S = 90.0
 READY_LOOK_EVERY_S = 0.1
 #: A worker's task is bounded by 30 s; what it began it may finish.
-STOP_PATIENCE_S = 45.0
+STOP_PATIENCE_S = 100.0
 KILL_PATIENCE_S = 5.0
 #: The API holds nothing; a worker may have a launch on the wire.
 API_GRACE_S = 2.0

@@ -50,10 +50,10 @@ LANES_OF = text("""
     SELECT lane_id FROM timers WHERE worker_id = ANY(CAST(:ids AS uuid[]))
     UNION SELECT lane_id FROM grants WHERE worker_id = ANY(CAST(:ids AS uuid[]))""")
 
-# A grant that nobody has recorded for so long belongs to a call that was lost, whoever made it.
-LANES_WITH_OLD_GRANTS = text(
-    "SELECT DISTINCT lane_id FROM grants WHERE granted_at < orch_now() - interval '15 minutes'"
-)
+# A grant that nobody has recorded for so long belongs to a call that was lost, whoever made it. A launch may last long.
+_LOST = "granted_at < orch_now() - CASE kind WHEN 'launch' THEN interval '15 minutes' ELSE interval '3 minutes' END"
+
+LANES_WITH_OLD_GRANTS = text(f"SELECT DISTINCT lane_id FROM grants WHERE {_LOST}")  # noqa: S608 - our own words
 
 # Its leases end now. A launch that it may have had on the wire comes due too, and becomes a doubt.
 VOID_LEASES = text("""
@@ -61,10 +61,9 @@ VOID_LEASES = text("""
     WHERE lane_id = :lane AND worker_id = ANY(CAST(:ids AS uuid[]))""")
 
 # Its tokens are spent as of now: what it sent may have arrived as late as this.
-TAKE_GRANTS = text("""
-    DELETE FROM grants WHERE lane_id = :lane
-        AND (worker_id = ANY(CAST(:ids AS uuid[])) OR granted_at < orch_now() - interval '15 minutes')
-    RETURNING kind, count AS requests""")
+TAKE_GRANTS = text(f"""
+    DELETE FROM grants WHERE lane_id = :lane AND (worker_id = ANY(CAST(:ids AS uuid[])) OR {_LOST})
+    RETURNING kind, count AS requests""")  # noqa: S608 - our own words
 
 # Not one that has spoken again: it would be taken for buried when it ends.
 BURY = text("""
