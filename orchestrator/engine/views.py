@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -97,25 +99,36 @@ def _reason(reason: Reason) -> dict[str, Any]:
 
 
 def _surroundings(row: RunRow, lane: Lane, slots: Slots | None, files: Sequence[FileRow]) -> Surroundings:
-    return Surroundings(
+    """Gather what may make a run wait."""
+    return replace(
+        _around(lane, slots, row.launches_blocked_until, row.launches_blocked_because),
         status=row.status,
-        now=lane.now,
         due_at=row.due_at,
         in_hand=row.worker_id is not None,
         of_batch=row.batch_id is not None,
         looked_at=row.looked_at,
         batch_paused_because=(row.batch_paused_because or "by a person") if row.batch_paused_at else None,
         connection_is_paused=row.connection_paused_at is not None,
+        last_failure=next((f.failure for f in files if f.failure is not None), None),
+    )
+
+
+def _around(
+    lane: Lane, slots: Slots | None, blocked_until: datetime | None, blocked_because: str | None
+) -> Surroundings:
+    """Gather what makes everything of a workflow wait: its lane, its slots, its own rest."""
+    return Surroundings(
+        status=RunStatus.QUEUED,
+        now=lane.now,
         launches_stopped=lane.launches_stopped,
         breaker_is_open=lane.breaker.state is not BreakerState.CLOSED,
         breaker_until=lane.breaker.probe_at,
-        workflow_blocked_until=row.launches_blocked_until,
-        workflow_blocked_because=row.launches_blocked_because,
+        workflow_blocked_until=blocked_until,
+        workflow_blocked_because=blocked_because,
         lane_blocked_until=lane.blocked_until,
         slots_used=slots.used if slots else None,
         slot_limit=slots.limit if slots else None,
         free_at=lane.budget.next_free_at(lane.now) if lane.budget.free(lane.now) == 0 else None,
-        last_failure=next((f.failure for f in files if f.failure is not None), None),
     )
 
 
@@ -169,23 +182,14 @@ async def batch_waits(connection: AsyncConnection, row: BatchRow) -> Reason | No
         until = lane.poll_due_at
         return Reason(code="provider", message="everything is launched; what runs is watched", until=until)
     slots = (await explain.slots(connection, [timing.workflow_id])).get(timing.workflow_id)
+    around = _around(lane, slots, timing.launches_blocked_until, timing.launches_blocked_because)
     return waiting.why(
-        Surroundings(
-            status=RunStatus.QUEUED,
-            now=lane.now,
+        replace(
+            around,
             due_at=timing.due_at,
             of_batch=True,
             batch_paused_because=(row.paused_because or "by a person") if row.paused_at else None,
             connection_is_paused=timing.connection_paused_at is not None,
-            launches_stopped=lane.launches_stopped,
-            breaker_is_open=lane.breaker.state is not BreakerState.CLOSED,
-            breaker_until=lane.breaker.probe_at,
-            workflow_blocked_until=timing.launches_blocked_until,
-            workflow_blocked_because=timing.launches_blocked_because,
-            lane_blocked_until=lane.blocked_until,
-            slots_used=slots.used if slots else None,
-            slot_limit=slots.limit if slots else None,
-            free_at=lane.budget.next_free_at(lane.now) if lane.budget.free(lane.now) == 0 else None,
         )
     )
 

@@ -11,16 +11,13 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from orchestrator.storage.database import one, rows
+from orchestrator.storage.slots import SINGLE_SLOTS, WAVE_SLOTS
 
-SLOTS = text("""
+SLOTS = text(f"""
     SELECT w.id, n.max_concurrent,
-        (SELECT count(*)::int FROM executions e WHERE e.workflow_id = w.id AND e.wave_id IS NULL
-            AND (e.state IN ('launching', 'open') OR e.slot_until IS NOT NULL)
-            AND (e.slot_until IS NULL OR e.slot_until > orch_now())) AS single_slots,
-        (SELECT COALESCE(sum(LEAST(v.width, v.size - v.ended)), 0)::int FROM waves v WHERE v.workflow_id = w.id
-            AND v.state IN ('launching', 'open', 'in_doubt')
-            AND (v.state <> 'in_doubt' OR v.slots_until > orch_now())) AS wave_slots
-    FROM workflows w JOIN connections n ON n.id = w.connection_id WHERE w.id = ANY(CAST(:ids AS uuid[]))""")
+        {SINGLE_SLOTS} AS single_slots,
+        {WAVE_SLOTS} AS wave_slots
+    FROM workflows w JOIN connections n ON n.id = w.connection_id WHERE w.id = ANY(CAST(:ids AS uuid[]))""")  # noqa: S608 - our own words
 
 BATCH = text("""
     SELECT w.lane_id, b.workflow_id, t.due_at, n.paused_at AS connection_paused_at, w.launches_blocked_until,

@@ -13,24 +13,21 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from orchestrator.domain.launch_decisions import OnDoubt
 from orchestrator.storage.database import one, rows
+from orchestrator.storage.slots import SINGLE_SLOTS, WAVE_SLOTS
 
 # The lane's workflows that have launching to do, longest without a turn first. Slots are counted by what is alive at
 # the provider: single launches one each, a wave as many as it can be using.
-DUE_WORKFLOWS = text("""
+DUE_WORKFLOWS = text(f"""
     SELECT w.id, w.remote_id, w.on_doubt, w.launches_blocked_until, w.durations_count, w.durations_log_mean,
         w.durations_log_var, w.poll_initial_s, w.poll_factor, w.poll_cap_s, w.poll_jitter,
         n.id AS connection_id, n.provider, n.base_url, n.api_key, n.max_concurrent, n.paused_at,
-        (SELECT count(*)::int FROM executions e WHERE e.workflow_id = w.id AND e.wave_id IS NULL
-            AND (e.state IN ('launching', 'open') OR e.slot_until IS NOT NULL)
-            AND (e.slot_until IS NULL OR e.slot_until > orch_now())) AS single_slots,
-        (SELECT COALESCE(sum(LEAST(v.width, v.size - v.ended)), 0)::int FROM waves v WHERE v.workflow_id = w.id
-            AND v.state IN ('launching', 'open', 'in_doubt')
-            AND (v.state <> 'in_doubt' OR v.slots_until > orch_now())) AS wave_slots
+        {SINGLE_SLOTS} AS single_slots,
+        {WAVE_SLOTS} AS wave_slots
     FROM workflows w JOIN connections n ON n.id = w.connection_id
     WHERE w.lane_id = :lane AND n.paused_at IS NULL
         AND (w.launches_blocked_until IS NULL OR w.launches_blocked_until <= orch_now()) AND EXISTS (
         SELECT FROM timers t WHERE t.workflow_id = w.id AND t.kind = 'launch' AND t.due_at <= orch_now())
-    ORDER BY w.last_turn_at NULLS FIRST LIMIT 100""")
+    ORDER BY w.last_turn_at NULLS FIRST LIMIT 100""")  # noqa: S608 - our own words
 
 
 UNSEEN = text("""

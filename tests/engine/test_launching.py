@@ -152,6 +152,20 @@ async def test_a_refused_wave_is_halved_until_the_bad_item_stands_alone(office: 
     assert (bad["index"], bad["error"]["code"]) == (5, "launch_refused")
 
 
+async def test_a_wave_never_outgrows_the_providers_largest_request(office: Office, hands: Hands) -> None:
+    rows = [{"n": n, "text": "x" * 1_500_000, "sandbox": "duration_s=0.1"} for n in range(5)]
+    submitted = await office.submit(rows)
+
+    async def ended() -> bool:
+        return (await office.batch(submitted.id))["finished_at"] is not None
+
+    await hands.work(until=ended)
+    assert (await office.batch(submitted.id))["status"] == "finished"
+    sent = [entry for entry in office.sandbox.log() if entry["method"] == "POST"]
+    assert [len(entry["execution_ids"]) for entry in sent] == [2, 2, 1]
+    assert max(entry["bytes"] for entry in sent) <= 4_000_000
+
+
 async def test_a_refused_key_stops_the_lane_after_one_try_until_it_is_tested(office: Office, hands: Hands) -> None:
     office.sandbox.faults([{"fault": "401", "kind": "launch", "times": 1}])
     run_id = await single(office)

@@ -41,6 +41,17 @@ async def test_work_runs_inside_tasks_while_the_broker_is_up(site: Site) -> None
     assert in_tasks / (in_tasks + in_ticker) >= 0.95
 
 
+async def test_no_key_and_no_signed_url_stands_in_a_workers_log(site: Site) -> None:
+    site.fleet.start(1, ORCH_LOG_LEVEL="debug")
+    batch_id = await site.submit(10)
+    await site.until(batch_id, ended)
+    site.fleet.kill()
+    logs = site.fleet.logs()
+    assert "launch answered" in logs
+    for secret in (site.sandbox.key, "token=", "expires="):
+        assert secret not in logs
+
+
 async def test_killing_every_worker_loses_nothing_and_launches_nothing_twice(site: Site) -> None:
     site.fleet.start(2)
     batch_id = await site.submit(40, concurrency="low")
