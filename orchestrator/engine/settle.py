@@ -28,6 +28,8 @@ async def settle_batches(deps: Deps, batch_ids: Iterable[UUID]) -> None:
 
 
 async def _settle(connection: AsyncConnection, batch_id: UUID) -> None:
+    if not await batches.may_settle(connection, batch_id, sorted(LIVE)):
+        return
     # The lane before the batch, as everywhere: a pause by the failure rule touches the batch's turn to launch.
     await lanes.lock(connection, await batches.lane_of(connection, batch_id))
     # Then a fresh statement: two last runs that end side by side must not each see the other as open.

@@ -41,6 +41,12 @@ COUNTS = text("""
 ANY_LIVE = text("""
     SELECT EXISTS (SELECT FROM runs WHERE batch_id = :id AND status = ANY(CAST(:live AS text[])))""")
 
+# Asked after every ending, so it locks nothing: whoever ends the last run asks after its own commit, and sees it.
+MAY_SETTLE = text("""
+    SELECT b.ended_at IS NULL AND (b.max_failures_count IS NOT NULL OR b.max_failures_percent IS NOT NULL
+        OR NOT EXISTS (SELECT FROM runs WHERE batch_id = :id AND status = ANY(CAST(:live AS text[]))))
+    FROM batches b WHERE b.id = :id""")
+
 END = text("UPDATE batches SET ended_at = orch_now(), final_counts = CAST(:counts AS jsonb) WHERE id = :id")
 REOPEN = text("UPDATE batches SET ended_at = NULL, final_counts = NULL WHERE id = :id")
 PAUSE = text("UPDATE batches SET paused_at = orch_now(), paused_because = :because WHERE id = :id")
@@ -187,6 +193,12 @@ async def counts(connection: AsyncConnection, batch_id: UUID) -> dict[RunStatus,
 async def has_live_runs(connection: AsyncConnection, batch_id: UUID, live: Sequence[RunStatus]) -> bool:
     """Tell whether any run of the batch has not ended."""
     found: bool = (await connection.execute(ANY_LIVE, {"id": batch_id, "live": list(live)})).scalar_one()
+    return found
+
+
+async def may_settle(connection: AsyncConnection, batch_id: UUID, live: Sequence[RunStatus]) -> bool:
+    """Tell, without a lock, whether a batch may have ended, or has a rule to be judged."""
+    found: bool = (await connection.execute(MAY_SETTLE, {"id": batch_id, "live": list(live)})).scalar_one()
     return found
 
 
