@@ -16,7 +16,7 @@ from orchestrator.telemetry import get_logger
 
 log = get_logger(__name__)
 
-#: The doorbells. `deliver` belongs to later work.
+#: The doorbells, one queue each, so that operators can scale them apart.
 QUEUES = ("launch", "poll", "download", "sweep")
 
 #: A doorbell older than this rings for nothing.

@@ -29,12 +29,12 @@ POSTGRES_RESTART_S = 15.0
 LOGS_LOOK_EVERY_S = 10.0
 READY_TIMEOUT_S = 90.0
 READY_LOOK_EVERY_S = 0.1
-#: A worker's task is bounded by 30 s; what it began it may finish.
+#: A worker finishes what it has in hand, for at most 90 s; then it stops by itself.
 STOP_PATIENCE_S = 100.0
 KILL_PATIENCE_S = 5.0
 #: The API holds nothing; a worker may have a launch on the wire.
 API_GRACE_S = 2.0
-WORKER_GRACE_S = 15.0
+WORKER_GRACE_S = 45.0
 #: More deaths than this while nothing is ready yet is a fault, not bad luck.
 MAX_EARLY_DEATHS = 3
 

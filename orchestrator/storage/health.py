@@ -21,7 +21,10 @@ OLDEST_DUE = text("""
 
 FIRST_LOSS = text("SELECT min(deadline_at) FROM timers WHERE kind = 'download'")
 
-LANES = text("SELECT id FROM lanes WHERE launch_due_at IS NOT NULL OR poll_due_at IS NOT NULL ORDER BY id LIMIT 500")
+# Those with work, and those that were stopped: a lane that waits for a person must not vanish from the graphs.
+LANES = text("""
+    SELECT id FROM lanes
+    WHERE launch_due_at IS NOT NULL OR poll_due_at IS NOT NULL OR launches_stopped IS NOT NULL ORDER BY id LIMIT 500""")
 
 REVISION = text("SELECT version_num FROM alembic_version")
 
