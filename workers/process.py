@@ -68,7 +68,9 @@ class WorkerProcess:
             return 0
         finally:
             self.in_hand.end(kind, in_task=in_task)
-        self._count(done, in_task=in_task)
+        if kind != "sweep":
+            # The first sweep of a worker is its own, before any doorbell; the share is of launches, looks, downloads.
+            self._count(done, in_task=in_task)
         return done
 
     async def _sweep(self) -> int:
