@@ -29,13 +29,17 @@ def bind(settings: Settings) -> socket.socket:
     """
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     try:
-        return socket.create_server((settings.host, settings.port), family=family, backlog=BACKLOG)
+        listener = socket.create_server((settings.host, settings.port), family=family, backlog=BACKLOG)
     except OSError as error:
         raise Misconfigured(
             f"cannot listen on {settings.host}, port {settings.port}: {error.strerror or error}",
             code="address_taken",
             hint="another server may run already; ORCH_PORT names another port, 0 takes a free one",
         ) from error
+    # Inherited by every connection. asyncio sets it only on sockets that name their protocol, which these do not;
+    # without it each small answer waits 40 ms for the client's delayed acknowledgement.
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return listener
 
 
 def serve(settings: Settings, *, listener: socket.socket | None = None) -> None:

@@ -24,6 +24,7 @@ from orchestrator.api import limits
 from orchestrator.api.app import create_app
 from orchestrator.api.openapi import scopes_of
 from orchestrator.api.schemas import ANSWERS, BODIES
+from orchestrator.api.server import bind
 from orchestrator.client import Client
 from orchestrator.engine.deps import Deps
 from orchestrator.settings import Settings
@@ -222,3 +223,15 @@ def _head(served: Served, method: str, path: str, *headers: str) -> bytes:
     lines = [f"{method} {path} HTTP/1.1", "Host: x", f"Authorization: Bearer {served.token}"]
     lines += ["Content-Type: application/json", *headers]
     return "\r\n".join(lines).encode() + b"\r\n\r\n"
+
+
+def test_small_answers_do_not_wait_for_a_delayed_acknowledgement() -> None:
+    listener = bind(Settings(port=0))
+    try:
+        client = socket.create_connection(listener.getsockname())
+        accepted, _ = listener.accept()
+        assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+        client.close()
+        accepted.close()
+    finally:
+        listener.close()
