@@ -1,4 +1,4 @@
-"""Defects that a review found: each test says what must hold."""
+"""Nothing is stranded: work that could sleep for ever, slots and tokens that could leak. Each test says what holds."""
 
 from __future__ import annotations
 
