@@ -54,7 +54,3 @@ class Execution:
     is_lost: bool = False
     #: Raised at every move, so that what was planned before a move (a timeout, an end) is void after it.
     epoch: int = 0
-
-    @property
-    def is_terminal(self) -> bool:
-        return self.status in ENDINGS

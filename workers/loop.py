@@ -41,10 +41,6 @@ class WorkerLoop:
         """Run a coroutine on the loop and wait for it. Call it from another thread."""
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(timeout=timeout_s)
 
-    def spawn(self, work: Coroutine[Any, Any, T]) -> None:
-        """Start a coroutine on the loop and do not wait."""
-        asyncio.run_coroutine_threadsafe(work, self._loop)
-
     def cut_off(self) -> None:
         """Cancel what still runs, so that no thread waits for it for ever."""
         self.run(self._cancel_rest(), timeout_s=CUT_OFF_S * 2)

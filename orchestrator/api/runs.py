@@ -24,7 +24,6 @@ from orchestrator.engine.reading import OpenResult
 from orchestrator.engine.submit import RunSpec
 
 MAX_EXTERNAL_ID_CHARS = 200
-MAX_EVENT = 2**53
 
 router = APIRouter(prefix="/runs", tags=["runs"])
 RUN = "/{run_id:uuid}"

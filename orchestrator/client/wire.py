@@ -25,7 +25,6 @@ FIRST_PAUSE_S = 0.5
 BUSY_TRIES = 40
 #: A server that asks for more patience gets a person's, not a loop's.
 MAX_PAUSE_S = 15.0
-MAX_ANSWER_BYTES = 64 * 1024 * 1024
 API = "/api/v1"
 
 #: Query parameters; None is left out, a list is joined by commas, a tuple becomes one parameter for each.

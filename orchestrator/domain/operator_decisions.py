@@ -23,7 +23,6 @@ class RunFacts:
     attempt: int
     of_batch: bool
     execution_id: str | None
-    has_lost_files: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -57,9 +57,6 @@ MOVES: Mapping[RunStatus, frozenset[RunStatus]] = {
 #: A run in one of these has ended; a move out of them is a reopening, by a named person.
 ENDINGS = frozenset({S.FINISHED, S.ERROR, S.RESULT_LOST, S.CANCELLED, S.ABANDONED})
 
-#: The provider has it, or may have it: a second attempt is forbidden by a unique index.
-OPEN_AT_PROVIDER = frozenset({S.LAUNCHING, S.IN_DOUBT, S.PROCESSING, S.HUMAN_IN_THE_LOOP, S.DOWNLOADING})
-
 #: Only a person can move these.
 PARKED = frozenset({S.IN_DOUBT, S.HUMAN_IN_THE_LOOP})
 

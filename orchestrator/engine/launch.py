@@ -119,7 +119,7 @@ async def _record(
     )
     return await record_decision(
         deps, connection, lane, decision, intent=order.intent_id, workflow=order.workflow_id, wave=order.wave_id,
-        batch=order.batch_id, window=facts.window, error=answer if isinstance(answer, ProviderError) else None,
+        batch=order.batch_id, facts=facts, error=answer if isinstance(answer, ProviderError) else None,
     )  # fmt: skip
 
 
@@ -133,15 +133,14 @@ async def record_decision(
     workflow: UUID,
     wave: UUID | None,
     batch: UUID | None,
-    window: int,
+    facts: LaunchFacts,
     error: ProviderError | None,
 ) -> frozenset[UUID]:
     """Write everything that follows from a launch's answer; the lane is locked, the right to decide was taken."""
     places = {}
     if wave is not None:
-        found = await intents.read_intent(connection, intent, states=frozenset({"launching"}))
-        places = {r.run_id: WavePlace(wave_id=wave, position=r.position) for r in found.runs} if found else {}
-        await _record_wave(deps, connection, wave, decision, window=window)
+        places = {run.run_id: WavePlace(wave_id=wave, position=run.position) for run in facts.runs}
+        await _record_wave(deps, connection, wave, decision, window=facts.window)
     applied = await changes.apply(
         connection,
         decision.changes,

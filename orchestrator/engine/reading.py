@@ -10,7 +10,6 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from orchestrator.domain.statuses import RunStatus
 from orchestrator.engine import views
 from orchestrator.engine.deps import Deps
 from orchestrator.engine.shown import shown
@@ -179,8 +178,3 @@ async def show_inbox(deps: Deps, who: Who, item_id: UUID) -> dict[str, Any]:
     if found is None:
         raise NotFound("there is no such inbox item", code="inbox_not_found", hint="orchestrator inbox list")
     return shown(found)
-
-
-def known_statuses() -> tuple[str, ...]:
-    """Return the words that a filter by status takes."""
-    return tuple(RunStatus)

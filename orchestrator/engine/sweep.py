@@ -128,7 +128,7 @@ async def _doubt(
         workflow=intent.workflow_id,
         wave=intent.wave_id,
         batch=intent.batch_id,
-        window=0,
+        facts=facts,
         error=None,
     )
 

@@ -29,11 +29,9 @@ INSERT = text("""
 
 # A wave with nothing left to see is over; its slots are free.
 SAVE = text("""
-    UPDATE waves w SET ended = v.ended, human = v.human, frontier = v.frontier, in_order = v.in_order, looks = v.looks,
-        state = CASE WHEN w.state = 'open' AND v.ended >= w.size THEN 'over' ELSE w.state END
-    FROM unnest(CAST(:id AS uuid[]), CAST(:ended AS int[]), CAST(:human AS int[]), CAST(:frontier AS int[]),
-        CAST(:in_order AS boolean[]), CAST(:looks AS int[])) AS v(id, ended, human, frontier, in_order, looks)
-    WHERE w.id = v.id""")
+    UPDATE waves SET ended = :ended, human = :human, frontier = :frontier, in_order = :in_order, looks = :looks,
+        state = CASE WHEN state = 'open' AND :ended >= size THEN 'over' ELSE state END
+    WHERE id = :id""")
 
 SET_STATE = text("""
     UPDATE waves SET state = :state, frontier = :frontier, ended = :ended,
@@ -98,13 +96,10 @@ async def insert(
     await connection.execute(INSERT, {**values, "level": level})
 
 
-async def save(connection: AsyncConnection, waves: Sequence[tuple[UUID, WaveState]]) -> None:
-    """Write what looks taught about waves."""
-    if not waves:
-        return
+async def save(connection: AsyncConnection, wave_id: UUID, plan: WaveState) -> None:
+    """Write what looks taught about a wave."""
     fields = ("ended", "human", "frontier", "in_order", "looks")
-    values: dict[str, list[Any]] = {name: [getattr(plan, name) for _, plan in waves] for name in fields}
-    await connection.execute(SAVE, {"id": [id for id, _ in waves], **values})
+    await connection.execute(SAVE, {"id": wave_id, **{name: getattr(plan, name) for name in fields}})
 
 
 async def set_state(
@@ -135,7 +130,7 @@ async def teach(connection: AsyncConnection, wave: Wave, seen: list[WaveLook], *
     """Move a wave's window by what was seen, and sample beyond it. Returns whether anything became due."""
     age_s = (now - wave.launched_at).total_seconds() if wave.launched_at else 0.0
     plan = planner.after_looks(wave.plan, seen, age_s=age_s)
-    await save(connection, [(wave.id, plan)])
+    await save(connection, wave.id, plan)
     # Always: a sample that went back to sleep may have been passed by the window meanwhile.
     await open_window(connection, wave.id, plan.frontier)
     position = planner.sample_position(plan, unit=unit, looked=len(seen))

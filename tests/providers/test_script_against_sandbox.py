@@ -144,7 +144,7 @@ def test_a_launch_that_was_accepted_is_never_called_unsent_or_refused(
 
 
 def test_a_closed_door_means_that_nothing_was_sent(sandbox: Sandbox) -> None:
-    sandbox.close_listener(0.3)
+    sandbox.close_listener(1.5)
     wait_until(lambda: not is_open(sandbox))
     with pytest.raises(NotSent):
         use(sandbox, launch)

@@ -1,5 +1,6 @@
 """Each named fault as a client meets it: what comes over the wire, and whether the launch was accepted."""
 
+import contextlib
 import json
 import socket
 import time
@@ -205,11 +206,14 @@ def test_a_partial_batch_lists_only_some_of_what_was_accepted(client: Client) ->
 
 
 def test_a_closed_listener_refuses_and_then_opens_again_on_the_same_port(client: Client) -> None:
-    _set(client, "close_listener", seconds=0.2)
+    _set(client, "close_listener", seconds=1.0)
     with pytest.raises(httpx.ReadError):
         _launch(client)
     with pytest.raises(httpx.ConnectError):
-        _launch(client)
+        for _ in range(20):
+            # A connection that the system took in the instant before the port shut is reset, unread.
+            with contextlib.suppress(httpx.ReadError):
+                _launch(client)
     assert _accepted(client) == 0, "the control plane answers on the files port meanwhile"
     deadline = time.monotonic() + 5
     while True:

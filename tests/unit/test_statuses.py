@@ -14,7 +14,6 @@ from orchestrator.domain.statuses import (
     LIVE,
     MEANINGS,
     MOVES,
-    OPEN_AT_PROVIDER,
     BatchStatus,
     RunStatus,
     batch_status,
@@ -56,7 +55,6 @@ def test_an_ending_is_left_only_by_a_person_and_finished_by_nobody() -> None:
     assert set(RunStatus) == ENDINGS | LIVE
     assert not ENDINGS & LIVE
     assert [s for s in ENDINGS if not MOVES[s]] == [S.FINISHED]
-    assert {S.QUEUED} == LIVE - OPEN_AT_PROVIDER
     assert set(MEANINGS) == set(RunStatus)
 
 
