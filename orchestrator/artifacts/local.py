@@ -23,6 +23,7 @@ from typing import BinaryIO
 
 from orchestrator.domain.answers import StoredFile
 from orchestrator.errors import Misconfigured, NotFound, OrchestratorError, StoreFull, TooLarge, Unavailable
+from orchestrator.faultpoints import Point, reach
 
 #: Up to here a file is collected and written in one visit to a thread; beyond, one visit per this many bytes.
 BLOCK_BYTES = 1024 * 1024
@@ -84,6 +85,7 @@ class LocalStore:
         received = 0
         try:
             async for chunk in chunks:
+                await reach(Point.DOWNLOAD_CHUNK)
                 received += len(chunk)
                 if received > max_bytes:
                     raise TooLarge(f"the file is larger than {max_bytes:,} bytes")
@@ -91,7 +93,10 @@ class LocalStore:
                 if len(pending) > BLOCK_BYTES:
                     block, pending = pending, bytearray()
                     await asyncio.to_thread(part.write, block)
-            return await asyncio.to_thread(part.finish, pending, key, target)
+            await reach(Point.ARTIFACT_WRITTEN)
+            stored = await asyncio.to_thread(part.finish, pending, key, target)
+            await reach(Point.ARTIFACT_STORED)
+            return stored
         finally:
             if not part.is_over:
                 await asyncio.to_thread(part.discard)

@@ -17,6 +17,7 @@ from orchestrator.engine import reading, settle
 from orchestrator.engine.deps import Deps
 from orchestrator.engine.who import Who
 from orchestrator.errors import Conflict, NotFound
+from orchestrator.faultpoints import Point, reach
 from orchestrator.storage import batches, changes, events, lanes, questions, runs, turns, waves
 from orchestrator.storage.batches import LockedBatch, RunInBatch
 from orchestrator.storage.database import now as transaction_now
@@ -61,9 +62,12 @@ async def on_run(deps: Deps, who: Who, run_id: UUID, decide: Decide) -> dict[str
         if batch is not None and change.to in {S.QUEUED, S.PROCESSING, S.DOWNLOADING}:
             await batches.mark(connection, batch.id, "reopen")
             await turns.give_turn(connection, batch.id)
+        await reach(Point.ACT_WRITTEN)
         return applied.batches_with_endings
 
-    await settle.settle_batches(deps, await deps.db.run(write))
+    ended_in = await deps.db.run(write)
+    await reach(Point.ACT_COMMITTED)
+    await settle.settle_batches(deps, ended_in)
     return await reading.get_run(deps, who, run_id)
 
 

@@ -13,6 +13,7 @@ from orchestrator.domain.download_decisions import DownloadFacts, FileOutcome
 from orchestrator.engine import settle
 from orchestrator.engine.deps import Deps
 from orchestrator.errors import Gone, Misbehaved, OrchestratorError, Unavailable
+from orchestrator.faultpoints import Point, reach
 from orchestrator.storage import downloads
 from orchestrator.storage.changes import Applied
 from orchestrator.storage.database import FOR_EVER
@@ -40,6 +41,7 @@ async def download_due(deps: Deps, *, worker: UUID) -> int | None:
     claims = await deps.db.run(claim)
     if not claims:
         return None
+    await reach(Point.DOWNLOAD_CLAIMED)
     await asyncio.gather(*(_download_run(deps, claimed) for claimed in claims))
     return len(claims)
 
@@ -65,9 +67,12 @@ async def _download_run(deps: Deps, claim: DownloadClaim) -> None:
     change = download_decisions.after_download(facts, outcomes, now=now, unit=deps.sources.unit())
 
     async def record(connection: AsyncConnection) -> Applied:
-        return await downloads.record(connection, claim, outcomes, change, sources=deps.sources, sealer=deps.sealer)
+        applied = await downloads.record(connection, claim, outcomes, change, sources=deps.sources, sealer=deps.sealer)
+        await reach(Point.DOWNLOAD_RECORDING)
+        return applied
 
     applied = await deps.db.run(record, tries=FOR_EVER)
+    await reach(Point.DOWNLOAD_RECORDED)
     await settle.settle_batches(deps, applied.batches_with_endings)
 
 

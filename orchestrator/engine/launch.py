@@ -21,6 +21,7 @@ from orchestrator.engine import launch_claims, probing, settle
 from orchestrator.engine.deps import Deps
 from orchestrator.engine.launch_orders import SEND_WITHIN_S, LaunchOrder
 from orchestrator.errors import NotSent, ProviderError, Unavailable
+from orchestrator.faultpoints import Point, reach
 from orchestrator.storage import changes, intents, lanes, questions, turns, waves
 from orchestrator.storage.changes import WavePlace
 from orchestrator.storage.database import FOR_EVER
@@ -40,6 +41,7 @@ async def launch_due(deps: Deps, *, worker: UUID) -> int | None:
     async def claim(connection: AsyncConnection) -> launch_claims.LaunchClaim | None:
         nonlocal written
         written = await launch_claims.claim(deps, connection, worker=worker)
+        await reach(Point.LAUNCH_WRITTEN)
         return written
 
     try:
@@ -72,16 +74,21 @@ async def _take_back(deps: Deps, written: launch_claims.LaunchClaim | None) -> N
 async def launch_one(deps: Deps, order: LaunchOrder) -> None:
     """Send one intent and record the answer, however long the database is away meanwhile."""
     committed_at = deps.sources.monotonic()
+    await reach(Point.LAUNCH_COMMITTED)
     answer = await _send(deps, order, send_by=committed_at + SEND_WITHIN_S)
     answered_at = deps.sources.monotonic()
+    await reach(Point.LAUNCH_ANSWERED)
     log.info("launch answered", lane=str(order.lane_id), runs=len(order.facts.runs), answer=type(answer).__name__)
 
     async def record(connection: AsyncConnection) -> frozenset[UUID]:
         ago_s = [] if _cost_nothing(answer) else [deps.sources.monotonic() - answered_at]
-        return await _record(deps, connection, order, answer, ago_s)
+        ended_in = await _record(deps, connection, order, answer, ago_s)
+        await reach(Point.LAUNCH_RECORDING)
+        return ended_in
 
     # The ids exist only in this memory until they are committed: try for as long as the worker lives.
     ended_in = await deps.db.run(record, tries=FOR_EVER)
+    await reach(Point.LAUNCH_RECORDED)
     await settle.settle_batches(deps, ended_in)
 
 

@@ -20,6 +20,7 @@ from orchestrator.domain.statuses import RunStatus as S
 from orchestrator.engine import settle
 from orchestrator.engine.deps import Deps
 from orchestrator.errors import KeyRefused, Misconfigured, NotSent, ProviderError, Throttled
+from orchestrator.faultpoints import Point, reach
 from orchestrator.storage import looks
 from orchestrator.storage.changes import Applied
 from orchestrator.storage.database import FOR_EVER
@@ -49,19 +50,24 @@ async def poll_due(deps: Deps, *, worker: UUID) -> int | None:
         return None
     if not batch.claims:
         return 0
+    await reach(Point.POLL_CLAIMED)
     answered = await asyncio.gather(*(_look(deps, c) for c in batch.claims))  # no transaction is open here
+    await reach(Point.POLL_ANSWERED)
 
     async def record(connection: AsyncConnection) -> Applied:
         ago_s = [deps.sources.monotonic() - at for seen, at in answered if not _cost_nothing(seen)]
         # The claim's own time is the database's; what has passed since is the same on every clock.
         now = batch.now + timedelta(seconds=deps.sources.monotonic() - claimed_at)
         results = [_result(deps, claim, seen, now=now) for claim, (seen, _) in zip(batch.claims, answered, strict=True)]
-        return await looks.record(
+        applied = await looks.record(
             connection, batch, results, ago_s, _news([s for s, _ in answered], now=now),
             sources=deps.sources, sealer=deps.sealer,
         )  # fmt: skip
+        await reach(Point.POLL_RECORDING)
+        return applied
 
     applied = await deps.db.run(record, tries=FOR_EVER)
+    await reach(Point.POLL_RECORDED)
     await settle.settle_batches(deps, applied.batches_with_endings)
     return len(batch.claims)
 

@@ -11,6 +11,7 @@ from orchestrator.domain.governor import CallKind
 from orchestrator.engine.deps import Deps
 from orchestrator.engine.launch_claims import ProbeOrder
 from orchestrator.errors import NotSent, ProviderError
+from orchestrator.faultpoints import Point, reach
 from orchestrator.storage import lanes
 from orchestrator.storage.lanes import Lane
 from orchestrator.telemetry import get_logger
@@ -27,6 +28,7 @@ async def probe(deps: Deps, order: ProbeOrder) -> None:
     except ProviderError as failure:
         error = failure
     answered_at = deps.sources.monotonic()
+    await reach(Point.PROBE_ANSWERED)
     log.info("provider probed", lane=str(order.lane_id), ok=error is None, after_s=round(answered_at - sent_at, 3))
 
     async def record(connection: AsyncConnection) -> None:

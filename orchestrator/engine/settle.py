@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from orchestrator.domain.chain import NewEvent
 from orchestrator.domain.statuses import LIVE, batch_status, too_many_failures
 from orchestrator.engine.deps import Deps
+from orchestrator.faultpoints import Point, reach
 from orchestrator.storage import batches, events, lanes, turns
 from orchestrator.storage.database import now as transaction_now
 from orchestrator.telemetry import get_logger
@@ -23,8 +24,10 @@ async def settle_batches(deps: Deps, batch_ids: Iterable[UUID]) -> None:
 
         async def settle(connection: AsyncConnection, batch_id: UUID = batch_id) -> None:
             await _settle(connection, batch_id)
+            await reach(Point.SETTLE_WRITTEN)
 
         await deps.db.run(settle)
+        await reach(Point.SETTLE_COMMITTED)
 
 
 async def _settle(connection: AsyncConnection, batch_id: UUID) -> None:

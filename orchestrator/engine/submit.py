@@ -25,6 +25,7 @@ from orchestrator.engine.shown import shown
 from orchestrator.engine.who import Who
 from orchestrator.engine.workflows import find_connection, known_workflow
 from orchestrator.errors import BadInput, Conflict
+from orchestrator.faultpoints import Point, reach
 from orchestrator.storage import submissions
 from orchestrator.storage.connections import ConnectionRow
 from orchestrator.storage.database import now as transaction_now
@@ -122,9 +123,12 @@ async def submit_run(deps: Deps, who: Who, spec: RunSpec) -> Submitted:
                 return _same(known, hashlib.sha256(body).digest(), "run")
         moment = await transaction_now(connection)
         await submissions.insert_run(connection, place, run, spec.labels, actor=who.actor, now=moment)
+        await reach(Point.SUBMIT_WRITTEN)
         return Submitted(id=run.id, created=True)
 
-    return await deps.db.run(store)
+    stored = await deps.db.run(store)
+    await reach(Point.SUBMIT_COMMITTED)
+    return stored
 
 
 async def submit_batch(deps: Deps, who: Who, spec: BatchSpec, data: bytes) -> SubmittedBatch:
@@ -190,10 +194,13 @@ async def _store(
         earlier = await submissions.same_file(connection, who.workspace_id, batch.source_sha256)
         moment = await transaction_now(connection)
         await submissions.insert_batch(connection, place, batch, runs, actor=who.actor, now=moment)
+        await reach(Point.SUBMIT_WRITTEN)
         warnings = () if earlier is None else (_same_file_warning(*earlier),)
         return Submitted(id=batch.id, created=True), warnings
 
-    return await deps.db.run(store)
+    stored = await deps.db.run(store)
+    await reach(Point.SUBMIT_COMMITTED)
+    return stored
 
 
 def _new_batch(deps: Deps, spec: BatchSpec, intake: Intake) -> NewBatch:

@@ -13,6 +13,7 @@ from orchestrator.domain.launch_decisions import LaunchFacts
 from orchestrator.domain.statuses import LIVE
 from orchestrator.engine import launch, operate, settle
 from orchestrator.engine.deps import Deps
+from orchestrator.faultpoints import Point, reach
 from orchestrator.storage import batches, housekeeping, intents, lanes, turns, workers
 from orchestrator.storage.lanes import Turn
 from orchestrator.telemetry import get_logger
@@ -57,6 +58,7 @@ async def bury_dead_workers(
         return dead, ended, await workers.lanes_to_clear(connection, ended)
 
     dead, ended, held_lanes = await deps.db.run(declare)
+    await reach(Point.SWEEP_DECLARED)
     for lane_id in held_lanes:
 
         async def clear(connection: AsyncConnection, lane_id: UUID = lane_id) -> None:
@@ -69,6 +71,7 @@ async def bury_dead_workers(
             await lanes.save(connection, lane.pull(Turn.POLL, lane.now).pull(Turn.LAUNCH, lane.now))
 
         await deps.db.run(clear)
+        await reach(Point.SWEEP_CLEARED)
 
     async def bury(connection: AsyncConnection) -> None:
         await workers.bury(connection, ended)
@@ -94,7 +97,9 @@ async def doubt_unrecorded_launches(deps: Deps) -> int:
         ) -> frozenset[UUID]:
             return await _doubt(deps, connection, intent_id, fence, lane_id)
 
-        await settle.settle_batches(deps, await deps.db.run(decide))
+        ended_in = await deps.db.run(decide)
+        await reach(Point.SWEEP_DOUBTED)
+        await settle.settle_batches(deps, ended_in)
     return len(due)
 
 

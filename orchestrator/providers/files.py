@@ -13,6 +13,7 @@ from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+import httpcore
 import httpx
 
 from orchestrator.domain.answers import FileAnswer
@@ -51,7 +52,9 @@ class HttpFileFetcher:
         pace: Pace | None = None,
         ssl_context: ssl.SSLContext | None = None,
         utc_now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        network: httpcore.AsyncNetworkBackend | None = None,
     ) -> None:
+        self._network = network
         self._allow_private_networks = allow_private_networks
         self._max_bytes = max_bytes
         self._timeouts = timeouts or Timeouts()
@@ -79,6 +82,7 @@ class HttpFileFetcher:
             max_connections=1,
             max_keepalive=0,
             wrap=TalliedStream,
+            network=self._network,
         )
         try:
             response = await self._open(transport, request)

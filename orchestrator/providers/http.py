@@ -15,10 +15,12 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 
+import httpcore
 import httpx
 
 from orchestrator import __version__
 from orchestrator.errors import NotSent, ProviderError
+from orchestrator.faultpoints import Point, reach
 from orchestrator.providers.outcomes import LAUNCH, READ, Outcomes
 from orchestrator.providers.transport import CheckedTransport, shared_ssl_context
 from orchestrator.runtime import transaction_open
@@ -95,6 +97,7 @@ class ApiClient:
     Args:
         allow_private_networks: also call http URLs and addresses that are not on the public internet.
         monotonic: the clock that `send_by` is read on.
+        network: makes the connections; None: the system's own sockets.
     """
 
     def __init__(
@@ -105,8 +108,10 @@ class ApiClient:
         ssl_context: ssl.SSLContext | None = None,
         max_look_connections: int = _LOOK_CONNECTIONS,
         monotonic: Callable[[], float] = time.monotonic,
+        network: httpcore.AsyncNetworkBackend | None = None,
     ) -> None:
         self.timeouts = timeouts or Timeouts()
+        self._network = network
         self._allow_private_networks = allow_private_networks
         self._ssl_context = ssl_context
         self._max_look_connections = max_look_connections
@@ -208,6 +213,7 @@ class ApiClient:
             allow_private_networks=self._allow_private_networks,
             max_connections=max_connections,
             max_keepalive=max_keepalive,
+            network=self._network,
         )
 
 
@@ -224,8 +230,12 @@ class _Witness:
 
     async def __call__(self, step: str, facts: Mapping[str, object]) -> None:
         if step == "http11.send_request_headers.started":
+            if self._send_by is not None:
+                await reach(Point.LAUNCH_CONNECTED)
             self.check()
             self.was_written = True
+        elif step == "http11.receive_response_headers.started" and self._send_by is not None:
+            await reach(Point.LAUNCH_SENT)
 
     def check(self) -> None:
         if self._send_by is not None and self._monotonic() > self._send_by:

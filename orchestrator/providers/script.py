@@ -16,6 +16,8 @@ from types import MappingProxyType
 from typing import TypeVar
 from urllib.parse import quote, urlencode
 
+import httpcore
+
 from orchestrator.domain.answers import (
     Accepted,
     Access,
@@ -73,12 +75,14 @@ class ScriptProvider:
         ssl_context: ssl.SSLContext | None = None,
         monotonic: Callable[[], float] = time.monotonic,
         utc_now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        network: httpcore.AsyncNetworkBackend | None = None,
     ) -> None:
         self._http = ApiClient(
             timeouts=timeouts,
             allow_private_networks=allow_private_networks,
             ssl_context=ssl_context,
             monotonic=monotonic,
+            network=network,
         )
         self._utc_now = utc_now
 

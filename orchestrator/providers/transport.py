@@ -41,6 +41,7 @@ class CheckedTransport(httpx.AsyncHTTPTransport):
         max_keepalive: int,
         keepalive_s: float = 15.0,
         wrap: Wrap | None = None,
+        network: httpcore.AsyncNetworkBackend | None = None,
     ) -> None:
         super().__init__(verify=ssl_context, trust_env=False, retries=0)
         # httpx has no public seam for this; the pool beneath it has one, and is httpx's own.
@@ -50,7 +51,7 @@ class CheckedTransport(httpx.AsyncHTTPTransport):
             max_keepalive_connections=max_keepalive,
             keepalive_expiry=keepalive_s,
             retries=0,
-            network_backend=CheckedBackend(allow_private_networks=allow_private_networks, wrap=wrap),
+            network_backend=CheckedBackend(allow_private_networks=allow_private_networks, wrap=wrap, network=network),
         )
 
 
@@ -61,10 +62,16 @@ class CheckedBackend(httpcore.AsyncNetworkBackend):
     The name stays in the URL, so Host header, SNI and certificate are checked against it as always.
     """
 
-    def __init__(self, *, allow_private_networks: bool, wrap: Wrap | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        allow_private_networks: bool,
+        wrap: Wrap | None = None,
+        network: httpcore.AsyncNetworkBackend | None = None,
+    ) -> None:
         self._allow_private_networks = allow_private_networks
         self._wrap = wrap
-        self._inner = httpcore.AnyIOBackend()
+        self._inner = network or httpcore.AnyIOBackend()
 
     async def connect_tcp(
         self,

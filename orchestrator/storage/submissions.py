@@ -9,13 +9,12 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from psycopg import AsyncConnection as PsycopgConnection
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from orchestrator.domain import chain
 from orchestrator.domain.chain import Head, NewEvent
-from orchestrator.storage import events, lanes
+from orchestrator.storage import copying, events, lanes
 from orchestrator.storage.database import one, rows
 from orchestrator.storage.lanes import Turn
 
@@ -207,15 +206,7 @@ async def _copy(
                 run.external_id, "queued", digest, len(run.input), actor, now, now, head.seq, head.hash,
             )
         )  # fmt: skip
-    raw = await connection.get_raw_connection()
-    driver = raw.driver_connection
-    assert isinstance(driver, PsycopgConnection), "the engine speaks psycopg"
-    async with driver.cursor() as cursor:
-        for query, lines in ((COPY_RUNS, runs_out), (COPY_EVENTS, events_out)):
-            async with cursor.copy(query) as copy:
-                for line in lines:
-                    await copy.write_row(line)
-        async with cursor.copy(COPY_INPUTS) as copy:
-            copy.set_types(["uuid", "bytea"])
-            for run in runs:
-                await copy.write_row((run.id, run.input))
+    inputs_out = [(run.id, run.input) for run in runs]
+    await copying.copy_in(connection, COPY_RUNS, runs_out)
+    await copying.copy_in(connection, COPY_EVENTS, events_out)
+    await copying.copy_in(connection, COPY_INPUTS, inputs_out, types=("uuid", "bytea"))

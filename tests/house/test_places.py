@@ -174,3 +174,13 @@ def _is_constant(node: ast.AST) -> bool:
             return name.isupper()
         case _:
             return False
+
+
+def test_nothing_in_the_product_acts_at_a_fault_point() -> None:
+    watchers = [
+        str(i)
+        for module in modules()
+        for i in imports(module)
+        if i.name.startswith("orchestrator.faultpoints.") and i.name.split(".")[-1] not in {"Point", "reach"}
+    ]
+    assert not watchers, "a fault point is inert: only tests watch\n" + "\n".join(watchers)
