@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import lru_cache, partial
+from pathlib import Path
 
+from orchestrator.artifacts.highwater import HighWater
 from orchestrator.artifacts.registry import artifact_store
 from orchestrator.embedded.datadir import DataDir
 from orchestrator.engine.deps import Deps
@@ -33,6 +35,7 @@ async def build(settings: Settings, *, program: str, pool_size: int = 5) -> Asyn
     """
     db = Database(settings.require_database_url(), pool_size=pool_size, program=f"orchestrator-{program}")
     files = HttpFileFetcher(allow_private_networks=settings.allow_private_networks)
+    store = artifact_store(settings.artifacts_url or str(DataDir(settings.data_dir).artifacts))
     providers: dict[str, Provider] = {}
 
     def provider(name: str) -> Provider:
@@ -47,18 +50,30 @@ async def build(settings: Settings, *, program: str, pool_size: int = 5) -> Asyn
             db=db,
             provider=provider,
             files=files,
-            store=artifact_store(settings.artifacts_url or str(DataDir(settings.data_dir).artifacts)),
+            store=store,
             sealer=sealer(settings),
             sources=system_sources(),
             settings=settings,
             check_base_url=partial(check_base_url, allow_private_networks=settings.allow_private_networks),
             check_api_key=check_api_key,
+            outside=HighWater(_outside(settings, store.root)),
         )
     finally:
         for made in providers.values():
             await made.aclose()
         await files.aclose()
         await db.close()
+
+
+def _outside(settings: Settings, artifacts: Path) -> list[Path]:
+    """Return where marks are kept: where the results are, if a place was named for them, and in the data folder.
+
+    A data folder is not made for it alone: what shares a named place may have none, or one that is lost with it.
+    """
+    data = DataDir(settings.data_dir)
+    if settings.artifacts_url is None:
+        return [data.highwater]
+    return [artifacts / ".highwater", *([data.highwater] if data.root.exists() else [])]
 
 
 @lru_cache(maxsize=4)

@@ -25,6 +25,9 @@ _CUT = "[cut]"
 #: They print full URLs at INFO, presigned ones among them; or a line for each doorbell.
 _SILENCED = ("httpx", "httpcore", "urllib3", "pgmq", "celery.app.trace", "celery.worker.strategy", "alembic")
 
+#: They tell of each try to connect while a database is away; that it is away is told once, by the watch.
+_HUSHED = ("psycopg.pool",)
+
 
 def redact(text: str) -> str:
     """Return the text without URL queries, URL passwords, keys and tokens."""
@@ -93,6 +96,8 @@ def configure(*, log_format: str, level: str, program: str) -> None:
     root.setLevel(level.upper())
     for name in _SILENCED:
         logging.getLogger(name).setLevel(logging.WARNING)
+    for name in _HUSHED:
+        logging.getLogger(name).setLevel(logging.ERROR)
     structlog.contextvars.bind_contextvars(program=program)
 
 

@@ -128,7 +128,8 @@ class TickerStep(bootsteps.StartStopStep):  # type: ignore[misc]
         prepare_if_possible(settings)
         _process = WorkerProcess(settings)
         _process.start()
-        self.ticker = Ticker(_process, ring=Ringer(send).ring, busy=_process.in_hand.has_task)
+        ringer = Ringer(send)
+        self.ticker = Ticker(_process, ring=ringer.ring, busy=_process.in_hand.has_task, away_s=ringer.away_s)
         self.ticker.start()
 
     def stop(self, parent: Any) -> None:

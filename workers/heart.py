@@ -19,6 +19,7 @@ class Heart:
         self._gap_s = 2 * beat_s
         self._since: datetime | None = None
         self._last: datetime | None = None
+        self._went_back = False
 
     @property
     def unbroken_s(self) -> float:
@@ -29,9 +30,15 @@ class Heart:
 
     def beat(self, at: datetime) -> None:
         """Note a heartbeat that was written. A clock that went back breaks the row too."""
+        self._went_back = self._went_back or (self._last is not None and at < self._last)
         if self._last is None or not 0 <= (at - self._last).total_seconds() <= self._gap_s:
             self._since = at
         self._last = at
+
+    def take_jump(self) -> bool:
+        """Tell, once, whether the database's clock went back between two beats: what was due by it is due later now."""
+        went_back, self._went_back = self._went_back, False
+        return went_back
 
     def miss(self) -> None:
         """Note a heartbeat that could not be written."""

@@ -18,8 +18,9 @@ import psutil
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from orchestrator import __version__
-from orchestrator.engine import pump, sweep
+from orchestrator.engine import highwater, pump, sweep
 from orchestrator.engine.deps import Deps
+from orchestrator.engine.watch import Watch
 from orchestrator.errors import OrchestratorError
 from orchestrator.runtime import system_sources
 from orchestrator.settings import Settings
@@ -46,6 +47,7 @@ class WorkerProcess:
         self.units_in_tasks = 0
         self.units_in_ticker = 0
         self._counting = threading.Lock()
+        self._watch: Watch | None = None
 
     @property
     def deps(self) -> Deps:
@@ -79,6 +81,7 @@ class WorkerProcess:
             dead=await self._gone_here(),
             may_judge_silence=self.heart.unbroken_s >= self.settings.dead_after_s,
             self_id=self.id,
+            clock_went_back=self.heart.take_jump(),
         )
         self.swept_at = time.monotonic()
         return done
@@ -117,6 +120,19 @@ class WorkerProcess:
 
     async def _due(self) -> frozenset[str]:
         return await self.deps.db.run(lanes.any_due, tries=1)
+
+    def watch(self, *, broker_away_s: float | None) -> None:
+        """Look around once, and tell of what is wrong."""
+        self.loop.run(self._look(broker_away_s), timeout_s=60)
+
+    async def _look(self, broker_away_s: float | None) -> None:
+        if self._watch is None:
+            self._watch = Watch(self.deps, worker=self.id, place=place())
+        await self._watch.look(broker_away_s=broker_away_s)
+
+    def keep_mark(self) -> None:
+        """Compare the database with the places outside, and move the mark on."""
+        self.loop.run(highwater.keep_mark(self.deps), timeout_s=60)
 
     def register(self) -> None:
         """Write the worker's row."""

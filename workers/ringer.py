@@ -46,6 +46,11 @@ class Ringer:
             return False
         return not is_away
 
+    def away_s(self) -> float | None:
+        """Return for how long the broker has been away; None when it is there."""
+        since = self._away_since
+        return None if since is None else time.monotonic() - since
+
     def _ring_for_ever(self) -> None:
         while True:
             kind = self._waiting.get()
@@ -72,11 +77,11 @@ class Ringer:
             if self._away_since is not None:
                 return
             self._away_since = time.monotonic()
-        log.warning("the broker is away, work goes on without it", why=why)
+        log.warning("the broker is away, work goes on without it", code="broker_away", why=why)
 
     def _found(self) -> None:
         with self._telling:
             since, self._away_since = self._away_since, None
             self._sending_since = None
         if since is not None:
-            log.info("the broker is back", after_s=round(time.monotonic() - since, 1))
+            log.info("the broker is back", code="broker_away", after_s=round(time.monotonic() - since, 1))

@@ -25,6 +25,13 @@ QUIET_S = 0.8
 #: A process that has not swept for so many intervals, though it rang, sweeps from its ticker.
 OVERDUE_SWEEPS = 4
 
+#: How often the watch looks around, seconds: twice within the minute in which a trouble must be told.
+WATCH_S = 15.0
+FIRST_WATCH_S = 3.0
+
+#: How often the database's mark is advanced and written outside, seconds: what a restore may lose unseen.
+MARK_S = 5.0
+
 #: Its threads end within so long, seconds, unless the database keeps them waiting.
 STOP_S = 10.0
 
@@ -35,21 +42,32 @@ class Ticker:
     Args:
         ring: sends one doorbell of a kind; returns whether the broker took it.
         busy: tells whether a task of a kind is running in this process.
+        away_s: tells for how long the broker has been away; None when it is there.
     """
 
-    def __init__(self, process: WorkerProcess, *, ring: Callable[[str], bool], busy: Callable[[str], bool]) -> None:
+    def __init__(
+        self,
+        process: WorkerProcess,
+        *,
+        ring: Callable[[str], bool],
+        busy: Callable[[str], bool],
+        away_s: Callable[[], float | None] = lambda: None,
+    ) -> None:
         self._process = process
         self._ring = ring
         self._busy = busy
+        self._away_s = away_s
         self._stopping = threading.Event()
         self._rung_at: dict[str, float] = {}
         self._waits_since: dict[str, float] = {}
+        self._failing: set[str] = set()
         self._threads: list[threading.Thread] = []
         self._working: dict[str, threading.Thread] = {}
 
     def start(self) -> None:
         """Start ticking."""
-        for duty in (self._tick_for_ever, self._beat_for_ever, self._sweep_for_ever):
+        duties = (self._tick_for_ever, self._beat_for_ever, self._sweep_for_ever, self._watch_for_ever)
+        for duty in (*duties, self._mark_for_ever):
             thread = threading.Thread(target=duty, name=duty.__name__.strip("_"), daemon=True)
             thread.start()
             self._threads.append(thread)
@@ -66,15 +84,22 @@ class Ticker:
             try:
                 due = self._process.due()
             except (OrchestratorError, TimeoutError) as error:
-                log.warning("cannot ask what is due", why=str(error))
+                self._tell_first("cannot ask what is due", error)
                 self._stopping.wait(1.0)
                 continue
             except Exception:  # a bug must not stop the clock of the whole worker
                 log.exception("cannot ask what is due")
                 self._stopping.wait(5.0)
                 continue
+            self._failing.discard("cannot ask what is due")
             for kind in ("launch", "poll", "download", "sweep"):
                 self._tend(kind, is_due=kind in due)
+
+    def _tell_first(self, what: str, error: Exception) -> None:
+        """Tell of the first failure in a row; while it lasts the watch tells that the database is away."""
+        speak = log.debug if what in self._failing else log.warning
+        speak(what, code=getattr(error, "code", "timeout"), why=str(error))
+        self._failing.add(what)
 
     def _tend(self, kind: str, *, is_due: bool) -> None:
         """Ring for one kind of work, or do it here if nobody answers."""
@@ -121,11 +146,39 @@ class Ticker:
                     self._process.register()
                     registered = True
                     self._work("sweep")
+                self._failing.discard("no heartbeat")
             except (OrchestratorError, TimeoutError) as error:
-                log.warning("no heartbeat: the database is away", why=str(error))
+                self._tell_first("no heartbeat", error)
             except Exception:  # without a heart the worker would be taken for dead
                 log.exception("no heartbeat")
             if self._stopping.wait(self._process.settings.heartbeat_s):
+                return
+
+    def _watch_for_ever(self) -> None:
+        """Look around now and then; a worker that drains leaves it to the others."""
+        pause_s = FIRST_WATCH_S
+        while not self._stopping.wait(pause_s * random.uniform(0.8, 1.2)):
+            pause_s = WATCH_S
+            if self._process.draining.is_set():
+                continue
+            try:
+                self._process.watch(broker_away_s=self._away_s())
+            except (OrchestratorError, TimeoutError) as error:
+                log.warning("the watch could not look around", why=str(error))
+            except Exception:  # a bug in the watch must not blind it for good
+                log.exception("the watch failed")
+
+    def _mark_for_ever(self) -> None:
+        """Compare the database with its mark outside, and move both on; the first time at once."""
+        while True:
+            try:
+                self._process.keep_mark()
+                self._failing.discard("the high-water mark was not moved")
+            except (OrchestratorError, TimeoutError) as error:
+                self._tell_first("the high-water mark was not moved", error)
+            except Exception:  # a bug here must not stop the marks for good
+                log.exception("the high-water mark was not moved")
+            if self._stopping.wait(MARK_S):
                 return
 
     def _sweep_for_ever(self) -> None:

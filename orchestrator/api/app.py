@@ -14,6 +14,7 @@ from orchestrator.api.answers import shown
 from orchestrator.api.limits import LargeBodies
 from orchestrator.api.request_ids import Edge
 from orchestrator.engine.deps import Deps
+from orchestrator.engine.readings import Readings
 from orchestrator.settings import Settings
 
 API = "/api/v1"
@@ -37,7 +38,11 @@ def create_app(settings: Settings, *, deps_factory: DepsFactory | None = None) -
         async with build() as deps:
             app.state.deps = deps
             app.state.large_bodies = LargeBodies()
-            yield
+            app.state.readings = Readings(deps)
+            try:
+                yield
+            finally:
+                await app.state.readings.aclose()
 
     app = FastAPI(
         title="Orchestrator",

@@ -14,7 +14,7 @@ from orchestrator.api import limits, uploads
 from orchestrator.api.acts import act
 from orchestrator.api.answers import Answer, View, page, shown
 from orchestrator.api.auth import Call, Operating, Reading, Submitting
-from orchestrator.api.idempotency import once
+from orchestrator.api.idempotency import stored_once
 from orchestrator.api.openapi import SUBMISSION_OPTIONS, described, listed, parameter
 from orchestrator.api.queries import Query
 from orchestrator.api.runs import page_of_runs
@@ -46,10 +46,10 @@ async def submit_batch(call: Submitting) -> Response:
     async with turn:
         upload = await uploads.read(call)
 
-        async def store() -> Answer:
-            return await uploads.submit(call, upload)
+        async def store(id: UUID | None) -> Answer:
+            return await uploads.submit(call, upload, id=id)
 
-        return await once(call, upload.content, store)
+        return await stored_once(call, upload.content, store)
 
 
 @router.get("", **listed("Batch"))

@@ -46,6 +46,7 @@ def _said(fields: Fields) -> dict[str, Any]:
         "reason": fields.prose("reason"),
         "execution_id": fields.text_or_none("execution_id"),
         "execution_ids": {_index(key): found for key, found in by_index.items()} or None,
+        "unverified": fields.flag("unverified"),
     }
 
 

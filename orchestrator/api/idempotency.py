@@ -1,16 +1,19 @@
 """One effect per Idempotency-Key: a repeat is told what the first request came to.
 
-Only successes are kept. A refusal stored nothing, so its key is free again. When the process dies between the
-verb's commit and the note of its answer, the key stays held: a repeat is refused, not done again, because doing
-it again could launch twice what launching once was asked for. `external_id` is the stronger, lasting promise.
+Only successes are kept. A refusal stored nothing, so its key is free again. When the process dies in the middle, the
+key stays held. A submission's id follows from its key, so that a repeat finds what was stored, or stores it then. A
+repeat of any other act is refused, not done again: it could launch twice what launching once was asked for.
+`external_id` is the stronger, lasting promise.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Awaitable, Callable
+from datetime import datetime
 from functools import partial
 from http import HTTPStatus
+from uuid import UUID
 
 from starlette.responses import Response
 
@@ -18,6 +21,7 @@ from orchestrator.api.answers import JSON, Answer, shown, text_of
 from orchestrator.api.auth import Call
 from orchestrator.api.problems import RequestRefused
 from orchestrator.errors import BadInput, Conflict, OrchestratorError, Unavailable
+from orchestrator.runtime import uuid7
 from orchestrator.storage import idempotency
 from orchestrator.storage.idempotency import Found, Standing
 from orchestrator.telemetry import get_logger
@@ -40,18 +44,55 @@ async def once(call: Call, content: bytes, act: Callable[[], Awaitable[Answer]])
     key = _key(call)
     if key is None:
         return _response(await act())
-    workspace, mark = call.who.workspace_id, _fingerprint(call, content)
-    found = await call.deps.db.run(lambda connection: idempotency.hold(connection, workspace, key, mark), tries=1)
+    mark = _fingerprint(call, content)
+    hold = partial(idempotency.hold, workspace=call.who.workspace_id, key=key, fingerprint=mark)
+    found = await call.deps.db.run(hold, tries=1)
     if found.standing is not Standing.OURS:
         return _earlier(found)
+    return await _first(call, key, mark, act, holder=None)
+
+
+async def stored_once(call: Call, content: bytes, store: Callable[[UUID | None], Awaitable[Answer]]) -> Response:
+    """Store what a POST submits, or say what it came to the first time.
+
+    Args:
+        store: is handed the id to store under. It stores nothing where something is stored under that id, and waits for
+            another that stores under it at the same time.
+    """
+    key = _key(call)
+    if key is None:
+        return _response(await store(None))
+    mark, holder = _fingerprint(call, content), str(call.deps.sources.new_id())
+    hold = partial(
+        idempotency.hold, workspace=call.who.workspace_id, key=key, fingerprint=mark, holder=holder, takes_over=True
+    )
+    found = await call.deps.db.run(hold)
+    if found.standing is not Standing.OURS:
+        return _earlier(found)
+    assert found.held_at is not None, "a key that is ours says since when"
+    id = _stored_under(call, key, mark, found.held_at)
+    return await _first(call, key, mark, lambda: store(id), holder=holder)
+
+
+async def _first(
+    call: Call, key: str, mark: bytes, act: Callable[[], Awaitable[Answer]], *, holder: str | None
+) -> Response:
+    """Act under a key that is ours, and keep what it came to."""
     try:
         answer = await act()
     except OrchestratorError:
-        await _free(call, key, mark)
+        await _free(call, key, mark, holder)
         raise
     kept = text_of(answer.kept if answer.kept is not None else answer.view)
     await _keep(call, key, mark, answer.status, kept)
     return _response(answer)
+
+
+def _stored_under(call: Call, key: str, mark: bytes, held_at: datetime) -> UUID:
+    """Return the id that every repeat of this request comes to. Nobody can aim at another's: the digest is keyed."""
+    facts = f"{call.who.workspace_id}\n{key}\n{mark.hex()}\n{held_at.isoformat()}"
+    digest = bytes.fromhex(call.deps.sealer.fingerprint("idempotency", facts))
+    return uuid7(int(held_at.timestamp() * 1000), int.from_bytes(digest[:10]) >> 6)
 
 
 async def _keep(call: Call, key: str, mark: bytes, status: int, body: str) -> None:
@@ -66,9 +107,10 @@ async def _keep(call: Call, key: str, mark: bytes, status: int, body: str) -> No
         log.warning("idempotency key not kept", status=status)
 
 
-async def _free(call: Call, key: str, mark: bytes) -> None:
+async def _free(call: Call, key: str, mark: bytes, holder: str | None) -> None:
+    free = partial(idempotency.free, workspace=call.who.workspace_id, key=key, fingerprint=mark, holder=holder)
     try:
-        await call.deps.db.run(lambda connection: idempotency.free(connection, call.who.workspace_id, key, mark))
+        await call.deps.db.run(free)
     except Unavailable:
         # The error that brought us here is the one to tell. A repeat of the key is refused as interrupted.
         log.warning("idempotency key not freed")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from base64 import b64encode
+from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
 from uuid import UUID
@@ -15,7 +16,7 @@ from orchestrator.api.acts import act
 from orchestrator.api.answers import Answer, everything, page, shown
 from orchestrator.api.auth import Call, Operating, Reading, Submitting
 from orchestrator.api.bodies import Fields, member_bytes, read_object
-from orchestrator.api.idempotency import once
+from orchestrator.api.idempotency import stored_once
 from orchestrator.api.openapi import RUN_FILTERS, described, listed, parameter
 from orchestrator.api.queries import Query
 from orchestrator.artifacts.filenames import safe_name
@@ -37,12 +38,12 @@ async def submit_run(call: Submitting) -> Response:
     content = await limits.read_body(call.request, max_bytes=limits.RUN_BYTES)
     spec = _spec(content)
 
-    async def store() -> Answer:
-        stored = await submit.submit_run(call.deps, call.who, spec)
+    async def store(id: UUID | None) -> Answer:
+        stored = await submit.submit_run(call.deps, call.who, replace(spec, id=id))
         view = await reading.get_run(call.deps, call.who, stored.id)
         return Answer(view=view, status=201 if stored.created else 200)
 
-    return await once(call, content, store)
+    return await stored_once(call, content, store)
 
 
 def _spec(content: bytes) -> RunSpec:

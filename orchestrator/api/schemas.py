@@ -108,6 +108,7 @@ BODIES: Schema = {
         {
             "execution_id": SHORT,
             "execution_ids": mapping(TEXT) | {"description": "for a wave: the run's index -> its execution"},
+            "unverified": FLAG | {"description": "adopt without asking the provider whether it knows the executions"},
         },
     ),
     "NewToken": body(
@@ -168,6 +169,9 @@ ANSWERS: Schema = {
             "attempts": WHOLE,
             "execution_id": or_null(TEXT),
             "waiting_because": or_null(_WAITING),
+            "results_expire_at": or_null(
+                TIME | {"description": "while downloading: when the first URL of a file dies that is not stored yet"}
+            ),
             "error": or_null(view({"code": TEXT, "message": or_null(TEXT)})),
             "results": many(one("Result")),
         }

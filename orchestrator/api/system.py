@@ -6,7 +6,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from orchestrator.api.answers import shown
-from orchestrator.engine import health
+from orchestrator.engine import health, metrics
 
 METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -27,6 +27,7 @@ async def readyz(request: Request) -> Response:
 
 
 @router.get("/metrics")
-async def metrics(request: Request) -> Response:
+async def prometheus(request: Request) -> Response:
     """Return Prometheus' text."""
-    return Response((await health.metrics(request.app.state.deps)).encode(), media_type=METRICS_TYPE)
+    reading = await request.app.state.readings.take()
+    return Response(metrics.text(reading).encode(), media_type=METRICS_TYPE)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 from base64 import b64encode
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
+from uuid import UUID
 
 from orchestrator.api import limits
 from orchestrator.api.answers import Answer
@@ -77,9 +78,9 @@ async def read(call: Call) -> Upload:
     return _from_file(content, query, TYPES.get(kind, "csv"))
 
 
-async def submit(call: Call, upload: Upload) -> Answer:
-    """Store it, and answer with the batch and what was found on the way."""
-    done = await submitting.submit_batch(call.deps, call.who, upload.spec, upload.rows)
+async def submit(call: Call, upload: Upload, *, id: UUID | None) -> Answer:
+    """Store it, under this id if one is given, and answer with the batch and what was found on the way."""
+    done = await submitting.submit_batch(call.deps, call.who, replace(upload.spec, id=id), upload.rows)
     file = None if done.refused_file is None else b64encode(done.refused_file).decode()
     view = await _view(call, upload.spec, done) | {"refused_file": file}
     kept = view if len(file or "") <= MAX_KEPT_FILE_CHARS else view | {"refused_file": None}

@@ -63,6 +63,7 @@ def examine() -> list[Check]:
     checks = [_data_folder(data), _claim(data, settings), *first]
     if database_url is not None:
         checks += [_attempt("migrations", lambda: _migrations(database_url))]
+        checks += [_attempt("launches", lambda: _launches(database_url))]
         checks += [_attempt("clock", lambda: _clock(database_url))]
     checks += [*_api(settings), _disk(data), _secret_key(data, settings), _private_networks(settings)]
     return checks
@@ -123,6 +124,17 @@ def _migrations(url: str) -> Check:
         return Check(name="migrations", level=Level.OK, found=f"at {state.current}")
     found = f"the database is at {state.current or 'nothing'}, this version needs {state.needed}"
     return Check(name="migrations", level=Level.FAIL, found=found, do="orchestrator migrate")
+
+
+def _launches(url: str) -> Check:
+    with psycopg.connect(_libpq(url), connect_timeout=CONNECT_TIMEOUT_S) as connection:
+        try:
+            held = connection.execute("SELECT because FROM launch_holds ORDER BY held_at LIMIT 1").fetchone()
+        except psycopg.errors.UndefinedTable:
+            return Check(name="launches", level=Level.FAIL, found="the schema is too old", do="orchestrator migrate")
+    if held is not None:
+        return Check(name="launches", level=Level.FAIL, found=f"held: {held[0]}", do="orchestrator admin held")
+    return Check(name="launches", level=Level.OK, found="not held")
 
 
 def _clock(url: str) -> Check:

@@ -4,26 +4,35 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Annotated, Literal
 
 import typer
 
+from orchestrator import client as api
 from orchestrator.cli import output
 from orchestrator.cli.connect import connected
 from orchestrator.cli.inputs import read_bytes
 from orchestrator.cli.options import NeededReason, OutputOption, group
-from orchestrator.errors import BadInput
+from orchestrator.errors import BadInput, Problem
 
 app = group("Doubts: launches that were sent and whose outcome nobody knows.")
 
 COLUMNS = ("id", "kind", "count", "workflow_id", "connection", "batch_id", "since", "reason")
+HEADER = ("index", "execution_id")
+MAX_INDEX_DIGITS = 9
+_BY_INDEX = "execution_ids."
 
 
 @app.command("list")
 def list_(output_: OutputOption = None) -> None:
     """List open doubts: single runs, and waves (many runs of one launch)."""
     with connected() as client:
-        output.rows(client.doubts.list(), COLUMNS, nothing="No doubts.")
+        found = client.doubts.list()
+        output.rows(found, COLUMNS, nothing="No doubts.")
+    if found:
+        output.say("Look at the provider's console, then: orchestrator doubt resolve ID --help")
 
 
 @app.command()
@@ -39,42 +48,92 @@ def resolve(
     not_started: Annotated[bool, typer.Option("--not-started", help="The provider never got it: launch it.")] = False,
     relaunch: Annotated[bool, typer.Option("--relaunch", help="Launch again; a second execution is fine.")] = False,
     abandon: Annotated[bool, typer.Option("--abandon", help="Give it up; it may still act.")] = False,
+    no_verify: Annotated[
+        bool, typer.Option("--no-verify", help="Adopt without asking the provider whether it knows the execution.")
+    ] = False,
     output_: OutputOption = None,
 ) -> None:
     """Say what became of a launch, after looking at the provider's own console."""
     how = _how(adopt, adopt_file, not_started, relaunch, abandon)
+    if no_verify and how != "adopt":
+        raise BadInput("--no-verify goes with --adopt and --adopt-file only")
+    file = read_executions(adopt_file) if adopt_file is not None else None
     with connected() as client:
-        resolved = client.doubts.resolve(
-            doubt_id,
-            how,
-            reason=reason,
-            execution_id=adopt,
-            execution_ids=read_executions(adopt_file) if adopt_file else None,
-        )
+        try:
+            resolved = client.doubts.resolve(
+                doubt_id,
+                how,
+                reason=reason,
+                execution_id=adopt,
+                execution_ids=file.execution_ids if file is not None else None,
+                unverified=no_verify,
+            )
+        except api.Invalid as error:
+            if file is not None:
+                error.problems = tuple(file.placed(problem) for problem in error.problems)
+            raise
     output.one(resolved)
     if resolved["left"]:
-        output.say(f"{resolved['left']} runs of the wave are still in doubt. Next: orchestrator doubt list")
+        output.say(f"still in doubt of this wave: {resolved['left']}. Next: orchestrator doubt list")
 
 
-def read_executions(file: str) -> dict[int, str]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AdoptFile:
+    """What a file says, and where: the server knows indexes, people know rows."""
+
+    execution_ids: dict[int, str]
+    places: dict[int, tuple[int, int]]
+
+    def placed(self, problem: api.Problem) -> api.Problem:
+        """Return a problem of the server's by the row and line of the file that it is about."""
+        index = str(problem.get("field") or "").removeprefix(_BY_INDEX)
+        if not index.isdecimal() or int(index) not in self.places:
+            return problem
+        row, line = self.places[int(index)]
+        return {**problem, "row": row, "line": line, "field": "execution_id"}
+
+
+def read_executions(file: str) -> AdoptFile:
     """Read a CSV of `index,execution_id`, by the run's index in its batch.
 
     Raises:
-        BadInput: a row is not that.
+        BadInput: with every row that is not that.
     """
+    ids: dict[int, str] = {}
+    places: dict[int, tuple[int, int]] = {}
+    problems: list[Problem] = []
+    for row, line, cells in _rows(file):
+        text, id_ = (cells.get("index") or "").strip(), (cells.get("execution_id") or "").strip()
+        fault = _index_fault(text, ids)
+        if fault is not None:
+            problems.append(Problem(message=fault, code="field.value", row=row, line=line, field="index"))
+        if not id_:
+            problems.append(Problem(message="is empty", code="field.value", row=row, line=line, field="execution_id"))
+        if fault is None:
+            ids[int(text)], places[int(text)] = id_, (row, line)
+    if problems or not ids:
+        first = str(problems[0]) if problems else "it names no execution"
+        raise BadInput(f"{file}: {first}", code="adopt_file", problems=problems)
+    return AdoptFile(execution_ids=ids, places=places)
+
+
+def _rows(file: str) -> Iterator[tuple[int, int, dict[str, str | None]]]:
+    """Yield each data row with its number and its line in the file; blank lines are none."""
     try:
-        found = csv.DictReader(io.StringIO(read_bytes(file).decode("utf-8-sig")), strict=True)
-        if not {"index", "execution_id"} <= set(found.fieldnames or ()):
-            raise BadInput(f"{file} needs the columns index,execution_id")
-        return {int(row["index"]): _execution(row["execution_id"]) for row in found}
-    except (ValueError, TypeError, csv.Error) as error:
-        raise BadInput(f"{file}: each row needs a number and an execution id ({error})") from None
+        found = csv.DictReader(io.StringIO(read_bytes(file).decode("utf-8-sig"), newline=""), strict=True)
+        missing = [name for name in HEADER if name not in (found.fieldnames or ())]
+        if missing:
+            raise BadInput(f"{file}: its header is {','.join(HEADER)}; missing: {', '.join(missing)}")
+        for number, cells in enumerate(found, start=1):
+            yield number, found.line_num, cells
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise BadInput(f"{file}: not a CSV file in UTF-8 ({error})") from None
 
 
-def _execution(text: str | None) -> str:
-    if not text or not text.strip():
-        raise ValueError("an execution id is empty")
-    return text.strip()
+def _index_fault(text: str, known: dict[int, str]) -> str | None:
+    if not (text.isascii() and text.isdigit() and len(text) <= MAX_INDEX_DIGITS):
+        return f"{text!r} is no run's index: a whole number from 0"
+    return f"{int(text)} stands above already" if int(text) in known else None
 
 
 def _how(

@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from orchestrator.cli import (
+    admin,
     batches,
     connections,
     doubts,
@@ -55,6 +56,7 @@ for name, noun in (
     ("doubt", doubts),
     ("inbox", inbox),
     ("token", tokens),
+    ("admin", admin),
 ):
     app.add_typer(noun.app, name=name)
 

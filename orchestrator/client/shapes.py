@@ -71,6 +71,7 @@ class Run(TypedDict, total=False):
     input_bytes: int
     looks: int
     last_look_at: str | None
+    results_expire_at: str | None
     results: list[Result]
 
 

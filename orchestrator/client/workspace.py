@@ -29,18 +29,22 @@ class Doubts:
         reason: str,
         execution_id: str | None = None,
         execution_ids: Mapping[int, str] | None = None,
+        unverified: bool = False,
     ) -> Resolved:
         """Say what happened to a run's or a wave's launch.
 
         Args:
             execution_id: with `adopt`, the execution that a person found at the provider.
             execution_ids: with `adopt` for a wave, by the run's index in its batch.
+            unverified: with `adopt`: without asking the provider whether it knows the executions.
         """
         body: dict[str, Any] = {"how": how, "reason": reason}
         if execution_id is not None:
             body["execution_id"] = execution_id
         if execution_ids is not None:
             body["execution_ids"] = {str(index): found for index, found in execution_ids.items()}
+        if unverified:
+            body["unverified"] = True
         return cast(Resolved, self._wire.post(f"/doubts/{quote(doubt_id, safe='')}:resolve", body))
 
 

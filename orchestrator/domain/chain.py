@@ -32,10 +32,15 @@ class Event:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Head:
-    """The end of a stream: the last sequence number and its hash. It lies on the owner's row."""
+    """The end of a stream: the last sequence number and its hash. It lies on the owner's row.
+
+    Args:
+        at: when the last event was, where it is to be continued.
+    """
 
     seq: int = 0
     hash: bytes = GENESIS
+    at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,9 +69,14 @@ def timestamp(at: datetime) -> str:
 
 
 def append(head: Head, stream: UUID, new: Iterable[NewEvent], *, at: datetime) -> tuple[list[Event], Head]:
-    """Return the events in their place in the stream, and the stream's new head."""
+    """Return the events in their place in the stream, and the stream's new head.
+
+    A history never goes back in time, though clocks may: an act whose transaction began before that of the last event
+    and waited for it, or one after the clock was set back, is written as of the last event.
+    """
     events: list[Event] = []
     seq, digest = head.seq, head.hash
+    at = at if head.at is None else max(at, head.at)
     for event in new:
         seq += 1
         data = canonical_data(event.data)

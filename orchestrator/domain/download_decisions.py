@@ -12,17 +12,34 @@ from orchestrator.domain.chain import NewEvent
 from orchestrator.domain.changes import Change, RunError, Timer, TimerKind, Urgency
 from orchestrator.domain.statuses import ResultsState
 from orchestrator.domain.statuses import RunStatus as S
-from orchestrator.errors import Gone, NotSent, OrchestratorError, Refused, StoreFull, Unavailable
+from orchestrator.errors import Gone, OrchestratorError, OutcomeUnknown, Refused, StoreFull, Throttled, Unavailable
 
-#: A file whose fresh URL was refused so often, over so long a time, cannot be had.
+#: Fresh URLs that were refused so often, for longer than a URL's hour from the end of the execution: it died truly.
 HOPELESS_REFUSALS = 5
-HOPELESS_AFTER_S = 120.0
+HOPELESS_AFTER_S = 4200.0
 
-#: A file that can be reached but not read whole is tried until its URL and a fresh one have died, at least so often.
+#: A host that cannot be reached, or never gives a file whole, is tried for so long while fresh URLs can be had.
 HOPELESS_TRIES = 12
+HOPELESS_TROUBLE_S = 24 * 3600.0
+
+#: The code of a file that came without a byte.
+EMPTY = "file_empty"
+
+#: An empty file may be a host's mistake. It is believed when so many fresh URLs, over so long, gave nothing but it.
+EMPTY_REFRESHES = 5
+EMPTY_AFTER_S = 120.0
 
 #: A fresh URL is asked for so long before the old one dies.
 REFRESH_BEFORE_S = 300.0
+
+#: While a result's hour may run it is tried often; what failed for longer must not take the others' requests.
+YOUNG_S = 3600.0
+YOUNG_CAP_S = 120.0
+OLD_CAP_S = 900.0
+REFUSED_CAP_S = 1800.0
+
+#: A host's own Retry-After is obeyed up to so long.
+LONGEST_RETRY_AFTER_S = 600.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,14 +90,51 @@ def after_download(facts: DownloadFacts, outcomes: Sequence[FileOutcome], *, now
     if any(isinstance(o.failure, StoreFull | Unavailable) for o in failures):
         # Nothing is wrong with the result, our store is full or away: wait, as long as it takes.
         return _again(facts, stored, now=now, delay_s=15.0, tries=facts.tries)
-    if _is_hopeless(facts, failures, now=now):
-        return _lost(facts, stored, failures)
     refused = any(isinstance(o.failure, Refused | Gone) for o in failures)
-    expiring = facts.url_expires_at - now < timedelta(seconds=REFRESH_BEFORE_S)
-    if refused or expiring:
-        return _refresh(facts, stored, now=now, unit=unit)
-    delay = backoff.retry_delay(facts.tries + 1, first_s=1, cap_s=60, unit=unit).total_seconds()
-    return _again(facts, stored, now=now, delay_s=delay, tries=facts.tries + 1)
+    if refused and now >= facts.url_expires_at:
+        # It died of age, while our disk was full perhaps: that is no refusal of a fresh one.
+        return _refresh(facts, stored, now=now, pause_s=_pause_s(facts, unit=unit, cap_s=60), tries=facts.tries)
+    if _is_hopeless(facts, refused=refused, now=now):
+        return _lost(facts, stored, failures)
+    tries = facts.tries + 1
+    known_s = (now - facts.offered_at).total_seconds()
+    cap_s = YOUNG_CAP_S if known_s < YOUNG_S else REFUSED_CAP_S
+    never_renewed = known_s >= HOPELESS_TROUBLE_S and not facts.refreshes
+    if refused or never_renewed or any(_is_empty(o) for o in failures):
+        return _refresh(facts, stored, now=now, pause_s=_pause_s(facts, unit=unit, cap_s=cap_s), tries=tries)
+    if facts.url_expires_at - now < timedelta(seconds=REFRESH_BEFORE_S):
+        return _refresh(facts, stored, now=now, pause_s=_pause_s(facts, unit=unit, cap_s=60), tries=tries)
+    delay_s = backoff.retry_delay(tries, first_s=1, cap_s=min(cap_s, OLD_CAP_S), unit=unit).total_seconds()
+    return _again(facts, stored, now=now, delay_s=max(delay_s, _asked_for_s(failures)), tries=tries)
+
+
+def checked(facts: DownloadFacts, outcomes: Sequence[FileOutcome], *, now: datetime) -> list[FileOutcome]:
+    """Return the outcomes, with files that came without a byte as failures until fresh URLs gave nothing else."""
+    known_s = (now - facts.offered_at).total_seconds()
+    if min(facts.tries, facts.refreshes) >= EMPTY_REFRESHES and known_s >= EMPTY_AFTER_S:
+        return list(outcomes)
+    return [_empty(o) if o.failure is None and not o.size_bytes else o for o in outcomes]
+
+
+def _empty(outcome: FileOutcome) -> FileOutcome:
+    failure = OutcomeUnknown("the host sent no byte, and says that the file is empty", code=EMPTY)
+    return FileOutcome(number=outcome.number, filename=outcome.filename, failure=failure)
+
+
+def _is_empty(outcome: FileOutcome) -> bool:
+    return outcome.failure is not None and outcome.failure.code == EMPTY
+
+
+def _pause_s(facts: DownloadFacts, *, unit: float, cap_s: float) -> float:
+    """Return how long to wait before fresh URLs are asked for: the first time not at all."""
+    if not facts.refreshes:
+        return 0.0
+    return backoff.retry_delay(facts.refreshes, first_s=2, cap_s=cap_s, unit=unit).total_seconds()
+
+
+def _asked_for_s(failures: Sequence[FileOutcome]) -> float:
+    asked = (o.failure.retry_after_s or 0.0 for o in failures if isinstance(o.failure, Throttled))
+    return min(max(asked, default=0.0), LONGEST_RETRY_AFTER_S)
 
 
 def _finished(facts: DownloadFacts, stored: tuple[NewEvent, ...], *, files: int) -> Change:
@@ -94,17 +148,15 @@ def _finished(facts: DownloadFacts, stored: tuple[NewEvent, ...], *, files: int)
     )
 
 
-def _is_hopeless(facts: DownloadFacts, failures: Sequence[FileOutcome], *, now: datetime) -> bool:
-    """Tell whether a result is lost: fresh URLs are refused, or its bytes never came whole though its hour is over."""
+def _is_hopeless(facts: DownloadFacts, *, refused: bool, now: datetime) -> bool:
+    """Tell whether a result is lost: fresh URLs are refused past its hour, or its bytes did not come for a day.
+
+    Rounds that failed count too, so that a day on a full disk of ours is held against nobody.
+    """
     known_s = (now - facts.offered_at).total_seconds()
-    if any(isinstance(o.failure, Refused | Gone) for o in failures):
-        if now >= facts.url_expires_at:
-            return False  # it died of age, while our disk was full perhaps: that is no refusal of a fresh one
-        return facts.refreshes >= HOPELESS_REFUSALS and known_s >= HOPELESS_AFTER_S
-    if all(isinstance(o.failure, NotSent) for o in failures):
-        # The host cannot be reached. That says nothing about the file: give it a day.
-        return known_s >= 24 * 3600
-    return facts.tries >= HOPELESS_TRIES and facts.refreshes >= 1 and known_s >= 3600
+    if refused:
+        return min(facts.tries, facts.refreshes) >= HOPELESS_REFUSALS and known_s >= HOPELESS_AFTER_S
+    return facts.tries >= HOPELESS_TRIES and facts.refreshes >= 1 and known_s >= HOPELESS_TROUBLE_S
 
 
 def _lost(facts: DownloadFacts, stored: tuple[NewEvent, ...], failures: Sequence[FileOutcome]) -> Change:
@@ -121,14 +173,15 @@ def _lost(facts: DownloadFacts, stored: tuple[NewEvent, ...], failures: Sequence
     )
 
 
-def _refresh(facts: DownloadFacts, stored: tuple[NewEvent, ...], *, now: datetime, unit: float) -> Change:
+def _refresh(
+    facts: DownloadFacts, stored: tuple[NewEvent, ...], *, now: datetime, pause_s: float, tries: int
+) -> Change:
     """Ask the provider for fresh URLs: one urgent look."""
-    pause = backoff.retry_delay(facts.refreshes, first_s=2, cap_s=60, unit=unit) if facts.refreshes else timedelta(0)
     timer = Timer(
         kind=TimerKind.POLL,
-        due_at=now + pause,
+        due_at=now + timedelta(seconds=pause_s),
         urgency=Urgency.REFRESH,
-        tries=facts.tries + 1,
+        tries=tries,
         deadline_at=facts.url_expires_at,
     )
     return Change(run_id=facts.run_id, was=S.DOWNLOADING, to=S.DOWNLOADING, events=stored, timer=timer)

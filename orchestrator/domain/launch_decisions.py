@@ -25,6 +25,14 @@ class OnDoubt(StrEnum):
     FAIL = "fail"
 
 
+#: Why *we* sent nothing: the deadline passed, or the intent's own commit was in question.
+TOO_LATE = "too_late"
+COMMIT_IN_QUESTION = "commit_in_question"
+
+#: It says nothing about the provider, so its breaker does not open.
+OUR_OWN = frozenset({TOO_LATE, COMMIT_IN_QUESTION})
+
+
 class IntentOutcome(StrEnum):
     """What came of one launch request."""
 
@@ -110,17 +118,23 @@ def after_launch(
         _accepted(facts, run, ids[run.position], is_first=rank < facts.window, now=now)
         for rank, run in enumerate(named)
     ]
-    return LaunchDecision(
-        outcome=IntentOutcome.PARTLY_ACCEPTED if missing else IntentOutcome.ACCEPTED,
-        changes=(*accepted, *doubted),
-        breaker=breaker.launched_well(),
-    )
+    if missing:
+        # An answer that leaves items out may do so again: the next wave waits for a probe, and has less to doubt.
+        return LaunchDecision(
+            outcome=IntentOutcome.PARTLY_ACCEPTED,
+            changes=(*accepted, *doubted),
+            breaker=breaker.trip(now=now),
+            wave_cap=max(1, len(facts.runs) // 2),
+        )
+    return LaunchDecision(outcome=IntentOutcome.ACCEPTED, changes=tuple(accepted), breaker=breaker.launched_well())
 
 
 def _after_error(
     facts: LaunchFacts, error: ProviderError, *, breaker: Breaker, now: datetime, unit: float
 ) -> LaunchDecision:
     match error:
+        case NotSent(code=code) if code in OUR_OWN:
+            return _back(facts, error, now=now, unit=unit)
         case NotSent():
             return _back(facts, error, now=now, unit=unit, breaker=breaker.trip(now=now))
         case Throttled(retry_after_s=None):

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta
-from uuid import UUID
 
-from orchestrator.domain import backoff
+from orchestrator.domain import backoff, lost_results
 from orchestrator.domain.answers import Observation, RemoteStatus
-from orchestrator.domain.backoff import PollPolicy
 from orchestrator.domain.chain import NewEvent
 from orchestrator.domain.changes import (
     Change,
@@ -20,13 +17,11 @@ from orchestrator.domain.changes import (
     TimerKind,
     Urgency,
 )
+from orchestrator.domain.look_facts import LookFacts
 from orchestrator.domain.overdue import OVERDUE_LOOKS_S, OVERDUE_TITLE, overdue, question
 from orchestrator.domain.statuses import ResultsState
 from orchestrator.domain.statuses import RunStatus as S
 from orchestrator.errors import Gone, KeyRefused, ProviderError, Throttled
-
-#: A known execution that the provider does not know any more is given so long to come back.
-LOST_AFTER_S = 600.0
 
 #: While the provider waits for a person, looks slow down to at most this far apart.
 HUMAN_FIRST_S = 60.0
@@ -34,33 +29,6 @@ HUMAN_LONGEST_S = 45 * 60.0 * 0.9
 
 #: `finished` without any list of results is asked again so often before it is believed to have none.
 NO_LIST_TRIES = 3
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LookFacts:
-    """A run that was looked at, as it stood when it was claimed.
-
-    Args:
-        began_at: when the execution could have begun: the launch, or its entry into the wave's window.
-        launched_at: when the provider took it.
-        human_since: when it began to wait for a person, or None.
-        position: its place in its wave; None for a single launch.
-        url_life_s: how long the URLs of a look live.
-    """
-
-    run_id: UUID
-    status: S
-    attempt: int
-    provider_status: str | None
-    began_at: datetime
-    launched_at: datetime
-    policy: PollPolicy
-    tries: int = 0
-    gone_since: datetime | None = None
-    stage: int = OverdueStage.NONE
-    human_since: datetime | None = None
-    position: int | None = None
-    url_life_s: float = 3600.0
 
 
 def after_look(facts: LookFacts, seen: Observation | ProviderError, *, now: datetime, unit: float) -> Change:
@@ -71,8 +39,7 @@ def after_look(facts: LookFacts, seen: Observation | ProviderError, *, now: date
         case RemoteStatus.FINISHED:
             return _finished(facts, seen, now=now, unit=unit)
         case _ if facts.status is S.DOWNLOADING:
-            # The provider said finished before; a word that goes back changes nothing, ask again.
-            return _still(facts, seen, now=now, unit=unit)
+            return lost_results.went_back(facts, seen, now=now, unit=unit)
         case RemoteStatus.FAILED:
             return _failed(facts, seen)
         case RemoteStatus.CANCELLED:
@@ -87,7 +54,7 @@ def _finished(facts: LookFacts, seen: Observation, *, now: datetime, unit: float
     refreshed = facts.status is S.DOWNLOADING
     if not seen.files:
         if refreshed:
-            return _withdrawn(facts, now=now, unit=unit)
+            return lost_results.withdrawn(facts, now=now, unit=unit)
         # Failed looks count in `tries` too; only those since the provider first said this word asked for the list.
         asked = facts.tries if facts.provider_status == seen.word else 0
         if seen.files is None and asked < NO_LIST_TRIES:
@@ -121,26 +88,6 @@ def _ask_for_list(facts: LookFacts, seen: Observation, *, asked: int, now: datet
         timer=Timer(kind=TimerKind.POLL, due_at=due_at, tries=asked + 1, stage=facts.stage),
         provider_status=seen.word if seen.word != facts.provider_status else None,
     )
-
-
-def _withdrawn(facts: LookFacts, *, now: datetime, unit: float) -> Change:
-    """Decide for files that were offered and are offered no more: given time to come back, then lost, never "none"."""
-    gone_since = facts.gone_since or now
-    if (now - gone_since).total_seconds() >= LOST_AFTER_S:
-        message = "the provider offered results, and has offered none for 10 minutes"
-        return Change(
-            run_id=facts.run_id,
-            was=facts.status,
-            to=S.RESULT_LOST,
-            events=(NewEvent(type="result_lost", data={"reason": message}),),
-            results_state=ResultsState.LOST,
-            error=RunError(code="result_lost", message=message),
-        )
-    due_at = now + backoff.retry_delay(facts.tries + 1, first_s=5, cap_s=60, unit=unit)
-    timer = Timer(
-        kind=TimerKind.POLL, due_at=due_at, urgency=Urgency.REFRESH, tries=facts.tries + 1, gone_since=gone_since
-    )
-    return _wait(facts, timer)
 
 
 def _finished_empty(facts: LookFacts, seen: Observation) -> Change:
@@ -206,10 +153,6 @@ def _human(facts: LookFacts, seen: Observation, *, now: datetime) -> Change:
 
 def _still(facts: LookFacts, seen: Observation, *, now: datetime, unit: float) -> Change:
     """Decide for a run that the provider still has, in whatever words."""
-    if facts.status is S.DOWNLOADING:
-        due_at = now + backoff.retry_delay(facts.tries + 1, first_s=5, cap_s=60, unit=unit)
-        timer = Timer(kind=TimerKind.POLL, due_at=due_at, urgency=Urgency.REFRESH, tries=facts.tries + 1)
-        return _wait(facts, timer)
     events: list[NewEvent] = []
     resumed = facts.status is S.HUMAN_IN_THE_LOOP
     if resumed:
@@ -244,9 +187,14 @@ def _overdue(facts: LookFacts, *, now: datetime) -> tuple[int, list[NewEvent]]:
 def _after_failed_look(facts: LookFacts, error: ProviderError, *, now: datetime, unit: float) -> Change:
     refresh = facts.status is S.DOWNLOADING
     urgency = Urgency.REFRESH if refresh else Urgency.NORMAL
-    gone_since = facts.gone_since or now if isinstance(error, Gone) else None
-    if gone_since is not None and (now - gone_since).total_seconds() >= LOST_AFTER_S:
-        return _lost(facts)
+    # Only an answer that shows the execution ends the ten minutes of a 404: a failed look shows nothing.
+    gone_since = facts.gone_since or (now if isinstance(error, Gone) else None)
+    if (
+        isinstance(error, Gone)
+        and gone_since is not None
+        and (now - gone_since).total_seconds() >= lost_results.LOST_AFTER_S
+    ):
+        return lost_results.provider_lost(facts)
     # A throttled or refused key is the lane's trouble: the look itself is due again at once when the lane is free.
     is_lanes = isinstance(error, Throttled | KeyRefused)
     delay = backoff.retry_delay(facts.tries + 1, first_s=2, cap_s=60, unit=unit)
@@ -271,22 +219,6 @@ def _after_failed_look(facts: LookFacts, error: ProviderError, *, now: datetime,
         events=tuple(news),
         opens=question(facts.stage, stage),
         title=OVERDUE_TITLE,
-    )
-
-
-def _lost(facts: LookFacts) -> Change:
-    message = "the provider has not known this execution for 10 minutes (404)"
-    lost = NewEvent(type="provider_lost", data={"attempt": facts.attempt})
-    to = S.RESULT_LOST if facts.status is S.DOWNLOADING else S.ERROR
-    return Change(
-        run_id=facts.run_id,
-        was=facts.status,
-        to=to,
-        events=(lost,),
-        results_state=ResultsState.LOST if to is S.RESULT_LOST else None,
-        error=RunError(code="provider_lost", message=message),
-        execution=ExecutionState.ENDED,
-        closes="the provider lost it",
     )
 
 

@@ -8,7 +8,7 @@ from enum import StrEnum
 from uuid import UUID
 
 from orchestrator.domain.chain import NewEvent
-from orchestrator.domain.changes import Change, ExecutionState, RunError, Timer, TimerKind, Urgency
+from orchestrator.domain.changes import Change, ExecutionState, InboxKind, RunError, Timer, TimerKind, Urgency
 from orchestrator.domain.statuses import ResultsState
 from orchestrator.domain.statuses import RunStatus as S
 from orchestrator.errors import Conflict
@@ -190,10 +190,14 @@ def resolve(run: RunFacts, act: Act, how: Resolution, *, execution_id: str | Non
 
 
 def adopted(run: RunFacts, execution_id: str, *, now: datetime, event: NewEvent) -> Change:
-    """Attach an execution to a doubted attempt: a person found it, or its answer came late after all."""
+    """Attach an execution to the attempt that launched it: a person found it, or its answer came late after all.
+
+    A run that was queued again, because it was said not to have started, goes back the way that it would have gone.
+    """
     return Change(
         run_id=run.run_id,
-        was=S.IN_DOUBT,
+        was=run.status,
+        via=(S.LAUNCHING,) if run.status is S.QUEUED else (),
         to=S.PROCESSING,
         events=(event,),
         timer=Timer(kind=TimerKind.POLL, due_at=now, urgency=Urgency.ASKED),
@@ -202,6 +206,65 @@ def adopted(run: RunFacts, execution_id: str, *, now: datetime, event: NewEvent)
         execution=ExecutionState.OPEN,
         was_launched=True,
         closes="adopted",
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LateFacts:
+    """An attempt whose answer came after somebody had decided about it, and its run as it stands now, locked.
+
+    Args:
+        attempt: the one that the answer is about; the run may be at a later one.
+        is_its_own: whether the attempt is still that launch's; False when it was launched once more under its number.
+    """
+
+    run: RunFacts
+    attempt: int
+    is_its_own: bool
+
+
+def after_late_answer(late: LateFacts, execution_id: str, *, now: datetime) -> Change:
+    """Decide about an id that came late: attach it where nothing else runs for the run, else write it down.
+
+    Where somebody had said that a second execution is fine, the history's word is enough; where somebody was wrong
+    about it, a person is told.
+    """
+    run = late.run
+    told = NewEvent(type="late_answer", data={"attempt": late.attempt, "execution_id": execution_id})
+    is_current = late.is_its_own and run.attempt == late.attempt
+    if is_current and run.status in {S.IN_DOUBT, S.QUEUED}:
+        return adopted(run, execution_id, now=now, event=told)
+    other = run.execution_id if is_current and run.execution_id != execution_id else None
+    title = None
+    if not late.is_its_own or other is not None:
+        told = NewEvent(type="second_execution", data={"attempt": late.attempt, "execution_id": execution_id})
+        taken = f"{other} was adopted" if other is not None else "its launch was taken for not started"
+        title = f"Two executions exist: {taken}, and it had started as {execution_id}"
+    elif is_current and run.status in {S.ERROR, S.CANCELLED}:
+        title = f"It is {run.status}, but was started all the same, as {execution_id}: look there before a retry"
+    return Change(
+        run_id=run.run_id,
+        was=run.status,
+        to=run.status,
+        keeps_timer=True,
+        events=(told,),
+        execution_id=execution_id if is_current and other is None else None,
+        # So that it can be watched, if a person asks for it.
+        was_launched=is_current and other is None,
+        opens=InboxKind.DOUBT if title else None,
+        title=title,
+    )
+
+
+def acknowledge(run: RunFacts, act: Act) -> Change:
+    """Close the question that a late answer put about a run: a person has seen it, and leaves things as they are."""
+    return Change(
+        run_id=run.run_id,
+        was=run.status,
+        to=run.status,
+        keeps_timer=True,
+        events=(act.event("doubt_resolved", how=str(Resolution.ABANDON), attempt=run.attempt),),
+        closes="a person has seen it",
     )
 
 

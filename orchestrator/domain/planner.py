@@ -25,6 +25,11 @@ SEEN_WITHIN_S = 40 * 60.0
 #: The share of a lane's requests that may be counted on for looks.
 LOOK_SHARE = 0.8
 
+#: A wave that has waited so long for its slots has them reserved, for so long, and so often.
+RESERVE_AFTER_S = 10.0
+RESERVE_FOR_S = 16 * 60.0
+RESERVE_EVERY_S = 3600.0
+
 #: After so long everything in a wave stands in the window, whatever was seen.
 WHOLE_WINDOW_S = 30 * 60.0
 
@@ -169,10 +174,11 @@ class Launch:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wait:
-    """Send nothing before then. `reason` is one of `slots`, `wave`, `unseen`."""
+    """Send nothing before then. `reason` is one of `slots`, `wave`, `unseen`; `slots` are those that a wave lacks."""
 
     reason: str
     until: datetime
+    slots: int = 0
 
 
 def plan_launch(demand: BatchDemand, *, now: datetime) -> Launch | Wait:
@@ -192,8 +198,19 @@ def plan_launch(demand: BatchDemand, *, now: datetime) -> Launch | Wait:
         return Wait(reason="unseen", until=now + timedelta(seconds=5))
     slots = min(demand.width, size)
     if demand.slots_used + slots > max(demand.slot_limit, demand.width):
-        return Wait(reason="slots", until=now + timedelta(seconds=5))
+        return Wait(reason="slots", until=now + timedelta(seconds=5), slots=slots)
     return Launch(count=size)
+
+
+def reserves(waited_s: float) -> bool:
+    """Tell whether a wave that has waited so long for slots keeps others from taking those that come free.
+
+    A wave needs several at once, single launches take each as it comes: without a reservation a steady stream of them
+    would hold it up for ever. It ends after the longest that an execution may last and comes back later, because what
+    waits for a person holds its slot for days, and must not stop the single launches beside it.
+    """
+    phase_s = waited_s % RESERVE_EVERY_S
+    return RESERVE_AFTER_S <= phase_s < RESERVE_AFTER_S + RESERVE_FOR_S
 
 
 def _plan_singles(demand: BatchDemand, *, now: datetime) -> Launch | Wait:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
+from orchestrator.domain import file_failures
 from orchestrator.domain.statuses import RunStatus as S
 
 
@@ -14,13 +15,19 @@ class Surroundings:
 
     Args:
         due_at: when it is next looked at, launched or fetched; None when nothing is planned for it by itself.
+        held_because: all launches are held, because the database may have been restored.
         in_hand: a worker holds it now.
         slots_used, slot_limit: of its workflow, None where nobody counted.
         free_at: when the lane has a request to spare; None: now.
+        last_failure: what the last try of a result file came to, its code first (`file_failures`).
+        tries: how often its files were tried in vain.
+        asks_fresh_urls: the URLs are dead or dying, and the next step is a look that renews them.
+        results_expire_at: when the first URL of a file dies that is not stored.
     """
 
     status: S
     now: datetime
+    held_because: str | None = None
     due_at: datetime | None = None
     in_hand: bool = False
     of_batch: bool = False
@@ -37,6 +44,11 @@ class Surroundings:
     slot_limit: int | None = None
     free_at: datetime | None = None
     last_failure: str | None = None
+    tries: int = 0
+    asks_fresh_urls: bool = False
+    files_stored: int = 0
+    files_total: int = 0
+    results_expire_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +84,9 @@ def why(s: Surroundings) -> Reason | None:
 
 
 def _queued(s: Surroundings) -> Reason:
+    if s.held_because is not None:
+        message = f"launches are held: {s.held_because}; an operator releases them: orchestrator admin held"
+        return Reason(code="held", message=message)
     if s.batch_paused_because is not None:
         return Reason(code="pause", message=f"its batch is paused: {s.batch_paused_because}")
     if s.connection_is_paused:
@@ -111,7 +126,40 @@ def _processing(s: Surroundings) -> Reason:
 
 
 def _downloading(s: Surroundings) -> Reason:
-    if s.in_hand:
-        return Reason(code="lease", message="its results are being fetched now", until=s.due_at)
-    message = "its results are fetched next" if s.last_failure is None else f"to be fetched again: {s.last_failure}"
-    return Reason(code="results", message=message, until=s.due_at)
+    clock = _result_clock(s)
+    if s.in_hand and not s.asks_fresh_urls:
+        return Reason(code="lease", message=f"its results are being fetched now{clock}", until=s.due_at)
+    code, words = file_failures.parted(s.last_failure) if s.last_failure is not None else (None, "")
+    if code == "store_full":
+        message = f"the artifact store is full or read-only: {words}; tried again and again, resumes by itself"
+        return Reason(code="store", message=message + clock, until=s.due_at)
+    if code == "unavailable":
+        message = f"the artifact store is away: {words}; tried again and again, resumes by itself"
+        return Reason(code="store", message=message + clock, until=s.due_at)
+    return Reason(code="results", message=_next_try(s, code, words) + clock, until=s.due_at)
+
+
+def _next_try(s: Surroundings, code: str | None, words: str) -> str:
+    """Say what the next step is, and why the last one came to nothing."""
+    if s.last_failure is None:
+        return "the provider is asked for fresh URLs" if s.asks_fresh_urls else "its results are fetched next"
+    tried = f", tried {s.tries} time{'s' * (s.tries != 1)}" if s.tries else ""
+    at = f", next try at {s.due_at:%H:%M:%S}Z" if s.due_at is not None and s.due_at > s.now else ""
+    what = f"the file's host cannot be reached ({words})" if code == "not_sent" else words
+    if s.asks_fresh_urls:
+        return f"the provider is asked for fresh URLs: {what}{tried}{at}"
+    return f"{what}{tried}{at}" if code == "not_sent" else f"to be fetched again: {what}{tried}{at}"
+
+
+def _result_clock(s: Surroundings) -> str:
+    """Say how much of a run's results is stored, and how long the rest can be had."""
+    parts = [f"{s.files_stored} of {s.files_total} files stored"] if s.files_total > 1 else []
+    if s.results_expire_at is not None:
+        left_s = (s.results_expire_at - s.now).total_seconds()
+        first = "the first URL" if s.files_total - s.files_stored > 1 else "the URL"
+        parts.append(f"{first} dies in {_in_words(left_s)}" if left_s > 0 else f"{first} has died")
+    return "".join(f"; {part}" for part in parts)
+
+
+def _in_words(seconds: float) -> str:
+    return f"{seconds / 60:.0f} min" if seconds >= 90 else f"{seconds:.0f} s"

@@ -5,6 +5,7 @@
     artifacts/            stored results
     keys/                 the secret key and the database's passwords, 0600 each
     logs/
+    highwater/            how far the database had come, and what was launched lately: shows a restore
     run/                  locks; nothing in it is worth a backup
     client.json           how the command line reaches the API, 0600
 """
@@ -38,6 +39,7 @@ class DataDir:
         self.artifacts = self.root / "artifacts"
         self.keys = self.root / "keys"
         self.logs = self.root / "logs"
+        self.highwater = self.root / "highwater"
         self.run = self.root / "run"
         self.client_file = self.root / "client.json"
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from uuid import UUID
 
 from orchestrator.domain.answers import Access
 from orchestrator.domain.backoff import PollPolicy
-from orchestrator.engine.ports import ArtifactStore, FileFetcher, Provider
+from orchestrator.engine.ports import ArtifactStore, FileFetcher, Outside, Provider
+from orchestrator.engine.watermark import Watermark
 from orchestrator.runtime import Sources
 from orchestrator.settings import Settings
 from orchestrator.storage.database import Database
@@ -32,6 +33,10 @@ class Deps:
     check_base_url: Callable[[str], str]
     #: Raise `BadInput` for a key that could not stand in a header.
     check_api_key: Callable[[str], None]
+    #: Where the mark and the journal of launches are kept; None in a world that is never restored.
+    outside: Outside | None = None
+    #: What this process remembers of the database that it began with.
+    watermark: Watermark = field(default_factory=Watermark)
 
     def access(self, *, connection_id: UUID, base_url: str, api_key: bytes) -> Access:
         """Open a connection's key for a call."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -10,14 +10,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from orchestrator.domain import operator_decisions
 from orchestrator.domain.changes import Change
-from orchestrator.domain.operator_decisions import Resolution
+from orchestrator.domain.operator_decisions import Act, Resolution
 from orchestrator.domain.statuses import RunStatus as S
-from orchestrator.engine import settle
+from orchestrator.engine import adoption, settle
 from orchestrator.engine.deps import Deps
 from orchestrator.engine.shown import shown
 from orchestrator.engine.who import Who
-from orchestrator.errors import BadInput, Conflict, NotFound
-from orchestrator.storage import batches, changes, doubts, intents, lanes, questions, turns, waves
+from orchestrator.errors import BadInput, Conflict, NotFound, Problem
+from orchestrator.storage import batches, changes, doubts, events, intents, lanes, questions, turns, waves
 from orchestrator.storage.changes import WavePlace
 from orchestrator.storage.doubts import DoubtedRun, DoubtPlace
 from orchestrator.storage.lanes import Lane, Turn
@@ -52,6 +52,7 @@ async def resolve_doubt(
     execution_id: str | None = None,
     execution_ids: Mapping[int, str] | None = None,
     reason: str,
+    unverified: bool = False,
 ) -> dict[str, Any]:
     """Settle a doubt, a run's or a whole wave's, as a person decided.
 
@@ -59,14 +60,19 @@ async def resolve_doubt(
         how: `adopt`, `not_started`, `relaunch` or `abandon`.
         execution_id: for `adopt` of a single run: the provider's id of its execution.
         execution_ids: for `adopt` of a wave: by the run's index in its batch. Runs it does not name stay in doubt.
+        unverified: adopt without asking the provider whether it knows the executions.
 
     Raises:
-        BadInput: no reason, an unknown way, ids missing or doubled.
+        BadInput: no reason, an unknown way, ids missing, doubled or unknown at the provider.
         NotFound, Conflict: there is no such doubt, or it is settled already.
+        Unavailable: the provider could not be asked.
     """
     resolution = _resolution(how, reason)
     ids = _given_ids(resolution, execution_id, execution_ids)
     place = await _place(deps, who, doubt_id)
+    if ids and not unverified:
+        await _refuse_settled(deps, who, doubt_id)
+        await adoption.verify(deps, place, {_field(index): id for index, id in ids.items()})
 
     async def write(connection: AsyncConnection) -> tuple[int, int, frozenset[UUID]]:
         lane = await lanes.lock(connection, place.lane_id)
@@ -76,19 +82,60 @@ async def resolve_doubt(
             await waves.lock(connection, [place.wave_id])
         found = await doubts.lock_runs(connection, who.workspace_id, doubt_id)
         if not found:
-            raise Conflict("this doubt is settled already", code="not_in_doubt", hint="orchestrator doubt list")
-        chosen = _choose(found, resolution, execution_id, ids)
-        await _refuse_known(connection, place, [id for _, id in chosen if id is not None])
+            return await _acknowledge(deps, connection, lane, who.act(reason), place, doubt_id, resolution)
+        chosen = _choose(found, resolution, ids)
+        await _refuse_known(connection, place, chosen)
+        act = who.act(reason)
         decided = [
-            operator_decisions.resolve(run.facts, who.act(reason), resolution, execution_id=id, now=lane.now)
-            for run, id in chosen
+            operator_decisions.resolve(run.facts, act, resolution, execution_id=id, now=lane.now) for run, id in chosen
         ]
         ended = await _write(deps, connection, lane, place, decided, [run for run, _ in chosen])
+        if place.wave_id is not None and place.batch_id is not None:
+            told = act.event("doubts_resolved", how=str(resolution), wave=str(place.wave_id), runs=len(chosen))
+            await events.append_to_batch(connection, place.batch_id, [told], at=lane.now)
         return len(chosen), len(found) - len(chosen), ended
 
     resolved, left, ended = await deps.db.run(write)
     await settle.settle_batches(deps, ended)
     return {"resolved": resolved, "left": left}
+
+
+async def _acknowledge(
+    deps: Deps,
+    connection: AsyncConnection,
+    lane: Lane,
+    act: Act,
+    place: DoubtPlace,
+    doubt_id: UUID,
+    resolution: Resolution,
+) -> tuple[int, int, frozenset[UUID]]:
+    """Close the question of a late answer, which is about no doubt any more: it can only be left as it is."""
+    asked = await doubts.lock_asked(connection, place.workspace_id, doubt_id)
+    if asked is None:
+        raise _settled()
+    if resolution is not Resolution.ABANDON:
+        raise Conflict(
+            f"the run is not in doubt: it is {asked.status}, and a late answer was noted",
+            code="not_in_doubt",
+            hint="orchestrator inbox list; when you have seen to it, resolve it with --abandon",
+        )
+    seen = operator_decisions.acknowledge(asked, act)
+    await changes.apply(connection, [seen], now=lane.now, sources=deps.sources, sealer=deps.sealer, lane=lane.id)
+    return 1, 0, frozenset()
+
+
+def _settled() -> Conflict:
+    return Conflict("this doubt is settled already", code="not_in_doubt", hint="orchestrator doubt list")
+
+
+async def _refuse_settled(deps: Deps, who: Who, doubt_id: UUID) -> None:
+    """Refuse before the provider is asked; asked again under the locks."""
+
+    async def read(connection: AsyncConnection) -> Sequence[dict[str, Any]]:
+        return await doubts.runs_of(connection, who.workspace_id, doubt_id, limit=1)
+
+    if not await deps.db.run(read):
+        raise _settled()
 
 
 async def _write(
@@ -127,42 +174,60 @@ def _resolution(how: str, reason: str) -> Resolution:
 
 def _given_ids(
     resolution: Resolution, execution_id: str | None, execution_ids: Mapping[int, str] | None
-) -> Mapping[int, str]:
-    ids = dict(execution_ids or {})
-    given = [*ids.values(), *([execution_id] if execution_id is not None else [])]
+) -> Mapping[int | None, str]:
+    """Return the ids by index; None stands for the only run of the doubt."""
+    ids: dict[int | None, str] = dict((execution_ids or {}).items())
+    if execution_id is not None:
+        ids[None] = execution_id
     if resolution is not Resolution.ADOPT:
-        if given:
+        if ids:
             raise BadInput("execution ids go with adopt only", code="field.value")
         return {}
-    if not given:
+    if not ids:
         raise BadInput("adopt needs the execution's id at the provider", code="field.missing")
-    if len(set(given)) != len(given) or not all(id.strip() and id.isprintable() and len(id) <= 200 for id in given):
-        raise BadInput("execution ids are printable, at most 200 characters, and each stands once", code="field.value")
+    if execution_id is not None and len(ids) > 1:
+        raise BadInput("give one execution id, or ids by index, not both", code="field.value")
+    adoption.check_ids({_field(index): id for index, id in ids.items()})
     return ids
 
 
+def _field(index: int | None) -> str:
+    return "execution_id" if index is None else f"execution_ids.{index}"
+
+
 def _choose(
-    found: list[DoubtedRun], resolution: Resolution, execution_id: str | None, ids: Mapping[int, str]
+    found: list[DoubtedRun], resolution: Resolution, ids: Mapping[int | None, str]
 ) -> list[tuple[DoubtedRun, str | None]]:
     """Return the runs that are resolved now, with the ids that they adopt."""
     if resolution is not Resolution.ADOPT:
         return [(run, None) for run in found]
-    if execution_id is not None:
+    if None in ids:
         if len(found) != 1:
             raise BadInput(f"one id for {len(found)} runs: name each by its index (--adopt-file)", code="field.value")
-        return [(found[0], execution_id)]
+        return [(found[0], ids[None])]
     by_index = {run.index: run for run in found}
-    unknown = sorted(index for index in ids if index not in by_index)
-    if unknown:
-        raise BadInput(f"not in doubt here: index {', '.join(map(str, unknown[:20]))}", code="field.value")
-    return [(by_index[index], id) for index, id in sorted(ids.items())]
+    adoption.refuse(
+        [
+            Problem(message="no run of this index is in doubt here", code="index_unknown", field=_field(index))
+            for index in ids
+            if index not in by_index
+        ]
+    )
+    return [(by_index[index], id) for index, id in ids.items()]
 
 
-async def _refuse_known(connection: AsyncConnection, place: DoubtPlace, ids: list[str]) -> None:
+async def _refuse_known(
+    connection: AsyncConnection, place: DoubtPlace, chosen: list[tuple[DoubtedRun, str | None]]
+) -> None:
+    ids = [id for _, id in chosen if id is not None]
     known = await intents.known_remote_ids(connection, place.connection_id, ids) if ids else set()
     if known:
+        indexes = [str(run.index) for run, id in chosen if id in known and run.index is not None]
+        where = f" (index {', '.join(indexes[:10])})" if indexes else ""
         raise Conflict(
-            f"these executions belong to other runs already: {', '.join(sorted(known)[:10])}", code="execution_taken"
+            f"these executions belong to other attempts already: {', '.join(sorted(known)[:10])}{where}",
+            code="execution_taken",
+            hint="nothing was settled",
         )
 
 

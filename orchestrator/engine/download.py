@@ -10,9 +10,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from orchestrator.domain import download_decisions
 from orchestrator.domain.download_decisions import DownloadFacts, FileOutcome
-from orchestrator.engine import settle
+from orchestrator.engine import poison, settle, watch
 from orchestrator.engine.deps import Deps
-from orchestrator.errors import Gone, Misbehaved, OrchestratorError, Unavailable
+from orchestrator.errors import Gone, Misbehaved, OrchestratorError, StoreFull, Unavailable
 from orchestrator.faultpoints import Point, reach
 from orchestrator.storage import downloads
 from orchestrator.storage.changes import Applied
@@ -42,28 +42,36 @@ async def download_due(deps: Deps, *, worker: UUID) -> int | None:
     if not claims:
         return None
     await reach(Point.DOWNLOAD_CLAIMED)
-    await asyncio.gather(*(_download_run(deps, claimed) for claimed in claims))
+    await asyncio.gather(*(_download_apart(deps, claimed) for claimed in claims))
     return len(claims)
+
+
+async def _download_apart(deps: Deps, claim: DownloadClaim) -> None:
+    """Download one run's files; a run whose rows break our code is put off, and stops no other."""
+    done = await poison.caught(lambda: _download_run(deps, claim))
+    if isinstance(done, poison.Poisoned):
+        await poison.put_off(deps, claim.run_id, claim.fence, tries=claim.tries, what="download", why=done)
 
 
 async def _download_run(deps: Deps, claim: DownloadClaim) -> None:
     began_at = deps.sources.monotonic()
     wanted = [f for f in claim.files if not f.is_stored]
-    renewing = asyncio.create_task(_keep_lease(deps, claim))
-    try:
-        outcomes = [await _download_file(deps, claim, file) for file in wanted]
-    finally:
-        renewing.cancel()
-    now = claim.claimed_at + timedelta(seconds=deps.sources.monotonic() - began_at)
     facts = DownloadFacts(
         run_id=claim.run_id,
         attempt=claim.attempt,
         tries=claim.tries,
         refreshes=claim.refreshes,
-        offered_at=min((f.offered_at for f in claim.files), default=now),
-        url_expires_at=min((f.url_expires_at for f in wanted), default=now + timedelta(hours=1)),
+        offered_at=min((f.offered_at for f in claim.files), default=claim.claimed_at),
+        url_expires_at=min((f.url_expires_at for f in wanted), default=claim.claimed_at + timedelta(hours=1)),
         stored_before=len(claim.files) - len(wanted),
     )
+    renewing = asyncio.create_task(_keep_lease(deps, claim))
+    try:
+        came = [await _download_file(deps, claim, file) for file in wanted]
+    finally:
+        renewing.cancel()
+    now = claim.claimed_at + timedelta(seconds=deps.sources.monotonic() - began_at)
+    outcomes = download_decisions.checked(facts, came, now=now)
     change = download_decisions.after_download(facts, outcomes, now=now, unit=deps.sources.unit())
 
     async def record(connection: AsyncConnection) -> Applied:
@@ -73,6 +81,7 @@ async def _download_run(deps: Deps, claim: DownloadClaim) -> None:
 
     applied = await deps.db.run(record, tries=FOR_EVER)
     await reach(Point.DOWNLOAD_RECORDED)
+    watch.tell_lost(applied.changes)
     await settle.settle_batches(deps, applied.batches_with_endings)
 
 
@@ -102,7 +111,9 @@ async def _download_file(deps: Deps, claim: DownloadClaim, file: WantedFile) -> 
         if answer.length_bytes is not None and stored.size_bytes != answer.length_bytes:
             raise Misbehaved(f"{stored.size_bytes} bytes came where {answer.length_bytes} were promised")
     except OrchestratorError as failure:
-        log.warning("file not stored", run=str(claim.run_id), n=file.number, code=failure.code, why=failure.message)
+        # A store that takes nothing is told of once for all by the watch.
+        speak = log.debug if isinstance(failure, StoreFull | Unavailable) else log.warning
+        speak("file not stored", run=str(claim.run_id), n=file.number, code=failure.code, why=failure.message)
         return FileOutcome(number=file.number, filename=file.filename, failure=failure)
     return FileOutcome(
         number=file.number,

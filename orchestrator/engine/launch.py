@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Sequence
 from dataclasses import replace
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from orchestrator.domain import launch_decisions, operator_decisions
+from orchestrator.domain import launch_decisions
 from orchestrator.domain.answers import Accepted, WaveAccepted
-from orchestrator.domain.chain import NewEvent
-from orchestrator.domain.changes import Change
 from orchestrator.domain.governor import CallKind
 from orchestrator.domain.launch_decisions import IntentOutcome, LaunchDecision, LaunchFacts
-from orchestrator.domain.operator_decisions import RunFacts
 from orchestrator.domain.statuses import RunStatus as S
-from orchestrator.engine import launch_claims, probing, settle
+from orchestrator.engine import highwater, late_answers, launch_claims, poison, probing, settle
 from orchestrator.engine.deps import Deps
-from orchestrator.engine.launch_orders import SEND_WITHIN_S, LaunchOrder
-from orchestrator.errors import NotSent, ProviderError, Unavailable
+from orchestrator.engine.launch_orders import LaunchOrder
+from orchestrator.errors import NotSent, OutcomeUnknown, ProviderError, Unavailable
 from orchestrator.faultpoints import Point, reach
 from orchestrator.storage import changes, intents, lanes, questions, turns, waves
 from orchestrator.storage.changes import WavePlace
@@ -36,20 +34,31 @@ Answer = Accepted | WaveAccepted | ProviderError
 async def launch_due(deps: Deps, *, worker: UUID) -> int | None:
     """Take one lane's turn to launch. Returns how many requests it led to, None when no lane is due."""
 
+    await highwater.ensure_compared(deps)
     written: launch_claims.LaunchClaim | None = None
+    lane: UUID | None = None
+
+    def told(lane_id: UUID) -> None:
+        nonlocal lane
+        lane = lane_id
 
     async def claim(connection: AsyncConnection) -> launch_claims.LaunchClaim | None:
         nonlocal written
-        written = await launch_claims.claim(deps, connection, worker=worker)
+        written = await launch_claims.claim(deps, connection, worker=worker, told=told)
         await reach(Point.LAUNCH_WRITTEN)
         return written
 
     try:
         # One try: a commit whose answer was lost must not be followed by sending.
-        claimed = await deps.db.run(claim, tries=1)
+        claimed = await poison.caught(lambda: deps.db.run(claim, tries=1))
     except Unavailable:
         await _take_back(deps, written)
         raise
+    if isinstance(claimed, poison.Poisoned):
+        if lane is None:
+            raise claimed.failure
+        await poison.put_off_lane(deps, lane, Turn.LAUNCH, claimed)
+        return 0
     if claimed is None:
         return None
     if claimed.probe is not None:
@@ -62,7 +71,9 @@ async def launch_due(deps: Deps, *, worker: UUID) -> int | None:
 
 async def _take_back(deps: Deps, written: launch_claims.LaunchClaim | None) -> None:
     """Say of intents that may have been committed that they were never sent: nobody but this worker can know it."""
-    unsent = NotSent("the intent's commit was in question, so nothing was sent")
+    unsent = NotSent(
+        "the intent's commit was in question, so nothing was sent", code=launch_decisions.COMMIT_IN_QUESTION
+    )
     for order in written.orders if written is not None else ():
 
         async def record(connection: AsyncConnection, order: LaunchOrder = order) -> frozenset[UUID]:
@@ -73,36 +84,66 @@ async def _take_back(deps: Deps, written: launch_claims.LaunchClaim | None) -> N
 
 async def launch_one(deps: Deps, order: LaunchOrder) -> None:
     """Send one intent and record the answer, however long the database is away meanwhile."""
-    committed_at = deps.sources.monotonic()
     await reach(Point.LAUNCH_COMMITTED)
-    answer = await _send(deps, order, send_by=committed_at + SEND_WITHIN_S)
+    await highwater.note_launch(deps, order)
+    answer = await _send(deps, order)
     answered_at = deps.sources.monotonic()
     await reach(Point.LAUNCH_ANSWERED)
+    await highwater.note_answer(deps, order, answer)
     log.info("launch answered", lane=str(order.lane_id), runs=len(order.facts.runs), answer=type(answer).__name__)
 
-    async def record(connection: AsyncConnection) -> frozenset[UUID]:
-        ago_s = [] if _cost_nothing(answer) else [deps.sources.monotonic() - answered_at]
-        ended_in = await _record(deps, connection, order, answer, ago_s)
-        await reach(Point.LAUNCH_RECORDING)
-        return ended_in
+    async def write(answer: Answer) -> frozenset[UUID]:
+        async def record(connection: AsyncConnection) -> frozenset[UUID]:
+            ago_s = [] if _cost_nothing(answer) else [deps.sources.monotonic() - answered_at]
+            ended_in = await _record(deps, connection, order, answer, ago_s)
+            await reach(Point.LAUNCH_RECORDING)
+            return ended_in
 
-    # The ids exist only in this memory until they are committed: try for as long as the worker lives.
-    ended_in = await deps.db.run(record, tries=FOR_EVER)
+        # The ids exist only in this memory until they are committed: try for as long as the worker lives.
+        return await deps.db.run(record, tries=FOR_EVER)
+
+    ended_in = await poison.caught(lambda: write(answer))
+    if isinstance(ended_in, poison.Poisoned):
+        # The others of this claim are recorded all the same; this one is a doubt, and its ids stand in the log.
+        poison.tell("launch answer", ended_in, intent=str(order.intent_id), answer=_told_ids(answer))
+        doubt = OutcomeUnknown("its answer could not be written down", code="unrecorded")
+        ended_in = await poison.caught(lambda: write(doubt))
+    if isinstance(ended_in, poison.Poisoned):
+        # Nothing can be written of it. The sweep meets it again.
+        poison.tell("launch doubt", ended_in, intent=str(order.intent_id))
+        return
     await reach(Point.LAUNCH_RECORDED)
     await settle.settle_batches(deps, ended_in)
 
 
-async def _send(deps: Deps, order: LaunchOrder, *, send_by: float) -> Answer:
+def _told_ids(answer: Answer) -> str:
+    match answer:
+        case Accepted(execution_id=execution_id):
+            return execution_id
+        case WaveAccepted(execution_ids=execution_ids):
+            return json.dumps(execution_ids)
+        case _:
+            return answer.code
+
+
+async def _send(deps: Deps, order: LaunchOrder) -> Answer:
     provider = deps.provider(order.provider)
-    try:
+
+    async def call() -> Answer:
         if order.wave_id is None:
-            return await provider.launch(order.access, order.remote_workflow_id, order.body, send_by=send_by)
-        count = len(order.facts.runs)
+            return await provider.launch(order.access, order.remote_workflow_id, order.body, send_by=order.send_by)
         return await provider.launch_wave(
-            order.access, order.remote_workflow_id, order.body, count=count, send_by=send_by
+            order.access, order.remote_workflow_id, order.body, count=len(order.facts.runs), send_by=order.send_by
         )
+
+    try:
+        answer = await poison.caught(call)
     except ProviderError as error:
         return error
+    if isinstance(answer, poison.Poisoned):
+        poison.tell("launch", answer, intent=str(order.intent_id))
+        return OutcomeUnknown("our own code could not read the provider's answer", code="unreadable")
+    return answer
 
 
 def _cost_nothing(answer: Answer) -> bool:
@@ -119,7 +160,7 @@ async def _record(
     answer = await _believable(connection, order, answer)
     if not await intents.take_sending(connection, order.intent_id, order.fence):
         await lanes.save(connection, lane)
-        return await _attach_late(deps, connection, lane, order, answer)
+        return await late_answers.attach(deps, connection, lane, order, answer)
     facts = await _with_cancels(connection, order)
     decision = launch_decisions.after_launch(
         facts, answer, breaker=lane.breaker, now=lane.now, unit=deps.sources.unit()
@@ -237,42 +278,3 @@ async def _with_cancels(connection: AsyncConnection, order: LaunchOrder) -> Laun
     """Return the order's facts with the cancels that people asked for while it was on the wire."""
     found = await intents.read_intent(connection, order.intent_id, states=frozenset({"launching"}))
     return replace(order.facts, runs=found.runs) if found is not None else order.facts
-
-
-async def _attach_late(
-    deps: Deps, connection: AsyncConnection, lane: Lane, order: LaunchOrder, answer: Answer
-) -> frozenset[UUID]:
-    """Attach a late answer to the doubts it settles: fences guard acting, never evidence."""
-    match answer:
-        case Accepted(execution_id=execution_id):
-            ids = {0: execution_id}
-        case WaveAccepted(execution_ids=execution_ids):
-            ids = dict(execution_ids)
-        case _:
-            return frozenset()
-    found = await intents.read_intent(connection, order.intent_id, states=frozenset({"in_doubt"}))
-    if found is None:
-        return frozenset()
-    late: list[Change] = []
-    for run in found.runs:
-        if run.position not in ids:
-            continue
-        facts = RunFacts(
-            run_id=run.run_id, status=S.IN_DOUBT, attempt=run.attempt, of_batch=order.batch_id is not None,
-            execution_id=None,
-        )  # fmt: skip
-        told = NewEvent(type="late_answer", data={"attempt": run.attempt, "execution_id": ids[run.position]})
-        late.append(operator_decisions.adopted(facts, ids[run.position], now=lane.now, event=told))
-    if not late:
-        return frozenset()
-    places = {}
-    if order.wave_id is not None:
-        places = {r.run_id: WavePlace(wave_id=order.wave_id, position=r.position) for r in found.runs}
-    applied = await changes.apply(
-        connection, late, now=lane.now, sources=deps.sources, sealer=deps.sealer, places=places, lane=lane.id
-    )
-    if order.wave_id is not None:
-        await waves.settle_doubts(connection, order.wave_id)
-        await questions.settle_waves(connection, [order.wave_id])
-    await lanes.wake(connection, lane.id, Turn.POLL)
-    return applied.batches_with_endings

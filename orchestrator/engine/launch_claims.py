@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -15,8 +15,10 @@ from orchestrator.domain.breaker import BreakerState
 from orchestrator.domain.durations import Durations
 from orchestrator.domain.governor import CallKind, launches_at_once
 from orchestrator.domain.planner import BatchDemand, Launch
+from orchestrator.engine import highwater, poison
 from orchestrator.engine.deps import Deps
 from orchestrator.engine.launch_orders import Launchable, LaunchOrder, commit_order, within_body
+from orchestrator.engine.unlaunchable import set_aside
 from orchestrator.errors import Misconfigured
 from orchestrator.storage import lanes, turns, waves
 from orchestrator.storage.lanes import Lane, Turn
@@ -42,11 +44,24 @@ class LaunchClaim:
     probe: ProbeOrder | None = None
 
 
-async def claim(deps: Deps, connection: AsyncConnection, *, worker: UUID) -> LaunchClaim | None:
-    """Claim the lane whose launches have been due longest; None when no lane is due."""
-    lane = await lanes.lock_due(connection, Turn.LAUNCH)
+async def claim(
+    deps: Deps, connection: AsyncConnection, *, worker: UUID, told: Callable[[UUID], None] | None = None
+) -> LaunchClaim | None:
+    """Claim the lane whose launches have been due longest; None when no lane is due.
+
+    Args:
+        told: hears which lane is being claimed.
+    """
+    # Before anything is asked of the database: the deadline for sending must not begin later than its transaction.
+    claimed_at = deps.sources.monotonic()
+    lane = await lanes.lock_due(connection, Turn.LAUNCH, told=told)
     if lane is None:
         return None
+    wait_s = await highwater.wait_s(deps, connection)
+    if wait_s is not None:
+        # The database may be older than the world: who knows what of this was launched already.
+        await lanes.save(connection, replace(lane, launch_due_at=lane.now + timedelta(seconds=wait_s)))
+        return LaunchClaim(lane_id=lane.id)
     held_until = _held_until(lane)
     if lane.launches_stopped is not None or held_until is not None:
         # A stopped lane sleeps until somebody tests or changes the connection.
@@ -54,7 +69,7 @@ async def claim(deps: Deps, connection: AsyncConnection, *, worker: UUID) -> Lau
         return LaunchClaim(lane_id=lane.id)
     if lane.breaker.state is BreakerState.OPEN:
         return await _probe(deps, connection, lane, worker=worker)
-    return await _Turn(deps, connection, lane, worker).take()
+    return await _Turn(deps, connection, lane, worker, claimed_at).take()
 
 
 def _held_until(lane: Lane) -> datetime | None:
@@ -84,14 +99,17 @@ async def _probe(deps: Deps, connection: AsyncConnection, lane: Lane, *, worker:
 class _Turn:
     """One lane's turn to launch: walks its workflows and their subjects until tokens or work run out."""
 
-    def __init__(self, deps: Deps, connection: AsyncConnection, lane: Lane, worker: UUID) -> None:
+    def __init__(self, deps: Deps, connection: AsyncConnection, lane: Lane, worker: UUID, claimed_at: float) -> None:
         self.deps = deps
         self.connection = connection
         self.lane = lane
         self.worker = worker
+        self.claimed_at = claimed_at
         self.orders: list[LaunchOrder] = []
         self.again: list[datetime] = []
         self.unseen = 0
+        #: Slots that the batch served last needs and does not get.
+        self.reserved = 0
 
     async def take(self) -> LaunchClaim:
         self.tokens = self._tokens()
@@ -133,9 +151,14 @@ class _Turn:
             return
         if not await self._has_key(workflow):
             return
-        for subject in await turns.due_subjects(self.connection, workflow.id, self.tokens):
+        waiter = await turns.longest_waiting(self.connection, workflow.id)
+        if waiter is not None:
+            workflow = replace(workflow, slots_used=workflow.slots_used + await self._serve_waiter(workflow, waiter))
+        for subject in await turns.due_subjects(self.connection, workflow.id, max(self.tokens, 1)):
             if self.tokens <= 0:
                 break
+            if waiter is not None and subject.id == waiter.id:
+                continue
             workflow = replace(workflow, slots_used=workflow.slots_used + await self._serve_subject(workflow, subject))
         self.again.append(now + timedelta(seconds=5))
 
@@ -149,14 +172,24 @@ class _Turn:
             return False
         return True
 
+    async def _serve_waiter(self, workflow: DueWorkflow, waiter: Subject) -> int:
+        """Serve the batch that waits longest for slots before all others; return those that it takes, or reserves."""
+        assert waiter.waits_since is not None, "it waits"
+        if not planner.reserves((self.lane.now - waiter.waits_since).total_seconds()):
+            return 0
+        taken = await self._serve_batch(workflow, waiter)
+        return taken or self.reserved
+
     async def _serve_subject(self, workflow: DueWorkflow, subject: Subject) -> int:
         """Launch what of a subject may go now; return the slots that it takes."""
         if not subject.is_batch:
             if workflow.slots_used >= workflow.slot_limit:
                 return 0
             runs = await turns.queued(self.connection, subject, 1)
-            await turns.set_turn(self.connection, subject.id, None)
-            return await self._order_each(workflow, runs, batch=None, tries=subject.tries)
+            taken = await self._order_each(workflow, runs, batch=None, tries=subject.tries)
+            if taken == len(runs):
+                await turns.set_turn(self.connection, subject.id, None)
+            return taken
         return await self._serve_batch(workflow, subject)
 
     async def _serve_batch(self, workflow: DueWorkflow, subject: Subject) -> int:
@@ -166,9 +199,12 @@ class _Turn:
         if not batch.may_launch or demand.queued == 0:
             await turns.set_turn(self.connection, subject.id, None)
             return 0
+        self.reserved = 0
         plan = planner.plan_launch(demand, now=self.lane.now)
         if not isinstance(plan, Launch):
-            await turns.set_turn(self.connection, subject.id, plan.until)
+            self.reserved = plan.slots
+            set_turn = turns.wait_for_slots if plan.slots else turns.set_turn
+            await set_turn(self.connection, subject.id, plan.until)
             return 0
         # Its next turn comes after everybody else's.
         await turns.set_turn(self.connection, subject.id, self.lane.now)
@@ -178,7 +214,8 @@ class _Turn:
             return await self._order_each(workflow, runs, batch=batch.id, tries=0)
         runs = within_body(runs, capabilities.max_body_bytes)
         what = Launchable(workflow=workflow, runs=runs, batch=batch, batch_id=batch.id, width=demand.width)
-        await self._order(what)
+        if not await self._order(what):
+            return 0
         self.unseen += len(runs)
         return min(demand.width, len(runs))
 
@@ -205,12 +242,26 @@ class _Turn:
     async def _order_each(
         self, workflow: DueWorkflow, runs: Sequence[QueuedRun], *, batch: UUID | None, tries: int
     ) -> int:
+        taken = 0
         for run in runs:
-            await self._order(
-                Launchable(workflow=workflow, runs=[run], batch=None, batch_id=batch, width=1, tries=tries)
-            )
-        return len(runs)
+            what = Launchable(workflow=workflow, runs=[run], batch=None, batch_id=batch, width=1, tries=tries)
+            taken += await self._order(what)
+        return taken
 
-    async def _order(self, what: Launchable) -> None:
-        self.orders.append(await commit_order(self.deps, self.connection, self.lane, what, worker=self.worker))
+    async def _order(self, what: Launchable) -> bool:
+        """Commit one order; one that its data breaks is set aside, and the others of this claim go on."""
+
+        async def write() -> LaunchOrder:
+            async with self.connection.begin_nested():
+                return await commit_order(
+                    self.deps, self.connection, self.lane, what, worker=self.worker, claimed_at=self.claimed_at
+                )
+
+        order = await poison.caught(write)
+        if isinstance(order, poison.Poisoned):
+            await set_aside(self.deps, self.connection, self.lane, what, order)
+            self.again.append(self.lane.now + timedelta(milliseconds=100))
+            return False
+        self.orders.append(order)
         self.tokens -= 1
+        return True

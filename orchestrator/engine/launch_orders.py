@@ -35,7 +35,7 @@ ENVELOPE_BYTES = 1024
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LaunchOrder:
-    """One committed intent, ready to be sent once."""
+    """One committed intent, ready to be sent once. `send_by` is its deadline on this process's own clock."""
 
     intent_id: UUID
     fence: int
@@ -51,6 +51,7 @@ class LaunchOrder:
     wave_id: UUID | None
     batch_id: UUID | None
     send_deadline: datetime
+    send_by: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,9 +74,14 @@ class Launchable:
 
 
 async def commit_order(
-    deps: Deps, connection: AsyncConnection, lane: Lane, what: Launchable, *, worker: UUID
+    deps: Deps, connection: AsyncConnection, lane: Lane, what: Launchable, *, worker: UUID, claimed_at: float
 ) -> LaunchOrder:
-    """Write the intent, its executions, the runs' move to `launching`, and the token that pays for the request."""
+    """Write the intent, its executions, the runs' move to `launching`, and the token that pays for the request.
+
+    Args:
+        claimed_at: when the claim began, monotonic. Counted from there, the deadline holds for a process that stood
+            still while its commit was answered.
+    """
     workflow = what.workflow
     body = await _body(deps, connection, what)
     wave_id = await _insert_wave(deps, connection, what) if what.batch is not None else None
@@ -120,6 +126,7 @@ async def commit_order(
         wave_id=wave_id,
         batch_id=what.batch_id,
         send_deadline=send_deadline,
+        send_by=claimed_at + SEND_WITHIN_S,
     )
 
 

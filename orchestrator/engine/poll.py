@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -13,17 +13,18 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from orchestrator.domain import look_decisions
 from orchestrator.domain.answers import Observation, RemoteStatus
 from orchestrator.domain.changes import Urgency
-from orchestrator.domain.look_decisions import LookFacts
+from orchestrator.domain.look_facts import LookFacts
 from orchestrator.domain.planner import WaveLook
 from orchestrator.domain.statuses import ENDINGS
 from orchestrator.domain.statuses import RunStatus as S
-from orchestrator.engine import settle
+from orchestrator.engine import poison, settle, watch
 from orchestrator.engine.deps import Deps
-from orchestrator.errors import KeyRefused, Misconfigured, NotSent, ProviderError, Throttled
+from orchestrator.errors import KeyRefused, Misconfigured, NotSent, OutcomeUnknown, ProviderError, Throttled
 from orchestrator.faultpoints import Point, reach
 from orchestrator.storage import looks
 from orchestrator.storage.changes import Applied
 from orchestrator.storage.database import FOR_EVER
+from orchestrator.storage.lanes import Turn
 from orchestrator.storage.looks import LaneNews, LookBatch, LookClaim, LookResult
 
 #: Looks of one lane on the wire together. The client's pool is searched linearly, so it is kept small.
@@ -36,52 +37,113 @@ KEY_REFUSED_S = 60.0
 Seen = Observation | ProviderError
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sight:
+    """What one look saw, and when its answer came (monotonic)."""
+
+    claim: LookClaim
+    seen: Seen
+    at: float
+
+
 async def poll_due(deps: Deps, *, worker: UUID) -> int | None:
     """Take one lane's turn to look. Returns how many looks it took, None when no lane is due."""
+    lane: UUID | None = None
+
+    def told(lane_id: UUID) -> None:
+        nonlocal lane
+        lane = lane_id
 
     async def claim(connection: AsyncConnection) -> LookBatch | None:
+        lease_s = deps.settings.lease_s
         return await looks.claim(
-            connection, worker=worker, limit=LOOKS_AT_ONCE, lease_s=deps.settings.lease_s, sources=deps.sources
+            connection, worker=worker, limit=LOOKS_AT_ONCE, lease_s=lease_s, sources=deps.sources, told=told
         )
 
     claimed_at = deps.sources.monotonic()
-    batch = await deps.db.run(claim)
+    batch = await poison.caught(lambda: deps.db.run(claim))
+    if isinstance(batch, poison.Poisoned):
+        if lane is None:
+            raise batch.failure
+        await poison.put_off_lane(deps, lane, Turn.POLL, batch)
+        return 0
     if batch is None:
         return None
     if not batch.claims:
         return 0
     await reach(Point.POLL_CLAIMED)
-    answered = await asyncio.gather(*(_look(deps, c) for c in batch.claims))  # no transaction is open here
+    sights = await asyncio.gather(*(_look(deps, c) for c in batch.claims))  # no transaction is open here
     await reach(Point.POLL_ANSWERED)
-
-    async def record(connection: AsyncConnection) -> Applied:
-        ago_s = [deps.sources.monotonic() - at for seen, at in answered if not _cost_nothing(seen)]
-        # The claim's own time is the database's; what has passed since is the same on every clock.
-        now = batch.now + timedelta(seconds=deps.sources.monotonic() - claimed_at)
-        results = [_result(deps, claim, seen, now=now) for claim, (seen, _) in zip(batch.claims, answered, strict=True)]
-        applied = await looks.record(
-            connection, batch, results, ago_s, _news([s for s, _ in answered], now=now),
-            sources=deps.sources, sealer=deps.sealer,
-        )  # fmt: skip
-        await reach(Point.POLL_RECORDING)
-        return applied
-
-    applied = await deps.db.run(record, tries=FOR_EVER)
-    await reach(Point.POLL_RECORDED)
-    await settle.settle_batches(deps, applied.batches_with_endings)
+    await _record(deps, batch, sights, claimed_at=claimed_at)
     return len(batch.claims)
 
 
-async def _look(deps: Deps, claim: LookClaim) -> tuple[Seen, float]:
-    """Look once; return what was seen, or why not, and when the answer came (monotonic)."""
-    try:
+async def _record(deps: Deps, batch: LookBatch, sights: Sequence[Sight], *, claimed_at: float) -> None:
+    """Write down what was seen: all of it together, or where one row breaks that, each apart."""
+
+    async def write(seen: Sequence[Sight]) -> Applied:
+        async def record(connection: AsyncConnection) -> Applied:
+            ago_s = [deps.sources.monotonic() - s.at for s in sights if not _cost_nothing(s.seen)]
+            # The claim's own time is the database's; what has passed since is the same on every clock.
+            now = batch.now + timedelta(seconds=deps.sources.monotonic() - claimed_at)
+            results = [_result(deps, s.claim, s.seen, now=now) for s in seen]
+            news = _news([s.seen for s in sights], now=now)
+            applied = await looks.record(
+                connection, batch, results, ago_s, news, sources=deps.sources, sealer=deps.sealer
+            )
+            await reach(Point.POLL_RECORDING)
+            return applied
+
+        return await deps.db.run(record, tries=FOR_EVER)
+
+    applied = await poison.caught(lambda: write(sights))
+    if isinstance(applied, poison.Poisoned):
+        # First the tokens go back and the lane's news is told, for that is nobody's row.
+        await write(())
+        applied = await _record_apart(deps, sights, write)
+    await reach(Point.POLL_RECORDED)
+    watch.tell_lost(applied.changes)
+    await settle.settle_batches(deps, applied.batches_with_endings)
+
+
+async def _record_apart(
+    deps: Deps, sights: Sequence[Sight], write: Callable[[Sequence[Sight]], Awaitable[Applied]]
+) -> Applied:
+    """Write each look by itself, so that the one that cannot be written harms no other."""
+    done: list[Applied] = []
+    for sight in sights:
+        applied = await poison.caught(lambda sight=sight: write([sight]))  # type: ignore[misc]
+        if isinstance(applied, poison.Poisoned):
+            claim = sight.claim
+            await poison.put_off(deps, claim.run_id, claim.fence, tries=claim.tries, what="look", why=applied)
+        else:
+            done.append(applied)
+    return Applied(
+        changes=tuple(change for one in done for change in one.changes),
+        batches_with_endings=frozenset[UUID]().union(*(one.batches_with_endings for one in done)),
+    )
+
+
+async def _look(deps: Deps, claim: LookClaim) -> Sight:
+    """Look once; return what was seen, or why not, and when the answer came."""
+
+    async def observe() -> Observation:
         access = deps.access(connection_id=claim.connection_id, base_url=claim.base_url, api_key=claim.api_key)
-        seen: Seen = await deps.provider(claim.provider).observe(access, claim.remote_workflow_id, claim.execution_id)
+        return await deps.provider(claim.provider).observe(access, claim.remote_workflow_id, claim.execution_id)
+
+    try:
+        looked = await poison.caught(observe)
     except ProviderError as error:
-        seen = error
+        seen: Seen = error
     except Misconfigured as error:
         seen = NotSent(error.message, code=error.code)
-    return seen, deps.sources.monotonic()
+    else:
+        if isinstance(looked, poison.Poisoned):
+            poison.tell("look", looked, run=str(claim.run_id))
+            seen = OutcomeUnknown("our own code could not read the provider's answer", code="unreadable")
+        else:
+            seen = looked
+    return Sight(claim=claim, seen=seen, at=deps.sources.monotonic())
 
 
 def _cost_nothing(seen: Seen) -> bool:

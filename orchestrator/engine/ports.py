@@ -17,6 +17,7 @@ from orchestrator.domain.answers import (
     WorkflowPage,
     WorkflowView,
 )
+from orchestrator.domain.highwater import Mark, OutsideMark
 
 
 class Provider(Protocol):
@@ -61,6 +62,31 @@ class FileFetcher(Protocol):
         """
 
     async def aclose(self) -> None: ...
+
+
+class Outside(Protocol):
+    """What is kept outside the database, so that a restored one shows. Every call raises `Unavailable` when it is away.
+
+    It has places, each a folder; a fresh install has none that was ever written.
+    """
+
+    async def read(self) -> list[OutsideMark]:
+        """Return what each place says. Raises `Misconfigured` for a damaged one."""
+
+    async def write(self, mark: Mark) -> None:
+        """Write the mark durably, where the place is not further already."""
+
+    async def take_over(self, mark: Mark) -> None:
+        """Put away the journal, and write the mark whatever stood there."""
+
+    async def note(self, lines: bytes) -> None:
+        """Append whole lines to the journal of launches, durably."""
+
+    async def tail(self) -> list[bytes]:
+        """Return the journal's last lines."""
+
+    def journal(self) -> AsyncIterator[list[bytes]]:
+        """Yield the journal's lines, a file at a time, the newest first."""
 
 
 class ArtifactStore(Protocol):

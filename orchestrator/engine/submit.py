@@ -35,13 +35,18 @@ from orchestrator.storage.workflows import WorkflowRow
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunSpec:
-    """One run to submit. `workflow_id` is the provider's, `input` is the text of a JSON object."""
+    """One run to submit. `workflow_id` is the provider's, `input` is the text of a JSON object.
+
+    Args:
+        id: the one to store it under, once however often it is submitted; None: a new one.
+    """
 
     connection: str
     workflow_id: str
     input: bytes
     external_id: str | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
+    id: UUID | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +61,7 @@ class BatchSpec:
         max_failures: `5` or `10%`: pause when more runs failed.
         skip_invalid: store the good rows and give the bad ones back.
         dry_run: check and plan, store nothing.
+        id: as of a run.
     """
 
     connection: str
@@ -69,6 +75,7 @@ class BatchSpec:
     max_failures: str | None = None
     skip_invalid: bool = False
     dry_run: bool = False
+    id: UUID | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,15 +113,13 @@ async def submit_run(deps: Deps, who: Who, spec: RunSpec) -> Submitted:
     rules.check_labels(spec.labels)
     rules.check_external_id(spec.external_id)
     place = _place(who, found, row)
-    run = NewRun(id=deps.sources.new_id(), input=body, index=None, external_id=spec.external_id)
-
+    run = NewRun(id=spec.id or deps.sources.new_id(), input=body, index=None, external_id=spec.external_id)
     tries = 0
 
     async def store(connection: AsyncConnection) -> Submitted:
         nonlocal tries
         tries += 1
-        if tries > 1 and await submissions.is_stored(connection, run.id):
-            # The commit came through, only its answer was lost.
+        if await submissions.came_before(connection, place, run.id, is_repeatable=spec.id is not None, tries=tries):
             return Submitted(id=run.id, created=True)
         if spec.external_id is not None:
             await submissions.serialize(connection, place, spec.external_id)
@@ -184,7 +189,7 @@ async def _store(
     async def store(connection: AsyncConnection) -> tuple[Submitted, tuple[str, ...]]:
         nonlocal tries
         tries += 1
-        if tries > 1 and await submissions.is_stored(connection, batch.id):
+        if await submissions.came_before(connection, place, batch.id, is_repeatable=spec.id is not None, tries=tries):
             return Submitted(id=batch.id, created=True), ()
         if spec.external_id is not None:
             await submissions.serialize(connection, place, spec.external_id)
@@ -206,7 +211,7 @@ async def _store(
 def _new_batch(deps: Deps, spec: BatchSpec, intake: Intake) -> NewBatch:
     count, percent = rules.max_failures(spec.max_failures)
     return NewBatch(
-        id=deps.sources.new_id(),
+        id=spec.id or deps.sources.new_id(),
         name=spec.name,
         external_id=spec.external_id,
         source_sha256=bytes.fromhex(intake.sha256),

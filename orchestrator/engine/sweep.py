@@ -11,10 +11,10 @@ from orchestrator.domain import launch_decisions
 from orchestrator.domain.governor import CallKind
 from orchestrator.domain.launch_decisions import LaunchFacts
 from orchestrator.domain.statuses import LIVE
-from orchestrator.engine import launch, operate, settle
+from orchestrator.engine import clocks, launch, operate, poison, settle
 from orchestrator.engine.deps import Deps
 from orchestrator.faultpoints import Point, reach
-from orchestrator.storage import batches, housekeeping, intents, lanes, turns, workers
+from orchestrator.storage import batches, housekeeping, intents, lanes, setbacks, turns, workers
 from orchestrator.storage.lanes import Turn
 from orchestrator.telemetry import get_logger
 
@@ -25,7 +25,12 @@ DOUBTS_AT_ONCE = 100
 
 
 async def sweep(
-    deps: Deps, *, dead: Sequence[UUID] = (), may_judge_silence: bool = True, self_id: UUID | None = None
+    deps: Deps,
+    *,
+    dead: Sequence[UUID] = (),
+    may_judge_silence: bool = True,
+    self_id: UUID | None = None,
+    clock_went_back: bool = False,
 ) -> int:
     """Do all of it once. Returns how many things were put right.
 
@@ -33,14 +38,18 @@ async def sweep(
         dead: workers that are known to be dead, whatever their heartbeat says: their process is gone.
         may_judge_silence: whether silent workers are dead. Not after an outage: then nobody could be heard.
         self_id: the worker that sweeps, which is not dead.
+        clock_went_back: the worker has seen the database's clock go back.
     """
-    done = await bury_dead_workers(deps, dead, may_judge_silence=may_judge_silence, self_id=self_id)
+    done = await clocks.bring_back(deps, went_back=clock_went_back)
+    done += await bury_dead_workers(deps, dead, may_judge_silence=may_judge_silence, self_id=self_id)
     done += await doubt_unrecorded_launches(deps)
     done += await operate.cancel_leftovers(deps)
     done += await settle_leftovers(deps)
 
     async def tidy(connection: AsyncConnection) -> None:
         await housekeeping.tidy(connection)
+        if self_id is not None:
+            await workers.swept(connection, self_id)
 
     await deps.db.run(tidy)
     return done
@@ -79,7 +88,12 @@ async def bury_dead_workers(
     if ended:
         await deps.db.run(bury)
     if dead:
-        log.warning("workers are dead, their work is free", workers=[str(w) for w in dead], lanes=len(held_lanes))
+        log.warning(
+            "workers are dead, their work is free",
+            code="worker_dead",
+            workers=[str(w) for w in dead],
+            lanes=len(held_lanes),
+        )
     return len(dead)
 
 
@@ -97,10 +111,23 @@ async def doubt_unrecorded_launches(deps: Deps) -> int:
         ) -> frozenset[UUID]:
             return await _doubt(deps, connection, intent_id, fence, lane_id)
 
-        ended_in = await deps.db.run(decide)
+        ended_in = await poison.caught(lambda decide=decide: deps.db.run(decide))  # type: ignore[misc]
+        if isinstance(ended_in, poison.Poisoned):
+            await _put_off(deps, intent_id, fence, ended_in)
+            continue
         await reach(Point.SWEEP_DOUBTED)
         await settle.settle_batches(deps, ended_in)
     return len(due)
+
+
+async def _put_off(deps: Deps, intent_id: UUID, fence: int, why: poison.Poisoned) -> None:
+    """Leave one intent for later, so that it keeps no other from becoming a doubt."""
+    poison.tell("doubt", why, intent=str(intent_id))
+
+    async def write(connection: AsyncConnection) -> None:
+        await setbacks.put_off_sending(connection, intent_id, fence, wait_s=poison.LONGEST_S / 12)
+
+    await deps.db.run(write)
 
 
 async def _doubt(
@@ -123,7 +150,9 @@ async def _doubt(
         window=0,
     )
     decision = launch_decisions.unknown_outcome(facts, None, breaker=lane.breaker, now=lane.now)
-    log.warning("launch in doubt: its worker never recorded it", intent=str(intent_id), runs=len(intent.runs))
+    log.warning(
+        "launch in doubt: its worker never recorded it", code="in_doubt", intent=str(intent_id), runs=len(intent.runs)
+    )
     return await launch.record_decision(
         deps,
         connection,
@@ -145,5 +174,8 @@ async def settle_leftovers(deps: Deps) -> int:
         return await batches.unsettled(connection, sorted(LIVE))
 
     left = await deps.db.run(find)
-    await settle.settle_batches(deps, left)
+    for batch_id in left:
+        settled = await poison.caught(lambda batch_id=batch_id: settle.settle_batches(deps, [batch_id]))  # type: ignore[misc]
+        if isinstance(settled, poison.Poisoned):
+            poison.tell("settle", settled, batch=str(batch_id))
     return len(left)

@@ -15,7 +15,7 @@ from orchestrator.domain.breaker import BreakerState
 from orchestrator.domain.statuses import ENDINGS, PARKED, BatchStatus, RunStatus, batch_status
 from orchestrator.domain.waiting import Reason, Surroundings
 from orchestrator.engine.shown import shown
-from orchestrator.storage import explain, lanes
+from orchestrator.storage import explain, highwater, lanes
 from orchestrator.storage import runs as run_rows
 from orchestrator.storage.batches import BatchRow
 from orchestrator.storage.explain import Slots
@@ -34,12 +34,18 @@ async def runs(connection: AsyncConnection, found: Sequence[RunRow]) -> list[dic
     live = [row for row in found if row.status not in ENDINGS]
     known_lanes = {lane_id: await lanes.read(connection, lane_id) for lane_id in sorted({r.lane_id for r in live})}
     slots = await explain.slots(connection, sorted({r.workflow for r in live})) if live else {}
+    held = await highwater.held_because(connection) if any(r.status is RunStatus.QUEUED for r in live) else None
     return [
         _run(
             row,
             labels.get(row.id, {}),
             files.get(row.id, []),
-            waiting.why(_surroundings(row, known_lanes[row.lane_id], slots.get(row.workflow), files.get(row.id, [])))
+            waiting.why(
+                replace(
+                    _surroundings(row, known_lanes[row.lane_id], slots.get(row.workflow), files.get(row.id, [])),
+                    held_because=held,
+                )
+            )
             if row.lane_id in known_lanes
             else None,
         )
@@ -77,9 +83,17 @@ def _run(row: RunRow, labels: Mapping[str, str], files: Sequence[FileRow], reaso
             "input_bytes": row.input_bytes,
             "looks": row.looks or 0,
             "last_look_at": row.looked_at,
+            "results_expire_at": _results_expire_at(row, files),
             "results": [result(file) for file in files if file.stored_at is not None],
         }
     )
+
+
+def _results_expire_at(row: RunRow, files: Sequence[FileRow]) -> datetime | None:
+    """Return when the first URL of a file dies that is still to be stored; None when there is none."""
+    if row.status is not RunStatus.DOWNLOADING:
+        return None
+    return min((f.url_expires_at for f in files if f.stored_at is None and f.url_expires_at is not None), default=None)
 
 
 def result(file: FileRow) -> dict[str, Any]:
@@ -110,6 +124,11 @@ def _surroundings(row: RunRow, lane: Lane, slots: Slots | None, files: Sequence[
         batch_paused_because=(row.batch_paused_because or "by a person") if row.batch_paused_at else None,
         connection_is_paused=row.connection_paused_at is not None,
         last_failure=next((f.failure for f in files if f.failure is not None), None),
+        tries=row.tries or 0,
+        asks_fresh_urls=row.timer_kind == "poll",
+        files_stored=sum(f.stored_at is not None for f in files),
+        files_total=len(files),
+        results_expire_at=_results_expire_at(row, files),
     )
 
 
@@ -186,6 +205,7 @@ async def batch_waits(connection: AsyncConnection, row: BatchRow) -> Reason | No
     return waiting.why(
         replace(
             around,
+            held_because=await highwater.held_because(connection),
             due_at=timing.due_at,
             of_batch=True,
             batch_paused_because=(row.paused_because or "by a person") if row.paused_at else None,

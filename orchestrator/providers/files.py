@@ -117,7 +117,7 @@ class HttpFileFetcher:
         try:
             async with asyncio.timeout(self._timeouts.whole_s):
                 return await transport.handle_async_request(request)
-        except (httpx.TransportError, TimeoutError) as error:
+        except (httpx.RequestError, OSError) as error:
             failure = error
         # Outside the handler, for the client's own exception holds the URL.
         raise _failed(failure)
@@ -138,7 +138,7 @@ class HttpFileFetcher:
         try:
             async with asyncio.timeout(self._timeouts.read_s):
                 body, _ = await read_up_to(response, _ERROR_BODY_BYTES)
-        except (httpx.TransportError, TimeoutError):
+        except (httpx.RequestError, OSError):
             pass  # the status already says it; its body is only evidence
         headers = response.headers
         meaning = FILE.of_status(response.status_code, is_own_shape=False)
@@ -174,7 +174,7 @@ async def _paced(response: httpx.Response, pace: Pace) -> AsyncGenerator[bytes]:
         failure: Exception | None = None
         try:
             part = await anext(parts, None)
-        except httpx.TransportError as error:
+        except (httpx.RequestError, OSError) as error:
             failure = error
         if failure is not None:
             raise _failed(failure)

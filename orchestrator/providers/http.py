@@ -167,8 +167,8 @@ class ApiClient:
                     return await _answer(response, cap_bytes=call.cap_bytes)
                 finally:
                     await response.aclose()
-        except (httpx.TransportError, TimeoutError) as error:
-            failure = error
+        except (httpx.RequestError, OSError) as error:
+            failure = error  # an OSError: our own limit on the whole call, or TLS that broke after its handshake
         # Raised outside the handler: the client's own exception holds the request, and the request holds the key.
         raise failed(failure, outcomes, was_written=witness.was_written)
 
@@ -245,21 +245,7 @@ class _Witness:
 def failed(failure: Exception, outcomes: Outcomes, *, was_written: bool) -> ProviderError:
     """Return the error that a client's exception means."""
     meaning = outcomes.of_failure(failure, was_written=was_written)
-    return meaning(f"{_SAID.get(type(failure), 'the connection failed')} ({type(failure).__name__})")
-
-
-#: Our own words: the client's may repeat what the other side sent.
-_SAID: Mapping[type[Exception], str] = {
-    httpx.ConnectError: "could not connect: no such name, refused, or TLS failed",
-    httpx.ConnectTimeout: "could not connect in time",
-    httpx.PoolTimeout: "no free connection in time",
-    httpx.ReadTimeout: "no answer in time",
-    httpx.ReadError: "the connection broke while waiting for the answer",
-    httpx.WriteTimeout: "the request could not be written in time",
-    httpx.WriteError: "the connection broke while writing the request",
-    httpx.RemoteProtocolError: "the connection was closed without a whole answer, or the answer is not HTTP",
-    TimeoutError: "the call as a whole took too long",
-}
+    return meaning(f"{outcomes.said(failure)} ({type(failure).__name__})")
 
 
 async def _answer(response: httpx.Response, *, cap_bytes: int) -> Answer:

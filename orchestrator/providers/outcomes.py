@@ -2,10 +2,12 @@
 
 A launch and a look differ: after a launch, "I do not know" means that an execution may run and cost money, so
 everything that is not proved to be unsent or refused is `OutcomeUnknown`. After a look it means: look again.
+`docs/outcomes.md` is printed from here.
 """
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -27,6 +29,14 @@ ErrorClass = type[ProviderError]
 
 
 @dataclass(frozen=True, slots=True)
+class Failure:
+    """What an exception of the client means, and our own words for it: the client's may repeat what a host sent."""
+
+    meaning: ErrorClass
+    said: str
+
+
+@dataclass(frozen=True, slots=True)
 class StatusRule:
     """What the statuses `first` to `last` mean, by whether the body is in the provider's own error shape."""
 
@@ -34,6 +44,7 @@ class StatusRule:
     last: int
     own_shape: ErrorClass
     foreign_shape: ErrorClass
+    why: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +57,7 @@ class Outcomes:
         wrong_shape: what a 2xx means that is cut, too large, or not what the page promises.
     """
 
-    failures: Mapping[type[Exception], ErrorClass]
+    failures: Mapping[type[Exception], Failure]
     statuses: tuple[StatusRule, ...]
     wrong_shape: ErrorClass
 
@@ -59,77 +70,108 @@ class Outcomes:
         """
         if isinstance(failure, TimeoutError) and not was_written:
             return NotSent
-        meaning = next(self.failures[kind] for kind in type(failure).__mro__ if kind in self.failures)
+        meaning = self._line(failure).meaning
         return OutcomeUnknown if meaning is NotSent and was_written else meaning
 
+    def said(self, failure: Exception) -> str:
+        """Return a failure in our own words."""
+        return self._line(failure).said
+
     def of_status(self, status: int, *, is_own_shape: bool) -> ErrorClass:
+        """Return what a status means that is no 2xx."""
         rule = next(rule for rule in self.statuses if rule.first <= status <= rule.last)
         return rule.own_shape if is_own_shape else rule.foreign_shape
 
+    def _line(self, failure: Exception) -> Failure:
+        return next(self.failures[kind] for kind in type(failure).__mro__ if kind in self.failures)
 
-_FAILURES: Mapping[type[Exception], ErrorClass] = MappingProxyType(
+
+_LATER = "the connection failed"
+
+#: What a call may raise is under `httpx.RequestError` or `OSError`; a house test walks httpx's tree for new classes.
+FAILURES: Mapping[type[Exception], Failure] = MappingProxyType(
     {
-        httpx.ConnectError: NotSent,  # no such name, refused, unreachable, TLS failed
-        httpx.ConnectTimeout: NotSent,  # no connection, or no TLS, in time
-        httpx.PoolTimeout: NotSent,  # no free connection of ours
-        httpx.UnsupportedProtocol: NotSent,
-        httpx.ReadTimeout: OutcomeUnknown,
-        httpx.ReadError: OutcomeUnknown,  # reset
-        httpx.WriteTimeout: OutcomeUnknown,
-        httpx.WriteError: OutcomeUnknown,
-        httpx.RemoteProtocolError: OutcomeUnknown,  # disconnected, or not HTTP
-        httpx.TransportError: OutcomeUnknown,  # whatever a later version adds
-        TimeoutError: OutcomeUnknown,  # our own limit on the whole call
+        httpx.ConnectError: Failure(NotSent, "could not connect: no such name, refused, or TLS failed"),
+        httpx.ConnectTimeout: Failure(NotSent, "no connection, or no TLS, in time"),
+        httpx.PoolTimeout: Failure(NotSent, "no free connection in time"),
+        httpx.UnsupportedProtocol: Failure(NotSent, "the URL is neither http nor https"),
+        httpx.ReadTimeout: Failure(OutcomeUnknown, "no answer in time"),
+        httpx.ReadError: Failure(OutcomeUnknown, "the connection broke while waiting for the answer"),
+        httpx.WriteTimeout: Failure(OutcomeUnknown, "the request could not be written in time"),
+        httpx.WriteError: Failure(OutcomeUnknown, "the connection broke while writing the request"),
+        httpx.CloseError: Failure(OutcomeUnknown, "the connection could not be closed"),
+        httpx.RemoteProtocolError: Failure(OutcomeUnknown, "closed without a whole answer, or the answer is not HTTP"),
+        httpx.LocalProtocolError: Failure(OutcomeUnknown, "the request broke HTTP's rules, perhaps half way"),
+        httpx.ProxyError: Failure(OutcomeUnknown, "a proxy failed, though none is used"),
+        httpx.DecodingError: Failure(OutcomeUnknown, "the answer's encoding is broken"),
+        httpx.TooManyRedirects: Failure(OutcomeUnknown, "redirected, though redirects are not followed"),
+        # Whatever a later version adds, by its family.
+        httpx.TimeoutException: Failure(OutcomeUnknown, _LATER),
+        httpx.NetworkError: Failure(OutcomeUnknown, _LATER),
+        httpx.ProtocolError: Failure(OutcomeUnknown, _LATER),
+        httpx.TransportError: Failure(OutcomeUnknown, _LATER),
+        httpx.RequestError: Failure(OutcomeUnknown, _LATER),
+        # What the client lets through as it is.
+        ssl.SSLError: Failure(OutcomeUnknown, "TLS broke after the connection stood"),
+        OSError: Failure(OutcomeUnknown, _LATER),
+        TimeoutError: Failure(OutcomeUnknown, "the call as a whole took too long"),
     }
 )
 
+_NO_ANSWER = "neither a yes nor a no: nothing proves that nothing was started"
+_PROXYS = "in foreign words it is a proxy's no, and never final"
+
 #: The same for both kinds of call: a provider's no, in its own words, is final; in foreign words it is a proxy's.
 _NOES = (
-    StatusRule(400, 400, Refused, Misbehaved),
-    StatusRule(401, 401, KeyRefused, Misbehaved),
-    StatusRule(403, 403, KeyRefused, Misbehaved),
-    StatusRule(404, 404, Gone, Misbehaved),
-    # A proxy may say 408 of its own wait for the provider, so it proves nothing.
-    StatusRule(408, 408, OutcomeUnknown, OutcomeUnknown),
-    StatusRule(413, 413, Refused, Misbehaved),
-    StatusRule(422, 422, Refused, Misbehaved),
-    StatusRule(429, 429, Throttled, Throttled),
-    StatusRule(400, 499, Misbehaved, Misbehaved),
+    StatusRule(400, 400, Refused, Misbehaved, f"the provider refuses the request; {_PROXYS}"),
+    StatusRule(401, 401, KeyRefused, Misbehaved, f"the provider refuses the key; {_PROXYS}"),
+    StatusRule(403, 403, KeyRefused, Misbehaved, f"the provider refuses the key; {_PROXYS}"),
+    StatusRule(404, 404, Gone, Misbehaved, f"the provider knows no such thing; {_PROXYS}"),
+    StatusRule(408, 408, OutcomeUnknown, OutcomeUnknown, "a proxy may say it of its own wait: it proves nothing"),
+    StatusRule(413, 413, Refused, Misbehaved, f"the provider finds it too large; {_PROXYS}"),
+    StatusRule(422, 422, Refused, Misbehaved, f"the provider refuses the input; {_PROXYS}"),
+    StatusRule(429, 429, Throttled, Throttled, "too many, whoever says it: it was turned away"),
+    StatusRule(400, 499, Misbehaved, Misbehaved, "a no that the page does not know: not acted upon, not final"),
 )
 
 LAUNCH = Outcomes(
-    failures=_FAILURES,
+    failures=FAILURES,
     statuses=(
-        StatusRule(100, 399, OutcomeUnknown, OutcomeUnknown),
+        StatusRule(0, 399, OutcomeUnknown, OutcomeUnknown, _NO_ANSWER),
         *_NOES,
-        StatusRule(500, 999, OutcomeUnknown, OutcomeUnknown),
+        StatusRule(500, 999, OutcomeUnknown, OutcomeUnknown, "it may have failed before or after it was accepted"),
     ),
     wrong_shape=OutcomeUnknown,
 )
 
 READ = Outcomes(
-    failures=_FAILURES,
+    failures=FAILURES,
     statuses=(
-        StatusRule(100, 399, Misbehaved, Misbehaved),
+        StatusRule(0, 399, Misbehaved, Misbehaved, "redirects are not followed: the key would go along"),
         *_NOES,
-        StatusRule(500, 599, OutcomeUnknown, OutcomeUnknown),
-        StatusRule(600, 999, Misbehaved, Misbehaved),
+        StatusRule(500, 599, OutcomeUnknown, OutcomeUnknown, "away for now: look again"),
+        StatusRule(600, 999, Misbehaved, Misbehaved, "no such status"),
     ),
     wrong_shape=Misbehaved,
 )
 
 #: A result file's host is not the provider: its errors have no shape, and any no means "ask for a fresh URL".
 FILE = Outcomes(
-    failures=_FAILURES,
+    failures=FAILURES,
     statuses=(
-        StatusRule(100, 399, Misbehaved, Misbehaved),
-        StatusRule(404, 404, Gone, Gone),
-        StatusRule(408, 408, OutcomeUnknown, OutcomeUnknown),
-        StatusRule(410, 410, Gone, Gone),
-        StatusRule(429, 429, Throttled, Throttled),
-        StatusRule(400, 499, Refused, Refused),
-        StatusRule(500, 599, OutcomeUnknown, OutcomeUnknown),
-        StatusRule(600, 999, Misbehaved, Misbehaved),
+        StatusRule(0, 399, Misbehaved, Misbehaved, "redirects are not followed, and a part is not the file"),
+        StatusRule(404, 404, Gone, Gone, "ask for a fresh URL"),
+        StatusRule(408, 408, OutcomeUnknown, OutcomeUnknown, "read again"),
+        StatusRule(410, 410, Gone, Gone, "ask for a fresh URL"),
+        StatusRule(429, 429, Throttled, Throttled, "too many at once"),
+        StatusRule(400, 499, Refused, Refused, "expired or refused: ask for a fresh URL"),
+        StatusRule(500, 599, OutcomeUnknown, OutcomeUnknown, "away for now: read again"),
+        StatusRule(600, 999, Misbehaved, Misbehaved, "no such status"),
     ),
     wrong_shape=Misbehaved,
+)
+
+#: provider -> kind of call -> what can come of it.
+OUTCOMES: Mapping[str, Mapping[str, Outcomes]] = MappingProxyType(
+    {"script": MappingProxyType({"launch": LAUNCH, "look": READ, "file": FILE})}
 )

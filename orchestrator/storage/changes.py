@@ -27,7 +27,8 @@ from orchestrator.storage.sealing import Sealer
 # In id order, so that two acts on the same runs cannot wait for each other in a ring.
 LOCK_RUNS = text("""
     SELECT r.id, r.workspace_id, r.connection_id, r.workflow_id, w.lane_id, r.batch_id, r.status, r.attempt,
-        r.execution_id, r.event_seq, r.event_hash
+        r.execution_id, r.event_seq, r.event_hash,
+        (SELECT e.at FROM events e WHERE e.stream = r.id AND e.seq = r.event_seq) AS event_at
     FROM runs r JOIN workflows w ON w.id = r.workflow_id
     WHERE r.id = ANY(CAST(:ids AS uuid[])) ORDER BY r.id FOR UPDATE OF r""")
 
@@ -44,7 +45,7 @@ UPDATE_RUNS = text("""
         execution_id = CASE WHEN v.attempt > r.attempt THEN NULL ELSE COALESCE(v.execution_id, r.execution_id) END,
         attempt = COALESCE(v.attempt, r.attempt),
         launched_at = CASE WHEN v.was_launched THEN orch_now() ELSE r.launched_at END,
-        ended_at = CASE WHEN v.has_ended THEN orch_now() ELSE NULL END,
+        ended_at = CASE WHEN v.has_ended THEN CASE WHEN r.status = v.status THEN r.ended_at ELSE orch_now() END END,
         cancel_requested = v.asks_cancel OR (r.cancel_requested AND v.status = 'launching'),
         event_seq = v.event_seq, event_hash = v.event_hash
     FROM unnest(CAST(:id AS uuid[]), CAST(:status AS text[]), CAST(:provider_status AS text[]),
@@ -65,7 +66,8 @@ UPDATE_EXECUTIONS = text("""
         accepted_at = CASE WHEN v.state = 'open' THEN COALESCE(e.accepted_at, orch_now()) ELSE e.accepted_at END,
         ended_at = CASE WHEN v.state IN ('ended', 'refused', 'left', 'not_sent') THEN orch_now() END,
         slot_until = CASE
-            WHEN v.state = 'in_doubt' OR (v.state = 'left' AND e.state IN ('launching', 'open', 'in_doubt'))
+            WHEN v.state = 'left' AND e.state = 'in_doubt' THEN e.slot_until
+            WHEN v.state = 'in_doubt' OR (v.state = 'left' AND e.state IN ('launching', 'open'))
             THEN orch_now() + interval '16 minutes' END,
         -- Watched again after it was left: alone from now on, its wave has counted it as gone.
         wave_id = CASE WHEN v.state = 'open' AND e.state = 'left' THEN NULL ELSE e.wave_id END,
@@ -158,7 +160,7 @@ async def _write_runs(
     history: list[Event] = []
     heads: list[Head] = []
     for change, run in touched:
-        head = Head(seq=run.event_seq, hash=bytes(run.event_hash))
+        head = Head(seq=run.event_seq, hash=bytes(run.event_hash), at=run.event_at)
         added, head = chain.append(head, run.id, change.events, at=now)
         history += added
         heads.append(head)

@@ -8,22 +8,19 @@ from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Any, TypeVar
 
+import psycopg
 from sqlalchemy import Row, TextClause, event, text
 from sqlalchemy.engine.interfaces import ExceptionContext
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
-from orchestrator.errors import Misconfigured, OrchestratorError, Unavailable
+from orchestrator.errors import Unavailable
 from orchestrator.runtime import transaction_open
+from orchestrator.storage import patience
+from orchestrator.storage.troubles import DISCONNECTING, NO_CONNECTION_FREE, explained
 
 T = TypeVar("T")
-
-#: SQLSTATEs of a transaction that may be run again from its start: serialization, deadlock, lock timeout.
-_RETRYABLE = frozenset({"40001", "40P01", "55P03"})
-
-#: The server is going away, coming up, or is a read-only standby: the connection is of no more use.
-_DISCONNECTED = frozenset({"57P01", "57P02", "57P03", "25006"})
 
 #: Between two tries of a unit of work, seconds.
 LONGEST_PAUSE_S = 3.0
@@ -31,9 +28,15 @@ LONGEST_PAUSE_S = 3.0
 #: Tries of what must not be given up while the process lives: the answer of a launch is in its memory alone.
 FOR_EVER = 1_000_000
 
-_UNDEFINED_TABLE = "42P01"
+#: Somebody may be waiting: no new try begins so long after the first, seconds. Not for what is tried for ever.
+TRY_ANEW_WITHIN_S = 5.0
 
-_SESSION = "-c statement_timeout=60s -c lock_timeout=10s -c idle_in_transaction_session_timeout=60s -c timezone=UTC"
+# A process that stands still in the middle of a transaction (SIGSTOP, a sleeping machine) keeps its locks for so long:
+# less than the 20 s after which a worker is silent, so that its work is free within 45 s all the same.
+_SESSION = (
+    f"-c statement_timeout={patience.STATEMENT_S}s -c lock_timeout=10s"
+    " -c idle_in_transaction_session_timeout=15s -c timezone=UTC"
+)
 
 NOW = text("SELECT orch_now()")
 
@@ -46,7 +49,7 @@ class Database:
             url,
             pool_size=pool_size,
             max_overflow=pool_size,
-            pool_timeout=15,
+            pool_timeout=10,
             pool_recycle=1800,
             pool_pre_ping=True,
             connect_args={
@@ -56,8 +59,11 @@ class Database:
                 "keepalives_idle": 15,
                 "keepalives_interval": 5,
                 "keepalives_count": 3,
+                # Bytes that a dead machine never acknowledges: keepalives do not see them.
+                "tcp_user_timeout": 30_000,
             },
         )
+        patience.bound(self._engine)
         event.listen(self._engine.sync_engine, "handle_error", _mark_disconnects)
 
     @asynccontextmanager
@@ -65,20 +71,22 @@ class Database:
         """Open a transaction; it commits at the end of the block. No network call may happen inside.
 
         Raises:
-            Unavailable: the database cannot be reached.
+            Unavailable: the database is away, hangs, is full, or is too busy; `code` says which. Whether the
+                transaction was committed is not known when it was lost at the very end.
+            Misconfigured: the database was never migrated.
         """
         assert not transaction_open.get(), "transactions do not nest"
         token = transaction_open.set(True)
         try:
             async with self._engine.begin() as connection:
                 yield connection
-        except DBAPIError as error:
-            explained = _explained(error)
-            if explained is None:
+        except (DBAPIError, psycopg.Error) as error:
+            said = explained(error)
+            if said is None:
                 raise
-            raise explained from error
+            raise said from error
         except PoolTimeout as error:
-            raise Unavailable("all database connections are busy", code="database_busy") from error
+            raise NO_CONNECTION_FREE.error() from error
         finally:
             transaction_open.reset(token)
 
@@ -87,12 +95,14 @@ class Database:
 
         The unit must be safe to repeat when the commit's answer was lost: fenced, or with ids made by the caller.
         """
+        began_at = asyncio.get_running_loop().time()
         for attempt in range(1, tries + 1):
             try:
                 async with self.transaction() as connection:
                     return await work(connection)
-            except (DBAPIError, Unavailable) as error:
-                if attempt == tries or not _is_worth_a_retry(error):
+            except Unavailable:
+                waited_s = asyncio.get_running_loop().time() - began_at
+                if attempt == tries or (tries < FOR_EVER and waited_s > TRY_ANEW_WITHIN_S):
                     raise
                 await asyncio.sleep(min(0.05 * 2**attempt, LONGEST_PAUSE_S))
         raise AssertionError("the loop returns or raises")
@@ -102,34 +112,9 @@ class Database:
         await self._engine.dispose()
 
 
-def _explained(error: DBAPIError) -> OrchestratorError | None:
-    """Return what a caller should see: the database is away, or was never migrated; None for all else."""
-    if is_disconnect(error):
-        return Unavailable("the database is away", code="database_unavailable")
-    if getattr(error.orig, "sqlstate", None) == _UNDEFINED_TABLE:
-        return Misconfigured("the database lacks our tables", code="not_migrated", hint="orchestrator migrate")
-    return None
-
-
-def is_disconnect(error: DBAPIError) -> bool:
-    """Tell whether the connection, not the statement, failed."""
-    if error.connection_invalidated:
-        return True
-    state = getattr(error.orig, "sqlstate", None)
-    if state is None:
-        return isinstance(error, OperationalError)
-    return state in _DISCONNECTED or str(state).startswith("08")
-
-
-def _is_worth_a_retry(error: DBAPIError | Unavailable) -> bool:
-    if isinstance(error, Unavailable):
-        return True
-    return getattr(error.orig, "sqlstate", None) in _RETRYABLE
-
-
 def _mark_disconnects(context: ExceptionContext) -> None:
     """Make SQLAlchemy drop connections that a failover left half alive: psycopg itself does not call them broken."""
-    if getattr(context.original_exception, "sqlstate", None) in _DISCONNECTED:
+    if getattr(context.original_exception, "sqlstate", None) in DISCONNECTING:
         context.is_disconnect = True
 
 

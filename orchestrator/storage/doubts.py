@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import text
+from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from orchestrator.domain.operator_decisions import RunFacts
+from orchestrator.domain.operator_decisions import LateFacts, RunFacts
 from orchestrator.domain.statuses import RunStatus
-from orchestrator.storage.database import rows
+from orchestrator.storage.database import one, rows
 
 # A wave is one question; a single launch is one each.
 LIST = text("""
@@ -33,12 +33,13 @@ RUNS = text("""
     WHERE r.workspace_id = :workspace AND r.status = 'in_doubt' AND (e.wave_id = :id OR r.id = :id)
     ORDER BY e.position LIMIT :limit""")
 
-# Where a doubt hangs: its lane and batch are locked before its runs.
+# Where a doubt hangs: its lane and batch are locked before its runs. One that was launched again has no execution yet.
 PLACE = text("""
-    SELECT w.lane_id, r.batch_id, e.wave_id, r.connection_id FROM (
+    SELECT r.workspace_id, w.lane_id, r.batch_id, e.wave_id, r.connection_id, n.provider, n.base_url, n.api_key,
+        w.remote_id AS remote_workflow_id FROM (
         SELECT run_id FROM executions WHERE wave_id = :id UNION ALL SELECT :id) v
-    JOIN runs r ON r.id = v.run_id JOIN executions e ON e.run_id = r.id AND e.attempt = r.attempt
-    JOIN workflows w ON w.id = r.workflow_id
+    JOIN runs r ON r.id = v.run_id LEFT JOIN executions e ON e.run_id = r.id AND e.attempt = r.attempt
+    JOIN workflows w ON w.id = r.workflow_id JOIN connections n ON n.id = r.connection_id
     WHERE r.workspace_id = :workspace ORDER BY (r.status = 'in_doubt') DESC LIMIT 1""")
 
 LOCK_RUNS = text("""
@@ -47,15 +48,40 @@ LOCK_RUNS = text("""
     WHERE r.workspace_id = :workspace AND r.status = 'in_doubt' AND (e.wave_id = :id OR r.id = :id)
     ORDER BY r.id FOR UPDATE OF r""")
 
+# A run that is not in doubt, about which a late answer has put a question all the same.
+LOCK_ASKED = text("""
+    SELECT r.id, r.status, r.attempt, r.batch_id, r.execution_id FROM runs r
+    WHERE r.workspace_id = :workspace AND r.id = :id AND EXISTS (
+        SELECT FROM inbox i WHERE i.run_id = r.id AND i.kind = 'doubt' AND i.closed_at IS NULL) FOR UPDATE OF r""")
+
+# In id order, like every lock on runs. The attempt may be another launch's by now.
+LOCK_LATE = text("""
+    SELECT r.id, r.status, r.attempt, r.batch_id, r.execution_id, e.attempt AS late, e.intent_id = :intent AS is_its_own
+    FROM unnest(CAST(:ids AS uuid[]), CAST(:attempts AS int[])) AS v(run_id, attempt)
+    JOIN runs r ON r.id = v.run_id JOIN executions e ON e.run_id = v.run_id AND e.attempt = v.attempt
+    ORDER BY r.id FOR UPDATE OF r""")
+
+# Whatever became of the attempt: this id is known from now on, and can be adopted by no other.
+KEEP_IDS = text("""
+    UPDATE executions e SET remote_id = v.remote_id
+    FROM unnest(CAST(:ids AS uuid[]), CAST(:attempts AS int[]), CAST(:remote_ids AS text[]))
+        AS v(run_id, attempt, remote_id)
+    WHERE e.run_id = v.run_id AND e.attempt = v.attempt AND e.intent_id = :intent AND e.remote_id IS NULL""")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DoubtPlace:
-    """What a doubt hangs on."""
+    """What a doubt hangs on, and how its provider is asked."""
 
+    workspace_id: UUID
     lane_id: UUID
     batch_id: UUID | None
     wave_id: UUID | None
     connection_id: UUID
+    provider: str
+    base_url: str
+    api_key: bytes = field(repr=False)
+    remote_workflow_id: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,22 +109,43 @@ async def runs_of(
 async def place(connection: AsyncConnection, workspace: UUID, doubt_id: UUID) -> DoubtPlace | None:
     """Return what a doubt (a run's id or a wave's) hangs on, None when there is no such run or wave."""
     found = await rows(connection, PLACE, {"workspace": workspace, "id": doubt_id})
-    return DoubtPlace(**found[0]._mapping) if found else None
+    return DoubtPlace(**{**found[0]._mapping, "api_key": bytes(found[0].api_key)}) if found else None
 
 
 async def lock_runs(connection: AsyncConnection, workspace: UUID, doubt_id: UUID) -> list[DoubtedRun]:
     """Lock the runs of a doubt that are still in doubt."""
+    found = await rows(connection, LOCK_RUNS, {"workspace": workspace, "id": doubt_id})
+    return [DoubtedRun(facts=_facts(row), index=row._mapping["index"], position=row.position) for row in found]
+
+
+async def lock_asked(connection: AsyncConnection, workspace: UUID, run_id: UUID) -> RunFacts | None:
+    """Lock a run about which a doubt's question stands open."""
+    row = await one(connection, LOCK_ASKED, {"workspace": workspace, "id": run_id})
+    return None if row is None else _facts(row)
+
+
+async def lock_late(connection: AsyncConnection, attempts: Mapping[UUID, int], *, intent: UUID) -> list[LateFacts]:
+    """Lock the runs of an intent whose answer came late. `attempts` are those that it launched."""
+    values = {"ids": list(attempts), "attempts": list(attempts.values()), "intent": intent}
     return [
-        DoubtedRun(
-            facts=RunFacts(
-                run_id=row.id,
-                status=RunStatus(row.status),
-                attempt=row.attempt,
-                of_batch=row.batch_id is not None,
-                execution_id=row.execution_id,
-            ),
-            index=row._mapping["index"],
-            position=row.position,
-        )
-        for row in await rows(connection, LOCK_RUNS, {"workspace": workspace, "id": doubt_id})
+        LateFacts(run=_facts(row), attempt=row.late, is_its_own=row.is_its_own)
+        for row in await rows(connection, LOCK_LATE, values)
     ]
+
+
+async def keep_ids(connection: AsyncConnection, ids: Mapping[UUID, tuple[int, str]], *, intent: UUID) -> None:
+    """Keep an intent's late execution ids: (attempt, id) by run."""
+    attempts, remote_ids = [attempt for attempt, _ in ids.values()], [id for _, id in ids.values()]
+    await connection.execute(
+        KEEP_IDS, {"ids": list(ids), "attempts": attempts, "remote_ids": remote_ids, "intent": intent}
+    )
+
+
+def _facts(row: Row[Any]) -> RunFacts:
+    return RunFacts(
+        run_id=row.id,
+        status=RunStatus(row.status),
+        attempt=row.attempt,
+        of_batch=row.batch_id is not None,
+        execution_id=row.execution_id,
+    )

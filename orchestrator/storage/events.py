@@ -19,8 +19,13 @@ INSERT = text("""
     SELECT * FROM unnest(CAST(:stream AS uuid[]), CAST(:seq AS bigint[]), CAST(:at AS timestamptz[]),
         CAST(:type AS text[]), CAST(:actor AS text[]), CAST(:data AS text[]), CAST(:hash AS bytea[]))""")
 
-LOCK_WORKSPACE = text("SELECT event_seq, event_hash FROM workspaces WHERE id = :id FOR UPDATE")
-LOCK_BATCH = text("SELECT event_seq, event_hash FROM batches WHERE id = :id FOR UPDATE")
+# With when the last event was: one row, by the events' own key.
+LOCK_WORKSPACE = text("""
+    SELECT event_seq, event_hash, (SELECT e.at FROM events e WHERE e.stream = o.id AND e.seq = o.event_seq) AS event_at
+    FROM workspaces o WHERE id = :id FOR UPDATE OF o""")
+LOCK_BATCH = text("""
+    SELECT event_seq, event_hash, (SELECT e.at FROM events e WHERE e.stream = o.id AND e.seq = o.event_seq) AS event_at
+    FROM batches o WHERE id = :id FOR UPDATE OF o""")
 SAVE_WORKSPACE = text("UPDATE workspaces SET event_seq = :seq, event_hash = :hash WHERE id = :id")
 SAVE_BATCH = text("UPDATE batches SET event_seq = :seq, event_hash = :hash WHERE id = :id")
 
@@ -43,7 +48,7 @@ async def append_to_batch(
     """Append to a batch's stream, locking the batch."""
     row = await one(connection, LOCK_BATCH, {"id": batch_id})
     assert row is not None, "the caller knows the batch"
-    events, head = chain.append(Head(seq=row.event_seq, hash=row.event_hash), batch_id, new, at=at)
+    events, head = chain.append(Head(seq=row.event_seq, hash=row.event_hash, at=row.event_at), batch_id, new, at=at)
     await insert(connection, events)
     await connection.execute(SAVE_BATCH, {"id": batch_id, "seq": head.seq, "hash": head.hash})
 
@@ -54,7 +59,7 @@ async def append_to_workspace(
     """Append to a workspace's stream: what people did, to what, and why."""
     row = await one(connection, LOCK_WORKSPACE, {"id": workspace_id})
     assert row is not None, "the caller knows the workspace"
-    events, head = chain.append(Head(seq=row.event_seq, hash=row.event_hash), workspace_id, new, at=at)
+    events, head = chain.append(Head(seq=row.event_seq, hash=row.event_hash, at=row.event_at), workspace_id, new, at=at)
     await insert(connection, events)
     await connection.execute(SAVE_WORKSPACE, {"id": workspace_id, "seq": head.seq, "hash": head.hash})
 

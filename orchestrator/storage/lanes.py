@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any
 from uuid import UUID
@@ -14,7 +14,7 @@ from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from orchestrator.domain.breaker import Breaker, BreakerState
-from orchestrator.domain.governor import Budget, CallKind, Spent
+from orchestrator.domain.governor import SLOT_S, WINDOW_S, Budget, CallKind, Spent
 from orchestrator.storage.database import execute, one, rows
 
 
@@ -108,10 +108,20 @@ WAKE = {
 }
 
 
-async def lock_due(connection: AsyncConnection, turn: Turn) -> Lane | None:
-    """Lock the lane that has been due longest, or return None when none is due and free."""
+async def lock_due(
+    connection: AsyncConnection, turn: Turn, *, told: Callable[[UUID], None] | None = None
+) -> Lane | None:
+    """Lock the lane that has been due longest, or return None when none is due and free.
+
+    Args:
+        told: hears which lane it is before anything else of its data is read, so that one that breaks a claim is known.
+    """
     row = (await connection.execute(LOCK_DUE[turn])).one_or_none()
-    return None if row is None else await _lane(connection, row)
+    if row is None:
+        return None
+    if told is not None:
+        told(row.id)
+    return await _lane(connection, row)
 
 
 async def lock(connection: AsyncConnection, lane_id: UUID) -> Lane:
@@ -173,8 +183,10 @@ async def wake(connection: AsyncConnection, lane_id: UUID, turn: Turn) -> None:
 
 async def _lane(connection: AsyncConnection, row: Row[Any]) -> Lane:
     in_flight = {CallKind(r.kind): r.total for r in await rows(connection, IN_FLIGHT, {"lane": row.id})}
+    # No token takes longer to come back; where the row says so, the clock went back.
+    latest = row.now + timedelta(seconds=WINDOW_S + SLOT_S)
     spent = tuple(
-        Spent(back_at=datetime.fromtimestamp(ms / 1000, tz=UTC), kind=CallKind(kind), count=count)
+        Spent(back_at=min(datetime.fromtimestamp(ms / 1000, tz=UTC), latest), kind=CallKind(kind), count=count)
         for ms, kind, count in row.spent
     )
     return Lane(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -12,12 +12,11 @@ from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from orchestrator.domain.changes import Change
-from orchestrator.domain.durations import Durations
 from orchestrator.domain.governor import CallKind
 from orchestrator.domain.planner import WaveLook
 from orchestrator.domain.statuses import RunStatus
 from orchestrator.runtime import Sources
-from orchestrator.storage import changes, lanes, waves
+from orchestrator.storage import changes, lanes, learning, waves
 from orchestrator.storage.changes import Applied
 from orchestrator.storage.database import rows
 from orchestrator.storage.lanes import Lane, Turn
@@ -63,14 +62,12 @@ PLAN_ANEW = text("""
     WHERE kind = 'launch' AND workflow_id = ANY(CAST(:workflows AS uuid[])) AND batch_id = subject_id
         AND due_at > orch_now()""")
 
-READ_DURATIONS = text("""
-    SELECT id, durations_count, durations_log_mean, durations_log_var FROM workflows
-    WHERE id = ANY(CAST(:ids AS uuid[])) ORDER BY id FOR UPDATE""")
+# A turn's grant stands until its looks are recorded.
+TURNS_OUT = text("SELECT count(*)::int FROM grants WHERE lane_id = :lane AND worker_id = :worker AND kind = 'look'")
 
-SAVE_DURATIONS = text("""
-    UPDATE workflows SET durations_count = :count, durations_log_mean = :log_mean, durations_log_var = :log_var
-    WHERE id = :id""")
-
+#: Turns of one lane that a worker has out at once. A provider that hangs keeps a turn for as long as a call may take,
+#: and must leave most of the worker's to other lanes. Looks that wait meanwhile go together with the next.
+TURNS_OF_A_LANE = 3
 
 #: A run that leaves one of these frees a slot, or is a wave's own no more.
 AT_PROVIDER = frozenset({RunStatus.PROCESSING, RunStatus.HUMAN_IN_THE_LOOP})
@@ -134,17 +131,27 @@ class LaneNews:
 
 
 async def claim(
-    connection: AsyncConnection, *, worker: UUID, limit: int, lease_s: float, sources: Sources
+    connection: AsyncConnection,
+    *,
+    worker: UUID,
+    limit: int,
+    lease_s: float,
+    sources: Sources,
+    told: Callable[[UUID], None] | None = None,
 ) -> LookBatch | None:
     """Claim the most urgent looks of the lane that has been due longest; None when no lane is due.
 
     An empty batch means that the lane was due but may not send now; it has been told when to come back.
+
+    Args:
+        told: hears which lane is being claimed.
     """
-    lane = await lanes.lock_due(connection, Turn.POLL)
+    lane = await lanes.lock_due(connection, Turn.POLL, told=told)
     if lane is None:
         return None
-    if lane.is_blocked:
-        await lanes.save(connection, replace(lane, poll_due_at=lane.blocked_until))
+    rests_until = lane.blocked_until if lane.is_blocked else await _hangs_until(connection, lane, worker)
+    if rests_until is not None:
+        await lanes.save(connection, replace(lane, poll_due_at=rests_until))
         return LookBatch(lane_id=lane.id, grant_id=lane.id, now=lane.now, claims=())
     # A launch that found no token comes back within a second; it waits all the same.
     soon = lane.now + timedelta(seconds=1)
@@ -160,6 +167,13 @@ async def claim(
         await lanes.grant(connection, lane, id=grant_id, worker=worker, kind=CallKind.LOOK, count=len(found))
     await lanes.save(connection, replace(lane, poll_due_at=await _next_turn(connection, lane, taken=len(found))))
     return LookBatch(lane_id=lane.id, grant_id=grant_id, now=lane.now, claims=tuple(map(_claim, found)))
+
+
+async def _hangs_until(connection: AsyncConnection, lane: Lane, worker: UUID) -> datetime | None:
+    """Return when to ask again, if the lane has all the turns of this worker that it may have; None if it has not."""
+    out: int = (await connection.execute(TURNS_OUT, {"lane": lane.id, "worker": worker})).scalar_one()
+    # A turn that comes back makes its lane due at once, so this is only the latest time.
+    return lane.now + timedelta(seconds=0.5) if out >= TURNS_OF_A_LANE else None
 
 
 async def _next_turn(connection: AsyncConnection, lane: Lane, *, taken: int) -> datetime | None:
@@ -196,7 +210,7 @@ async def record(
     written = {c.run_id for c in applied.changes}
     valid = [r for r in valid if r.claim.run_id in written]
     opened = await _teach_waves(connection, locked, valid, now=lane.now, sources=sources)
-    await _teach_durations(connection, valid)
+    await learning.teach_durations(connection, [(r.claim.workflow_id, r.took_s) for r in valid if r.took_s is not None])
     await _plan_anew(connection, valid)
     await lanes.save(connection, _told(lane, valid, news, opened=opened))
     return applied
@@ -242,19 +256,6 @@ async def _plan_anew(connection: AsyncConnection, valid: Sequence[LookResult]) -
     freed = {r.claim.workflow_id for r in valid if r.change.was != r.change.to and r.claim.status in AT_PROVIDER}
     if freed:
         await connection.execute(PLAN_ANEW, {"workflows": sorted(freed)})
-
-
-async def _teach_durations(connection: AsyncConnection, valid: Sequence[LookResult]) -> None:
-    """Let the workflows learn from executions that were seen to end."""
-    took = [(r.claim.workflow_id, r.took_s) for r in valid if r.took_s is not None]
-    if not took:
-        return
-    for row in await rows(connection, READ_DURATIONS, {"ids": sorted({w for w, _ in took})}):
-        known = Durations(count=row.durations_count, log_mean=row.durations_log_mean, log_var=row.durations_log_var)
-        for workflow_id, seconds in took:
-            known = known.learn(seconds) if workflow_id == row.id else known
-        values = {"id": row.id, "count": known.count, "log_mean": known.log_mean, "log_var": known.log_var}
-        await connection.execute(SAVE_DURATIONS, values)
 
 
 def _claim(row: Row[Any]) -> LookClaim:

@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from orchestrator.domain.answers import OfferedFile
 from orchestrator.domain.changes import Change
 from orchestrator.domain.download_decisions import FileOutcome
+from orchestrator.domain.file_failures import kept
 from orchestrator.errors import Misconfigured
 from orchestrator.storage.database import rows
 from orchestrator.storage.sealing import Sealer
@@ -165,6 +166,6 @@ async def record(connection: AsyncConnection, outcomes: Sequence[tuple[UUID, int
                 "run_id": [run for run, _, _ in failed],
                 "attempt": [attempt for _, attempt, _ in failed],
                 "n": [o.number for _, _, o in failed],
-                "failure": [str(o.failure)[:500] for _, _, o in failed],
+                "failure": [kept(o.failure) for _, _, o in failed if o.failure is not None],
             },
         )

@@ -36,6 +36,14 @@ SETTLE_WAVES = text("""
     WHERE i.wave_id = ANY(CAST(:wave_ids AS uuid[])) AND i.closed_at IS NULL AND NOT EXISTS (
         SELECT FROM executions e WHERE e.wave_id = i.wave_id AND e.state = 'in_doubt')""")
 
+# Part of a wave's doubts may be settled: the question says how many are left.
+RECOUNT_WAVES = text("""
+    UPDATE inbox i SET title = v.doubted || ' item(s) of a wave are in doubt still: it is not known whether they were '
+        || 'started'
+    FROM (SELECT e.wave_id, count(*) AS doubted FROM executions e
+          WHERE e.wave_id = ANY(CAST(:wave_ids AS uuid[])) AND e.state = 'in_doubt' GROUP BY e.wave_id) v
+    WHERE i.wave_id = v.wave_id AND i.kind = 'doubt' AND i.closed_at IS NULL""")
+
 CONSOLES = text("""
     SELECT r.id, c.console_url, w.remote_id AS workflow_id, r.execution_id FROM runs r
     JOIN connections c ON c.id = r.connection_id JOIN workflows w ON w.id = r.workflow_id
@@ -74,8 +82,9 @@ async def ask_about_wave(connection: AsyncConnection, wave_id: UUID, *, title: s
 
 
 async def settle_waves(connection: AsyncConnection, wave_ids: Sequence[UUID]) -> None:
-    """Close the questions of waves that hold no doubt any more."""
+    """Close the questions of waves that hold no doubt any more; those that do say how many."""
     await connection.execute(SETTLE_WAVES, {"wave_ids": list(wave_ids)})
+    await connection.execute(RECOUNT_WAVES, {"wave_ids": list(wave_ids)})
 
 
 async def _links(connection: AsyncConnection, run_ids: Sequence[UUID]) -> dict[UUID, str]:

@@ -122,8 +122,13 @@ async def same_file(connection: AsyncConnection, workspace: UUID, sha256: bytes)
     return (found[0].id, found[0].created_at) if found else None
 
 
-async def is_stored(connection: AsyncConnection, id: UUID) -> bool:
-    """Tell whether a run or batch with this id, which only its submitter knows, was committed."""
+async def came_before(connection: AsyncConnection, place: Place, id: UUID, *, is_repeatable: bool, tries: int) -> bool:
+    """Tell whether this very submission was committed: only its answer was lost, or the process that made it."""
+    if is_repeatable:
+        # Its repeat may be at work at the same time: whoever comes second waits here, and finds it.
+        await serialize(connection, place, str(id))
+    elif tries == 1:
+        return False
     found: bool = (await connection.execute(STORED, {"id": id})).scalar_one()
     return found
 

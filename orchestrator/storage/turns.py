@@ -69,7 +69,20 @@ QUEUED_SINGLE = text("""
     SELECT id, attempt, index, input_bytes FROM runs WHERE id = :id AND status = 'queued' FOR UPDATE""")
 
 
-SET_TURN = text("UPDATE timers SET due_at = :due_at WHERE subject_id = :id AND kind = 'launch'")
+# A batch that waits for slots says since when; whatever else it gets a turn for ends that.
+SET_TURN = text("UPDATE timers SET due_at = :due_at, entered_at = NULL WHERE subject_id = :id AND kind = 'launch'")
+
+
+WAIT_FOR_SLOTS = text("""
+    UPDATE timers SET due_at = :due_at, entered_at = COALESCE(entered_at, orch_now())
+    WHERE subject_id = :id AND kind = 'launch'""")
+
+
+# Due or not: it is asked before the others, so that it finds the slots that come free.
+LONGEST_WAITING = text("""
+    SELECT subject_id, batch_id, tries, entered_at FROM timers
+    WHERE workflow_id = :workflow AND kind = 'launch' AND batch_id = subject_id AND entered_at IS NOT NULL
+    ORDER BY entered_at LIMIT 1 FOR UPDATE SKIP LOCKED""")
 
 
 # A batch that has something to launch, or may have again: one row, whoever asks first.
@@ -122,11 +135,12 @@ class DueWorkflow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Subject:
-    """Whose turn it is: a batch, or a single run."""
+    """Whose turn it is: a batch, or a single run. `waits_since`: when a batch began to wait for slots."""
 
     id: UUID
     is_batch: bool
     tries: int
+    waits_since: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,6 +178,12 @@ async def due_subjects(connection: AsyncConnection, workflow_id: UUID, limit: in
     """Lock the timers of those whose turn it is."""
     found = await rows(connection, DUE_SUBJECTS, {"workflow": workflow_id, "limit": limit})
     return [Subject(id=r.subject_id, is_batch=r.batch_id == r.subject_id, tries=r.tries) for r in found]
+
+
+async def longest_waiting(connection: AsyncConnection, workflow_id: UUID) -> Subject | None:
+    """Lock the turn of the batch that has waited longest for the workflow's slots."""
+    row = await one(connection, LONGEST_WAITING, {"workflow": workflow_id})
+    return row and Subject(id=row.subject_id, is_batch=True, tries=row.tries, waits_since=row.entered_at)
 
 
 async def next_due(connection: AsyncConnection, lane_id: UUID) -> datetime | None:
@@ -210,6 +230,11 @@ async def set_turn(connection: AsyncConnection, subject_id: UUID, due_at: dateti
         await connection.execute(DROP_TURN, {"id": subject_id})
     else:
         await connection.execute(SET_TURN, {"id": subject_id, "due_at": due_at})
+
+
+async def wait_for_slots(connection: AsyncConnection, batch_id: UUID, due_at: datetime) -> None:
+    """Move a batch's next turn, and remember since when it waits."""
+    await connection.execute(WAIT_FOR_SLOTS, {"id": batch_id, "due_at": due_at})
 
 
 async def took_turn(connection: AsyncConnection, workflow_ids: Sequence[UUID]) -> None:

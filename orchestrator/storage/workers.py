@@ -22,6 +22,8 @@ HEARTBEAT = text("""
         ended_at = NULL, buried_at = NULL, units_in_tasks = :tasks, units_in_ticker = :ticker
     WHERE id = :id RETURNING heartbeat_at""")
 
+SWEPT = text("UPDATE workers SET swept_at = orch_now() WHERE id = :id")
+
 END = text("UPDATE workers SET state = 'stopped', ended_at = orch_now() WHERE id = :id")
 
 ALIVE_HERE = text("""
@@ -110,6 +112,11 @@ async def heartbeat(
     """Say that a worker lives, and how much it did where. Returns when, None when its row is gone."""
     row = await one(connection, HEARTBEAT, {"id": id, "draining": draining, "tasks": tasks, "ticker": ticker})
     return None if row is None else row.heartbeat_at
+
+
+async def swept(connection: AsyncConnection, id: UUID) -> None:
+    """Say that a worker has swept."""
+    await connection.execute(SWEPT, {"id": id})
 
 
 async def end(connection: AsyncConnection, id: UUID) -> None:

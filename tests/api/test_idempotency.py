@@ -25,6 +25,9 @@ from orchestrator.storage.idempotency import Found, Standing
 from orchestrator.storage.sealing import Sealer
 from tests.api.conftest import Served, running
 
+CUT_OFF = text("""
+    UPDATE idempotency_keys SET status = NULL, body = NULL, created_at = created_at - CAST(:age AS interval)
+    WHERE key = :key""")
 AGE = text("UPDATE idempotency_keys SET created_at = created_at - :age")
 
 
@@ -82,19 +85,59 @@ async def test_a_freed_key_can_be_held_again(deps: Deps, who: Who) -> None:
     assert (await _hold(deps, who, b"b")).standing is Standing.OURS
 
 
-def test_a_cut_off_request_is_told_to_look_first(served: Served, http: httpx.Client, main: str, free: str) -> None:
-    body: dict[str, Any] = {"connection": main, "workflow_id": free, "input": {}}
-    key = {"Idempotency-Key": "cut-off"}
-    http.post("/api/v1/runs", json=body, headers=key)
+def cut_off(served: Served, key: str, *, age: str = "0 s") -> None:
+    """Make a key look as if the process had died before it could write down the answer."""
 
-    async def cut_off() -> None:
+    async def undo() -> None:
         async with build(served.settings, program="test") as deps, deps.db.transaction() as connection:
-            undo = "UPDATE idempotency_keys SET status = NULL, created_at = created_at - interval '1 hour'"
-            await connection.execute(text(undo + " WHERE key = 'cut-off'"))
+            await connection.execute(CUT_OFF, {"age": age, "key": key})
 
-    asyncio.run(cut_off())
-    answer = http.post("/api/v1/runs", json=body, headers=key)
+    asyncio.run(undo())
+
+
+def test_a_cut_off_act_is_told_to_look_first(served: Served, http: httpx.Client, main: str, free: str) -> None:
+    body: dict[str, Any] = {"connection": main, "workflow_id": free, "input": {}}
+    path = f"/api/v1/runs/{http.post('/api/v1/runs', json=body).json()['id']}:cancel"
+    key = {"Idempotency-Key": "cut-off-act"}
+    assert http.post(path, json={}, headers=key).status_code == 200
+    cut_off(served, "cut-off-act", age="1 hour")
+    answer = http.post(path, json={}, headers=key)
     assert (answer.status_code, answer.json()["code"]) == (409, "idempotency.interrupted")
+
+
+def test_a_cut_off_submission_is_found_by_its_repeat(
+    served: Served, http: httpx.Client, main: str, free: str, unique: str
+) -> None:
+    place = {"connection": main, "workflow_id": free}
+    run = {**place, "input": {"of": unique}}
+    for path, body in (("runs", run), ("batches", {**place, "items": [{}, {}]})):
+        headers = {"Idempotency-Key": f"{unique}-{path}"}
+        first = http.post(f"/api/v1/{path}", json=body, headers=headers)
+        cut_off(served, headers["Idempotency-Key"])
+        again = http.post(f"/api/v1/{path}", json=body, headers=headers)
+        assert (first.status_code, again.status_code) == (201, 201)
+        assert first.json()["id"] == again.json()["id"]
+        listed = http.get(f"/api/v1/{path}?limit=5").json()["data"]
+        assert [one["id"] for one in listed].count(first.json()["id"]) == 1
+    # Bound to the body all the same.
+    answer = http.post("/api/v1/runs", json={**run, "input": {}}, headers={"Idempotency-Key": f"{unique}-runs"})
+    assert (answer.status_code, answer.json()["code"]) == (422, "idempotency.mismatch")
+
+
+@pytest.mark.anyio
+async def test_one_that_was_taken_over_cannot_free_the_key_of_the_other(deps: Deps, who: Who) -> None:
+    async def hold(holder: str) -> Found:
+        return await deps.db.run(
+            lambda c: idempotency.hold(c, who.workspace_id, "k", b"a", holder=holder, takes_over=True)
+        )
+
+    first, second = await hold("first"), await hold("second")
+    assert first.standing is second.standing is Standing.OURS
+    assert first.held_at == second.held_at
+    await deps.db.run(lambda c: idempotency.free(c, who.workspace_id, "k", b"a", holder="first"))
+    assert (await hold("third")).held_at == first.held_at
+    await deps.db.run(lambda c: idempotency.free(c, who.workspace_id, "k", b"a", holder="third"))
+    assert (await hold("fourth")).held_at != first.held_at
 
 
 def test_without_a_database_the_api_says_so_and_when_to_come_again(served: Served) -> None:

@@ -100,6 +100,10 @@ async def poll_record(office: Office, batch: Any) -> None:
     [
         {"fault": "expired_url", "kind": "file"},
         {"fault": "wrong_length", "kind": "file"},
+        {"fault": "wrong_length", "kind": "file", "delta_bytes": -10},
+        {"fault": "cut_body", "kind": "file"},
+        {"fault": "cut_body", "kind": "file", "ending": "rst"},
+        {"fault": "empty_file", "kind": "file"},
         {"fault": "reset_after", "kind": "file"},
         {"fault": "500", "kind": "file"},
         {"fault": "redirect", "kind": "file"},

@@ -17,7 +17,7 @@ from orchestrator.cli.exits import Exit
 from orchestrator.cli.main import app
 from orchestrator.domain.states_page import states_page
 from orchestrator.settings import PREFIX, Settings
-from tests.house import write_settings, write_states
+from tests.house import write_outcomes, write_settings, write_states
 from tests.house.source import ROOT, modules, nodes
 
 PAGES = tuple(sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), ROOT / "sandbox" / "README.md"]))
@@ -35,6 +35,10 @@ _SHELL_END = re.compile(r"\s(\||&&|<|>|#|;)\s?.*$")
 
 def test_the_page_of_states_is_printed_from_the_table() -> None:
     assert write_states.PAGE.read_text() == states_page(), "run: python -m tests.house.write_states"
+
+
+def test_the_page_of_outcomes_is_printed_from_the_tables() -> None:
+    assert write_outcomes.PAGE.read_text() == write_outcomes.page(), "run: python -m tests.house.write_outcomes"
 
 
 def test_the_table_of_settings_is_printed_from_the_settings() -> None:
@@ -66,10 +70,10 @@ def test_every_dependency_has_a_line_that_says_why() -> None:
 
 
 def test_every_metric_is_in_the_operators_list_and_no_other() -> None:
-    (health,) = [module for module in modules("orchestrator") if module.path == "orchestrator/engine/health.py"]
+    (metrics,) = [module for module in modules("orchestrator") if module.path == "orchestrator/engine/metrics.py"]
     exported = {
         node.value
-        for node in nodes(health)
+        for node in nodes(metrics)
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and re.fullmatch(r"orch_[a-z_]+", node.value)
     }
     page = (ROOT / "docs" / "operations.md").read_text()

@@ -11,10 +11,13 @@ BROAD = {"Exception", "BaseException"}
 #: Where anything may come up, and must be turned into an answer: (file, function) -> why.
 BOUNDARIES = {
     ("orchestrator/api/request_ids.py", "_logged"): "a request gets a problem object, whatever went wrong",
+    ("orchestrator/engine/poison.py", "caught"): "one row's data may break our code; it is put off, and told of",
     ("orchestrator/cli/main.py", "_invoke"): "a program that calls us gets a problem object and an exit code",
     ("workers/ticker.py", "_tick_for_ever"): "a worker whose ticker died would look alive and do nothing",
     ("workers/ticker.py", "_work"): "a bug in one kind of work must not stop the others; it is logged, and met again",
+    ("workers/ticker.py", "_watch_for_ever"): "what is told of troubles must not stop at the first bug",
     ("workers/ticker.py", "_beat_for_ever"): "a worker whose heart stopped would be taken for dead while it works",
+    ("workers/ticker.py", "_mark_for_ever"): "a bug must not stop the marks for good; it is logged, and met again",
     ("workers/ringer.py", "_ring_for_ever"): "a broker's library raises what it likes; work goes on without it",
 }
 

@@ -10,13 +10,17 @@ from hypothesis import strategies as st
 
 from orchestrator.domain.changes import Change, RunError, Timer, TimerKind, Urgency
 from orchestrator.domain.download_decisions import (
+    EMPTY_AFTER_S,
+    EMPTY_REFRESHES,
     HOPELESS_AFTER_S,
     HOPELESS_REFUSALS,
     HOPELESS_TRIES,
+    LONGEST_RETRY_AFTER_S,
     REFRESH_BEFORE_S,
     DownloadFacts,
     FileOutcome,
     after_download,
+    checked,
 )
 from orchestrator.domain.statuses import ResultsState
 from orchestrator.domain.statuses import RunStatus as S
@@ -143,17 +147,21 @@ HOUR, DAY = 3600.0, 86_400.0
 @pytest.mark.parametrize(
     ("kind", "tries", "refreshes", "known_s", "is_lost"),
     [
-        (Refused, 0, HOPELESS_REFUSALS, HOPELESS_AFTER_S, True),
-        (Gone, 0, HOPELESS_REFUSALS, HOPELESS_AFTER_S, True),
+        (Refused, HOPELESS_REFUSALS, HOPELESS_REFUSALS, HOPELESS_AFTER_S, True),
+        (Gone, HOPELESS_REFUSALS, HOPELESS_REFUSALS, HOPELESS_AFTER_S, True),
+        (Refused, HOPELESS_REFUSALS - 1, 99, DAY, False),  # URLs died of age often, and few were refused
         (Refused, 99, HOPELESS_REFUSALS - 1, DAY, False),  # too few fresh URLs were refused
         (Refused, 99, HOPELESS_REFUSALS, HOPELESS_AFTER_S - 1, False),  # too soon to give up
         (NotSent, 999, 99, DAY - 1, False),  # nobody answers: that says nothing about the file
         (NotSent, 999, 99, DAY, True),
-        (OutcomeUnknown, HOPELESS_TRIES, 1, HOUR, True),
-        (OutcomeUnknown, HOPELESS_TRIES - 1, 1, HOUR, False),
+        (NotSent, 0, 30, 2 * DAY, False),  # our own disk was full till now: the host failed once
+        (OutcomeUnknown, HOPELESS_TRIES, 1, DAY, True),
+        (OutcomeUnknown, HOPELESS_TRIES - 1, 1, DAY, False),
         (OutcomeUnknown, 999, 0, DAY, False),  # never without having asked for a fresh URL
-        (OutcomeUnknown, 999, 99, HOUR - 1, False),
-        (Misbehaved, HOPELESS_TRIES, 1, HOUR, True),
+        (OutcomeUnknown, 999, 99, HOUR, False),  # a file host may be down for an hour, while fresh URLs can be had
+        (OutcomeUnknown, 999, 99, DAY - 1, False),
+        (Misbehaved, HOPELESS_TRIES, 1, HOUR, False),
+        (Misbehaved, HOPELESS_TRIES, 1, DAY, True),
     ],
 )
 def test_a_result_is_lost_only_after_the_patience_that_its_failure_deserves(
@@ -165,14 +173,15 @@ def test_a_result_is_lost_only_after_the_patience_that_its_failure_deserves(
 
 @pytest.mark.parametrize("kind", REFUSALS)
 def test_a_url_that_died_of_age_is_asked_for_anew_however_often_that_was_done(kind: type[OrchestratorError]) -> None:
-    aged = replace(FACTS, refreshes=99, offered_at=NOW - s(DAY), url_expires_at=NOW)
+    aged = replace(FACTS, tries=99, refreshes=99, offered_at=NOW - s(DAY), url_expires_at=NOW)
     assert timer(decide(aged, failed(kind))).kind is TimerKind.POLL
+    assert timer(decide(aged, failed(kind))).tries == 99, "a URL that died of age is held against nobody"
     fresh = replace(aged, url_expires_at=NOW + s(1))
     assert decide(fresh, failed(kind)).to is S.RESULT_LOST
 
 
 def test_a_lost_result_keeps_what_was_had_and_names_what_was_not() -> None:
-    facts = replace(FACTS, refreshes=9, offered_at=NOW - s(DAY))
+    facts = replace(FACTS, tries=9, refreshes=9, offered_at=NOW - s(DAY))
     change = decide(facts, stored(0), failed(Gone, 1), failed(Gone, 2))
     assert (change.to, change.results_state) == (S.RESULT_LOST, ResultsState.LOST)
     assert [e.type for e in change.events] == ["result_stored", "result_lost"]
@@ -184,6 +193,48 @@ def test_one_file_that_is_missing_keeps_the_run_from_finishing() -> None:
     for kind in FAILURES:
         outcomes = [stored(0), stored(1), failed(kind, 2)]
         assert decide(FACTS, *outcomes).to is not S.FINISHED
+
+
+def empty(n: int = 0) -> FileOutcome:
+    return FileOutcome(number=n, filename="0.csv", sha256="e3" * 32, size_bytes=0, store_key="k")
+
+
+def test_an_empty_file_is_asked_for_anew_until_many_fresh_urls_gave_nothing_else() -> None:
+    facts = replace(FACTS, offered_at=NOW)
+    rounds, now = 0, NOW
+    while (outcomes := checked(facts, [stored(), empty(1)], now=now))[1].failure is not None:
+        change = after_download(facts, outcomes, now=now, unit=0.5)
+        assert (change.to, timer(change).kind) == (S.DOWNLOADING, TimerKind.POLL)
+        rounds, now = rounds + 1, timer(change).due_at or now
+        facts = replace(facts, tries=timer(change).tries, refreshes=facts.refreshes + 1)
+    assert rounds >= EMPTY_REFRESHES
+    assert s(EMPTY_AFTER_S) <= now - NOW <= s(5 * EMPTY_AFTER_S), "a result may be empty, and must not wait for ever"
+    assert after_download(facts, outcomes, now=now, unit=0.5).to is S.FINISHED
+
+
+def test_what_our_own_full_store_cost_does_not_make_an_empty_file_believed() -> None:
+    facts = replace(FACTS, tries=0, refreshes=9, offered_at=NOW - s(DAY))
+    assert checked(facts, [empty()], now=NOW)[0].failure is not None
+
+
+@pytest.mark.parametrize(("kind", "rare_s"), [(Misbehaved, 400), (OutcomeUnknown, 400)])
+def test_a_file_that_fails_for_hours_is_asked_for_less_often_than_one_whose_hour_may_run(
+    kind: type[OrchestratorError], rare_s: float
+) -> None:
+    young = replace(FACTS, tries=99, refreshes=3, offered_at=NOW - s(600))
+    old = replace(young, offered_at=NOW - s(4 * HOUR))
+    soon, late = (timer(decide(facts, failed(kind))).due_at for facts in (young, old))
+    assert soon is not None
+    assert late is not None
+    assert soon <= NOW + s(120)
+    assert late >= NOW + s(rare_s)
+
+
+def test_a_hosts_retry_after_is_obeyed() -> None:
+    waits = FileOutcome(number=0, filename="a", failure=Throttled("429", retry_after_s=77))
+    assert timer(decide(FACTS, waits)).due_at == NOW + s(77)
+    for_ever = FileOutcome(number=0, filename="a", failure=Throttled("429", retry_after_s=3600))
+    assert timer(decide(FACTS, for_ever)).due_at == NOW + s(LONGEST_RETRY_AFTER_S)
 
 
 some_facts = st.builds(
@@ -211,4 +262,4 @@ def test_a_run_finishes_exactly_when_nothing_failed_and_else_goes_on_or_is_lost(
     assert sum(e.type == "result_stored" for e in change.events) == sum(o.sha256 is not None for o in outcomes)
     if change.timer is not None:
         assert change.timer.due_at is not None
-        assert NOW <= change.timer.due_at <= NOW + s(60)
+        assert NOW <= change.timer.due_at <= NOW + s(1800)

@@ -15,6 +15,8 @@ from orchestrator.domain.answers import Accepted, WaveAccepted
 from orchestrator.domain.breaker import Breaker, BreakerState
 from orchestrator.domain.changes import ExecutionState, InboxKind, RunError, Timer, TimerKind
 from orchestrator.domain.launch_decisions import (
+    COMMIT_IN_QUESTION,
+    TOO_LATE,
     IntentOutcome,
     LaunchDecision,
     LaunchFacts,
@@ -220,6 +222,20 @@ def test_a_partial_answer_doubts_only_what_is_missing() -> None:
         launching(2).run_id: S.IN_DOUBT,
         launching(3).run_id: S.PROCESSING,
     }
+
+
+def test_a_partial_answer_is_suspicious_the_next_wave_waits_for_a_probe_and_has_less_to_doubt() -> None:
+    decision = decide(WAVE, WaveAccepted(execution_ids={0: "a", 3: "d"}), breaker=CLOSED)
+    assert decision.breaker == CLOSED.trip(now=NOW)
+    assert decision.wave_cap == 2
+
+
+@pytest.mark.parametrize("code", [TOO_LATE, COMMIT_IN_QUESTION])
+@pytest.mark.parametrize("launched", [SINGLE, WAVE], ids=["single", "wave"])
+def test_what_we_ourselves_did_not_send_says_nothing_about_the_provider(code: str, launched: LaunchFacts) -> None:
+    decision = decide(launched, NotSent("we did not", code=code), breaker=CLOSED)
+    assert (decision.outcome, decision.breaker) == (IntentOutcome.NOT_SENT, None)
+    assert {c.to for c in decision.changes} == {S.QUEUED}
 
 
 def test_a_partial_answer_that_leaves_out_the_whole_window_is_still_looked_at() -> None:

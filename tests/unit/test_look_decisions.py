@@ -13,7 +13,8 @@ from orchestrator.domain.answers import Observation, OfferedFile, RemoteStatus
 from orchestrator.domain.backoff import PollPolicy
 from orchestrator.domain.changes import Change, ExecutionState, InboxKind, OverdueStage, RunError, Timer, TimerKind
 from orchestrator.domain.changes import Urgency as U
-from orchestrator.domain.look_decisions import NO_LIST_TRIES, LookFacts, after_look
+from orchestrator.domain.look_decisions import NO_LIST_TRIES, after_look
+from orchestrator.domain.look_facts import LookFacts
 from orchestrator.domain.overdue import OVERDUE_LOOKS_S
 from orchestrator.domain.statuses import ResultsState
 from orchestrator.domain.statuses import RunStatus as S
@@ -175,10 +176,25 @@ def test_a_refresh_offers_fresh_urls_and_keeps_the_count_of_failed_rounds() -> N
 
 
 @pytest.mark.parametrize("status", [R.WAITING, R.RUNNING, R.HUMAN, R.FAILED, R.CANCELLED, R.UNKNOWN])
-def test_a_word_that_goes_back_on_finished_changes_nothing_and_is_asked_again_soon(status: R) -> None:
+def test_a_word_that_goes_back_on_finished_is_told_once_asked_again_for_an_hour_and_then_the_result_is_lost(
+    status: R,
+) -> None:
     change = look(FETCHING, saw(status))
-    assert (change.to, change.touches_run, timer(change).urgency) == (S.DOWNLOADING, False, U.REFRESH)
+    assert (change.to, told(change), timer(change).urgency) == (S.DOWNLOADING, ["status_went_back"], U.REFRESH)
+    assert (timer(change).gone_since, change.provider_status) == (NOW, None)
     assert wait_s(change) <= 60
+    again = look(replace(FETCHING, gone_since=NOW - s(3599)), saw(status))
+    assert (again.to, again.touches_run, timer(again).gone_since) == (S.DOWNLOADING, False, NOW - s(3599))
+    assert wait_s(again) <= 60
+    lost = look(replace(FETCHING, gone_since=NOW - s(3600)), saw(status))
+    assert (lost.to, lost.results_state) == (S.RESULT_LOST, ResultsState.LOST)
+    assert lost.error is not None
+    assert "finished" in lost.error.message
+
+
+def test_urls_that_are_had_again_end_the_hour_of_a_word_that_went_back() -> None:
+    change = look(replace(FETCHING, gone_since=NOW - s(5000)), saw(R.FINISHED, FILES))
+    assert (change.to, change.offered, timer(change).gone_since) == (S.DOWNLOADING, FILES, None)
 
 
 def test_an_execution_that_the_provider_failed_ends_in_error_with_its_words_for_people_only() -> None:
@@ -208,6 +224,12 @@ def test_an_execution_unknown_for_ten_minutes_is_lost_and_not_before(
 def test_the_first_404_starts_the_ten_minutes_and_any_sight_of_the_execution_ends_them() -> None:
     assert timer(look(BASE, Gone("404"))).gone_since == NOW
     assert timer(look(replace(BASE, gone_since=NOW - s(500)), saw(R.RUNNING))).gone_since is None
+
+
+@pytest.mark.parametrize("kind", [kind for kind in ERRORS if kind is not Gone])
+def test_a_failed_look_between_two_404s_neither_ends_the_ten_minutes_nor_the_run(kind: type[ProviderError]) -> None:
+    change = look(replace(BASE, gone_since=NOW - s(5000)), kind("no"))
+    assert (change.to, timer(change).gone_since) == (S.PROCESSING, NOW - s(5000))
 
 
 def test_results_whose_execution_is_gone_for_ten_minutes_are_lost_and_not_an_error() -> None:

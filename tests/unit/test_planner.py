@@ -17,6 +17,9 @@ from orchestrator.domain.planner import (
     FIRST_WAVE,
     LARGEST_WAVE,
     LOOK_SHARE,
+    RESERVE_AFTER_S,
+    RESERVE_EVERY_S,
+    RESERVE_FOR_S,
     SEEN_WITHIN_S,
     WHOLE_WINDOW_S,
     BatchDemand,
@@ -27,6 +30,7 @@ from orchestrator.domain.planner import (
     after_looks,
     first_window,
     plan_launch,
+    reserves,
     sample_position,
     wave_size,
 )
@@ -339,7 +343,7 @@ def test_the_next_wave_is_sent_when_the_last_no_longer_fills_its_width() -> None
 def test_a_width_above_the_limit_runs_alone_on_its_workflow() -> None:
     high = replace(BATCH, width=15)
     assert isinstance(plan_launch(high, now=NOW), Launch)
-    assert plan_launch(replace(high, slots_used=1), now=NOW) == Wait(reason="slots", until=NOW + s(5))
+    assert plan_launch(replace(high, slots_used=1), now=NOW) == Wait(reason="slots", until=NOW + s(5), slots=15)
 
 
 def test_nothing_more_is_launched_than_forty_minutes_of_looks_can_see() -> None:
@@ -356,3 +360,18 @@ def test_single_launches_fill_the_free_slots_and_no_more() -> None:
     assert plan_launch(single, now=NOW) == Launch(count=3)
     assert plan_launch(replace(single, queued=2), now=NOW) == Launch(count=2)
     assert plan_launch(replace(single, slots_used=12), now=NOW) == Wait(reason="slots", until=NOW + s(5))
+
+
+def test_a_wave_that_waits_for_slots_says_how_many_it_lacks() -> None:
+    plan = plan_launch(replace(BATCH, slots_used=6, slot_limit=10), now=NOW)
+    assert isinstance(plan, Wait)
+    assert (plan.reason, plan.slots) == ("slots", 5)
+
+
+def test_a_wave_that_waited_has_its_slots_reserved_until_they_could_all_have_come_free_and_not_for_ever() -> None:
+    assert not reserves(0)
+    assert reserves(RESERVE_AFTER_S)
+    assert reserves(RESERVE_AFTER_S + 15 * 60), "an execution may last so long"
+    # What waits for a person holds its slot for days: others must go on meanwhile, and the wave gets its chance again.
+    assert not reserves(RESERVE_AFTER_S + RESERVE_FOR_S)
+    assert reserves(RESERVE_EVERY_S + RESERVE_AFTER_S)

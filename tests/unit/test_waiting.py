@@ -124,3 +124,39 @@ def test_a_result_that_is_fetched_again_says_what_went_wrong() -> None:
     reason = why(Surroundings(status=S.DOWNLOADING, now=NOW, due_at=LATER, last_failure="the host answered 503"))
     assert reason is not None
     assert "the host answered 503" in reason.message
+
+
+@pytest.mark.parametrize(
+    ("around", "code", "message"),
+    [
+        ({}, "results", "its results are fetched next; the URL dies in 32 min"),
+        ({"in_hand": True}, "lease", "its results are being fetched now; the URL dies in 32 min"),
+        (
+            {"last_failure": "not_sent: connection refused", "tries": 4},
+            "results",
+            "the file's host cannot be reached (connection refused), tried 4 times, next try at 12:00:30Z;"
+            " the URL dies in 32 min",
+        ),
+        (
+            {"last_failure": "store_full: no space is left", "files_total": 5, "files_stored": 3},
+            "store",
+            "the artifact store is full or read-only: no space is left; tried again and again, resumes by itself;"
+            " 3 of 5 files stored; the first URL dies in 32 min",
+        ),
+        (
+            {"last_failure": "gone: 403", "asks_fresh_urls": True, "tries": 1, "results_expire_at": EARLIER},
+            "results",
+            "the provider is asked for fresh URLs: 403, tried 1 time, next try at 12:00:30Z; the URL has died",
+        ),
+        ({"files_total": 2, "files_stored": 1, "results_expire_at": NOW + s(59)}, "results",
+         "its results are fetched next; 1 of 2 files stored; the URL dies in 59 s"),
+    ],
+    ids=["next", "in hand", "host away", "store full", "fresh URLs", "seconds"],
+)  # fmt: skip
+def test_a_result_that_waits_says_why_and_how_long_it_can_be_had(
+    around: dict[str, Any], code: str, message: str
+) -> None:
+    known: dict[str, Any] = {"files_total": 1, "due_at": LATER, "results_expire_at": NOW + s(32 * 60), **around}
+    reason = why(Surroundings(status=S.DOWNLOADING, now=NOW, **known))
+    assert reason is not None
+    assert (reason.code, reason.message, reason.until) == (code, message, LATER)

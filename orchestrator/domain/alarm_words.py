@@ -1,0 +1,117 @@
+"""The alarms by name: a stable code for programs, what is wrong, and what a person can do."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+
+
+class Code(StrEnum):
+    """Stable names, for programs and for `docs/operations.md`."""
+
+    PROVIDER_UNREACHABLE = "provider_unreachable"
+    LAUNCHES_HELD = "launches_held"
+    LAUNCHES_STOPPED = "launches_stopped"
+    LANE_THROTTLED = "lane_throttled"
+    IN_DOUBT = "in_doubt"
+    RESULT_AT_RISK = "result_at_risk"
+    RESULT_LOST = "result_lost"
+    STORE_FULL = "store_full"
+    STORE_AWAY = "store_away"
+    BROKER_AWAY = "broker_away"
+    DATABASE_AWAY = "database_away"
+    WORKER_DEAD = "worker_dead"
+    WORKER_SILENT = "worker_silent"
+    WORK_STALLED = "work_stalled"
+    NOT_SWEPT = "not_swept"
+    CLOCK_OFF = "clock_off"
+    DISK_LOW = "disk_low"
+    DISK_SILENT = "disk_silent"
+    INBOX_OLD = "inbox_old"
+    SLOTS_TAKEN = "slots_taken"
+
+
+#: code -> (what is wrong, what a person can do).
+WORDS: Mapping[Code, tuple[str, str]] = {
+    Code.PROVIDER_UNREACHABLE: (
+        "the provider is in trouble: nothing is launched there until a probe succeeds",
+        "it goes on by itself; `orchestrator connection test NAME` tries at once",
+    ),
+    Code.LAUNCHES_HELD: (
+        "nothing is launched anywhere: the database and its mark outside do not agree",
+        "compare with the providers' consoles, then `orchestrator admin release --reason R`",
+    ),
+    Code.LAUNCHES_STOPPED: (
+        "launches are stopped: the provider refuses the connection's key",
+        "`orchestrator connection rotate NAME --api-key-stdin`, then `orchestrator connection test NAME`",
+    ),
+    Code.LANE_THROTTLED: (
+        "the provider has been asking for a pause for long",
+        "is the key used elsewhere too, or its declared limit too high? `orchestrator connection show NAME`",
+    ),
+    Code.IN_DOUBT: (
+        "launches are in doubt: nobody knows whether they arrived",
+        "`orchestrator doubt list`, look into the provider's console, then `orchestrator doubt resolve`",
+    ),
+    Code.RESULT_AT_RISK: (
+        "results are not stored, and their URLs die soon",
+        "make room in the artifact store, or let workers reach the files' host; `because` says what hinders",
+    ),
+    Code.RESULT_LOST: (
+        "a result could not be had; what was had is kept",
+        "`orchestrator run refetch RUN_ID`; else `orchestrator run retry RUN_ID --relaunch`",
+    ),
+    Code.STORE_FULL: (
+        "the artifact store takes nothing: downloads wait",
+        "make room, or make it writable, within the URLs' hour; downloads resume by themselves",
+    ),
+    Code.STORE_AWAY: (
+        "the artifact store is away: downloads wait",
+        "mount it again, within the URLs' hour; downloads resume by themselves",
+    ),
+    Code.BROKER_AWAY: (
+        "the broker is away: work goes on without it",
+        "start the broker; nothing is lost meanwhile, and nothing must be sent again",
+    ),
+    Code.DATABASE_AWAY: (
+        "the database is away: nothing new begins, answers on their way wait in memory",
+        "start the database; do not kill workers that wait for it, they hold the answers of launches",
+    ),
+    Code.WORKER_DEAD: (
+        "workers died; their work is free for others",
+        "look at the end of their logs; launches that they had on the wire are in doubt",
+    ),
+    Code.WORKER_SILENT: (
+        "workers are silent: they should speak, and do not",
+        "are they stopped, or cut off from the database? They are taken for dead once a worker may judge it",
+    ),
+    Code.WORK_STALLED: (
+        "work has been due for over a minute and is not being done",
+        "more workers, or a faster database; `orchestrator doctor`",
+    ),
+    Code.NOT_SWEPT: (
+        "nobody has swept for long: the work of dead workers is not taken up",
+        "is the database slow, or a lane locked for long? `orchestrator doctor`",
+    ),
+    Code.CLOCK_OFF: (
+        "this machine's clock and the database's are apart",
+        "let both be set by NTP; decisions use the database's clock only",
+    ),
+    Code.DISK_LOW: (
+        "the disk is nearly full",
+        "free some space: with none left results wait, and an embedded database stops",
+    ),
+    Code.DISK_SILENT: (
+        "a disk does not answer: the data folder's, or the artifact store's",
+        "is it a network folder whose server is away? Downloads wait, and go on when it answers",
+    ),
+    Code.INBOX_OLD: (
+        "questions have waited for a person for over a day",
+        "`orchestrator inbox list`",
+    ),
+    Code.SLOTS_TAKEN: (
+        "all slots of a workflow have been taken for very long, and work waits for them",
+        "look for executions that never end: `orchestrator inbox list`, `orchestrator run list --status processing`",
+    ),
+}
+assert set(WORDS) == set(Code), "every alarm needs its words"

@@ -1,0 +1,71 @@
+"""Late answers: what a provider said of a launch after somebody else had decided about it.
+
+Fences guard acting, never evidence: an id that comes late is attached to its attempt where nothing else runs for it;
+where that cannot be any more, because a person or a policy moved the run on, it is written down and a person is told.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from orchestrator.domain import operator_decisions
+from orchestrator.domain.answers import Accepted, WaveAccepted
+from orchestrator.domain.statuses import RunStatus as S
+from orchestrator.engine.deps import Deps
+from orchestrator.engine.launch_orders import LaunchOrder
+from orchestrator.errors import ProviderError
+from orchestrator.storage import changes, doubts, lanes, questions, waves
+from orchestrator.storage.changes import WavePlace
+from orchestrator.storage.lanes import Lane, Turn
+from orchestrator.telemetry import get_logger
+
+log = get_logger(__name__)
+
+
+async def attach(
+    deps: Deps,
+    connection: AsyncConnection,
+    lane: Lane,
+    order: LaunchOrder,
+    answer: Accepted | WaveAccepted | ProviderError,
+) -> frozenset[UUID]:
+    """Attach what a late answer names, or tell of it. The lane and the batch are locked."""
+    ids = _ids(answer)
+    named = {run.run_id: run for run in order.facts.runs if run.position in ids}
+    if not named:
+        return frozenset()
+    if order.wave_id is not None:
+        await waves.lock(connection, [order.wave_id])
+    attempts = {run.run_id: run.attempt for run in named.values()}
+    found = await doubts.lock_late(connection, attempts, intent=order.intent_id)
+    id_of = {run_id: ids[run.position] for run_id, run in named.items()}
+    decided = [operator_decisions.after_late_answer(late, id_of[late.run.run_id], now=lane.now) for late in found]
+    places = {}
+    if order.wave_id is not None:
+        places = {run.run_id: WavePlace(wave_id=order.wave_id, position=run.position) for run in named.values()}
+    await doubts.keep_ids(connection, {late.run.run_id: (late.attempt, id_of[late.run.run_id]) for late in found},
+                          intent=order.intent_id)  # fmt: skip
+    applied = await changes.apply(
+        connection, decided, now=lane.now, sources=deps.sources, sealer=deps.sealer, places=places, lane=lane.id
+    )
+    attached = sum(change.to is S.PROCESSING and change.was is not S.PROCESSING for change in applied.changes)
+    log.warning("an answer came late", intent=str(order.intent_id), named=len(named), attached=attached)
+    if attached and order.wave_id is not None:
+        await waves.settle_doubts(connection, order.wave_id)
+        await questions.settle_waves(connection, [order.wave_id])
+    await lanes.wake(connection, lane.id, Turn.POLL)
+    return applied.batches_with_endings
+
+
+def _ids(answer: Accepted | WaveAccepted | ProviderError) -> Mapping[int, str]:
+    """Return what an answer names, by position."""
+    match answer:
+        case Accepted(execution_id=execution_id):
+            return {0: execution_id}
+        case WaveAccepted(execution_ids=execution_ids):
+            return execution_ids
+        case _:
+            return {}

@@ -1,0 +1,74 @@
+"""How long a database may keep us waiting: a server that hangs answers nothing, and says nothing about it.
+
+Postgres' own limits (statement, lock) end with the server. One that stands still, or whose machine is gone, is only
+noticed here: a connection that owes an answer for too long is closed, which reads as a connection that was lost.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from psycopg import AsyncConnection, OperationalError
+from psycopg.abc import PQGen
+from psycopg.errors import _WaitTimeout
+from sqlalchemy import event
+from sqlalchemy.dialects.postgresql.psycopg import PGDialectAsync_psycopg
+from sqlalchemy.engine import Dialect
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+#: The server ends a statement by itself after so long; ANSWER_WITHIN_S is a little more.
+STATEMENT_S = 20
+
+#: An answer that takes longer does not come any more, seconds.
+ANSWER_WITHIN_S = 25.0
+
+#: An idle connection is asked before it is used, and needs no time to think.
+PING_WITHIN_S = 3.0
+
+#: How often a wait looks up, seconds: psycopg's own figure.
+_LOOK_S = 0.1
+
+
+class BoundedConnection(AsyncConnection[Any]):
+    """A connection that is given up when the server owes an answer for too long."""
+
+    patience_s = ANSWER_WITHIN_S
+
+    async def wait(self, gen: PQGen[Any], interval: float = _LOOK_S, timeout: float | None = None) -> Any:
+        """Wait for the server, but not for ever."""
+        limit_s = self.patience_s if timeout is None else min(timeout, self.patience_s)
+        try:
+            return await super().wait(gen, interval, limit_s)
+        except _WaitTimeout:
+            if timeout is not None and timeout <= self.patience_s:
+                raise
+            # Closed, not cancelled: a cancel is one more question to a server that answers none.
+            self.pgconn.finish()
+            raise OperationalError(f"the database has not answered for {self.patience_s:.0f} s") from None
+
+
+def bound(engine: AsyncEngine) -> None:
+    """Make every wait of an engine's connections end."""
+    event.listen(engine.sync_engine, "do_connect", _open_bounded)
+    event.listen(engine.sync_engine, "checkout", _expect_answers)
+    event.listen(engine.sync_engine, "checkin", _expect_pings)
+
+
+def _open_bounded(dialect: Dialect, _record: Any, _arguments: Any, options: dict[str, Any]) -> None:
+    # A driver of another kind has its own way to wait.
+    if isinstance(dialect, PGDialectAsync_psycopg):
+        options["async_creator_fn"] = BoundedConnection.connect
+
+
+def _expect_answers(connection: Any, *_: Any) -> None:
+    _set(connection, ANSWER_WITHIN_S)
+
+
+def _expect_pings(connection: Any, *_: Any) -> None:
+    _set(connection, PING_WITHIN_S)
+
+
+def _set(connection: Any, patience_s: float) -> None:
+    driver = getattr(connection, "driver_connection", None)  # None where the pool has just dropped it
+    if isinstance(driver, BoundedConnection):
+        driver.patience_s = patience_s

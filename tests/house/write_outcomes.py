@@ -1,0 +1,183 @@
+"""Writes `docs/outcomes.md`, from the tables and the decisions themselves: `python -m tests.house.write_outcomes`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from uuid import UUID
+
+from orchestrator.domain import launch_decisions
+from orchestrator.domain.answers import Accepted
+from orchestrator.domain.breaker import Breaker
+from orchestrator.domain.launch_decisions import LaunchDecision, LaunchFacts, LaunchingRun, OnDoubt
+from orchestrator.errors import (
+    Gone,
+    KeyRefused,
+    Misbehaved,
+    NotSent,
+    OutcomeUnknown,
+    ProviderError,
+    Refused,
+    Throttled,
+)
+from orchestrator.providers.outcomes import FAILURES, FILE, LAUNCH, OUTCOMES, READ, Outcomes
+from tests.house.source import ROOT
+from tests.providers.wire_lines import LINES, WireLine
+
+PAGE = ROOT / "docs" / "outcomes.md"
+
+HEAD = """# What a failed call means
+
+Printed from `orchestrator/providers/outcomes.py`, `orchestrator/domain/launch_decisions.py` and
+`tests/providers/wire_lines.py` by `python -m tests.house.write_outcomes`; a test holds it to them.
+
+Three kinds of call, one rule: after a launch, what is not proved to be unsent or refused is **unknown**, and the run
+is `in_doubt`. A look or a download may be repeated, so there unknown only means: again. A launch is written once, on a
+fresh connection of its own, and a witness notes when its first byte may have left: what was written is never called
+unsent.
+"""
+
+#: class -> its name on this page, and what it means for a look and for a file. Launches: printed from the decisions.
+MEANINGS: dict[type[ProviderError], tuple[str, str, str]] = {
+    NotSent: ("not sent", "look again", "fetch again"),
+    Throttled: ("turned away", "look later; the lane waits", "fetch later"),
+    KeyRefused: ("key refused", "look again; the lane's launches stop", "ask for a fresh URL"),
+    Gone: ("not found", "look again; after 10 minutes `provider_lost`", "ask for a fresh URL"),
+    Refused: ("refused", "look again", "ask for a fresh URL"),
+    Misbehaved: ("misbehaved", "look again", "ask for a fresh URL"),
+    OutcomeUnknown: ("unknown", "look again", "fetch again"),
+}
+
+_NOW = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def page() -> str:
+    """Return the page."""
+    sections = [HEAD, *_meanings(), *_wire(), *_failures(), *_statuses(), *_bodies()]
+    return "\n".join(sections) + "\n"
+
+
+def main() -> None:
+    """Write the page."""
+    PAGE.write_text(page(), encoding="utf-8")
+
+
+def _table(heads: Sequence[str], lines: Iterator[Sequence[str]]) -> str:
+    rows = [heads, ["---"] * len(heads), *lines]
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows) + "\n"
+
+
+def _word(kind: type[ProviderError] | None) -> str:
+    return MEANINGS[kind][0] if kind is not None else "–"
+
+
+def _meanings() -> Iterator[str]:
+    yield "## What follows\n"
+    yield "For a launch, with the policy `hold`; `relaunch` and `fail` put `queued` and `error` for `in_doubt`.\n"
+
+    def lines() -> Iterator[Sequence[str]]:
+        yield ["accepted", _launch(Accepted(execution_id="e")), "–", "–"]
+        for kind, (word, look, file) in MEANINGS.items():
+            launch = _launch(kind("x"))
+            if kind is Throttled:
+                launch += f". With Retry-After: {_launch(Throttled('x', retry_after_s=9.0))}"
+            yield [word, launch, look, file]
+
+    yield _table(["Meaning", "A launch", "A look", "A result file"], lines())
+
+
+def _launch(answer: Accepted | ProviderError) -> str:
+    """Say what the decision says, of a single launch and, where that differs, of a wave."""
+    single, wave = _decide(answer, is_wave=False), _decide(answer, is_wave=True)
+    after = f"`{single.changes[0].to}`"
+    if wave.changes[0].to is not single.changes[0].to and isinstance(answer, ProviderError):
+        after += f" (a wave: `{wave.changes[0].to}`, and halved)"
+    return "; ".join([after, *_around(single)])
+
+
+def _decide(answer: Accepted | ProviderError, *, is_wave: bool) -> LaunchDecision:
+    runs = [LaunchingRun(run_id=UUID(int=n + 1), attempt=1, position=n) for n in range(2 if is_wave else 1)]
+    facts = LaunchFacts(
+        runs=runs, is_wave=is_wave, of_batch=is_wave, on_doubt=OnDoubt.HOLD, looks_first_s=2.0, window=1
+    )
+    return launch_decisions.after_launch(facts, answer, breaker=Breaker(), now=_NOW, unit=0.5)
+
+
+def _around(decision: LaunchDecision) -> Iterator[str]:
+    if decision.breaker is not None and decision.breaker.state != Breaker().state:
+        yield "the breaker opens"
+    if decision.lane_blocked_until is not None:
+        yield "the lane waits so long"
+    if decision.lane_launches_stopped is not None:
+        yield "the lane's launches stop until the connection is tested or changed"
+    if decision.workflow_blocked_until is not None:
+        yield f"the workflow's launches pause ({decision.workflow_blocked_because})"
+
+
+def _wire() -> Iterator[str]:
+    yield "## What happens on the wire\n"
+    yield "Each line is made to happen by a real socket, to every kind of call that it can happen to.\n"
+    yield _table(
+        ["What happens", "httpx says", "A launch", "A look", "A result file"],
+        (
+            [
+                line.name,
+                _said(line),
+                *map(_word, (line.launch, line.look, line.file)),
+            ]
+            for line in LINES
+        ),
+    )
+
+
+def _said(line: WireLine) -> str:
+    if line.said:
+        return f"`{line.said}`"
+    return "one or the other" if line.launch is line.look else "– (it is an answer)"
+
+
+def _failures() -> Iterator[str]:
+    yield "## What the client raises\n"
+    yield "The nearest class in an exception's ancestry counts. Once a byte may have left, every line is unknown.\n"
+
+    def lines() -> Iterator[Sequence[str]]:
+        for kind, line in FAILURES.items():
+            module = "" if kind.__module__ == "builtins" else f"{kind.__module__}."
+            unwritten = LAUNCH.of_failure(kind("x"), was_written=False)
+            yield [f"`{module}{kind.__name__}`", line.said, _word(unwritten)]
+
+    yield _table(["Exception", "In our words", "Nothing was written yet"], lines())
+
+
+def _statuses() -> Iterator[str]:
+    yield "## What a status means\n"
+    yield (
+        "The provider's own shape is a JSON object with a text `error`. A 2xx is not here: it is read, see below. The "
+        "first line that holds a status counts.\n"
+    )
+    names = {id(LAUNCH): "A launch", id(READ): "A look", id(FILE): "A result file"}
+    for provider, calls in OUTCOMES.items():
+        for outcomes in calls.values():
+            yield f"### {names[id(outcomes)]} ({provider})\n"
+            yield _table(["Status", "In the provider's own shape", "In a foreign shape", "Why"], _rules(outcomes))
+
+
+def _rules(outcomes: Outcomes) -> Iterator[Sequence[str]]:
+    for rule in outcomes.statuses:
+        status = str(rule.first) if rule.first == rule.last else f"{rule.first}–{rule.last}"
+        yield [status, _word(rule.own_shape), _word(rule.foreign_shape), rule.why]
+
+
+def _bodies() -> Iterator[str]:
+    yield "## What a 2xx means\n"
+    yield f"""\
+- To a launch: accepted, if it is strict JSON with a well-formed id, however oddly it came;
+  else {_word(LAUNCH.wrong_shape)}.
+- To a wave: accepted for each index that has one well-formed id of its own, which no other index and no other attempt
+  has; each other index is unknown, and only that one.
+- To a look: {_word(READ.wrong_shape)}, if it is not what the page promises.
+- A result file counts only with status 200 and every byte that was announced."""
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,328 @@
+"""The planted bugs: each breaks one guarantee by one small change, as a tired colleague might."""
+
+from __future__ import annotations
+
+from tests.mutants.plant import Mutant, Swap
+
+LAUNCH = "orchestrator/engine/launch.py"
+DECIDE = "orchestrator/domain/launch_decisions.py"
+DOWNLOAD = "orchestrator/domain/download_decisions.py"
+OUTCOMES = "orchestrator/providers/outcomes.py"
+HTTP = "orchestrator/providers/http.py"
+FILES = "orchestrator/providers/files.py"
+LANES = "orchestrator/storage/lanes.py"
+CHANGES = "orchestrator/storage/changes.py"
+GOVERNOR = "orchestrator/domain/governor.py"
+SWEEP = "orchestrator/engine/sweep.py"
+
+#: Worlds that are rough enough to find what is wrong with launching, looking and storing.
+ROUGH = (11, 12, 13, 14, 15, 16)
+
+LAUNCHING = (
+    Mutant(
+        "sends_before_the_intent",
+        "the request goes out inside the claim's transaction, before its intent is committed",
+        [
+            Swap(
+                LAUNCH,
+                "        await reach(Point.LAUNCH_WRITTEN)\n        return written\n",
+                "        from orchestrator.runtime import transaction_open\n"
+                "        token = transaction_open.set(False)\n"
+                "        EARLY.update({o.intent_id: await _send(deps, o) for o in (written.orders if written else ())})\n"
+                "        transaction_open.reset(token)\n"
+                "        await reach(Point.LAUNCH_WRITTEN)\n        return written\n",
+            ),
+            Swap(LAUNCH, "    answer = await _send(deps, order)\n", "    answer = EARLY.pop(order.intent_id)\n"),
+            Swap(LAUNCH, "Answer = Accepted |", "EARLY: dict[UUID, object] = {}\nAnswer = Accepted |"),
+        ],
+        seeds=ROUGH,
+    ),
+    Mutant(
+        "intent_without_watch",
+        "nothing comes due when a launch is never recorded",
+        [Swap("orchestrator/storage/intents.py", "    WHERE t.kind = 'sending' AND t.due_at", "    WHERE false AND t.due_at")],
+        seeds=ROUGH,
+    ),
+    Mutant(
+        "claim_commits_twice",
+        "a launch claim whose commit's answer was lost is made again, and sent",
+        [Swap(LAUNCH, "lambda: deps.db.run(claim, tries=1)", "lambda: deps.db.run(claim, tries=5)")],
+        seeds=ROUGH,
+    ),
+    Mutant(
+        "no_taking_back",
+        "intents whose commit was in question are left as if they had been sent",
+        [Swap(LAUNCH, "        await _take_back(deps, written)\n        raise", "        raise")],
+        seeds=ROUGH,
+    ),
+    Mutant(
+        "answer_given_up",
+        "the answer of a launch is recorded five times at most, however long the database is away",
+        [
+            Swap(
+                LAUNCH,
+                "        # The ids exist only in this memory until they are committed: try for as long as the worker lives.\n"
+                "        return await deps.db.run(record, tries=FOR_EVER)",
+                "        return await deps.db.run(record, tries=5)",
+            )
+        ],
+        seeds=ROUGH,
+        tests=["tests/guarantees/test_dependencies_commit.py"],
+    ),
+    Mutant(
+        "launch_recorded_without_right",
+        "whoever took the intent for a doubt meanwhile is written over",
+        [Swap(LAUNCH, "    if not await intents.take_sending(connection, order.intent_id, order.fence):", "    await intents.take_sending(connection, order.intent_id, order.fence)\n    if False:")],
+        seeds=ROUGH,
+        tests=["tests/engine/test_launching.py"],
+    ),
+    Mutant(
+        "doubt_is_relaunched",
+        "a launch in doubt is sent again though its owner chose to hold",
+        [Swap(DECIDE, "    match OnDoubt.HOLD if is_cancelled_relaunch else facts.on_doubt:", "    match OnDoubt.RELAUNCH:")],
+        seeds=ROUGH,
+    ),
+    Mutant(
+        "missing_items_are_queued",
+        "items that a wave's answer does not name are launched again",
+        [
+            Swap(
+                DECIDE,
+                "    doubted = tuple(_in_doubt(facts, run, \"the provider's answer does not name this item\", now=now) for run in missing)\n",
+                "    doubted = _back(replace(facts, runs=missing), NotSent(\"not named\"), now=now, unit=unit).changes\n",
+            )
+        ],
+        seeds=ROUGH,
+        tests=["tests/unit/test_launch_decisions.py"],
+    ),
+    Mutant(
+        "ids_taken_on_faith",
+        "an execution id that belongs to another attempt is believed",
+        [Swap(LAUNCH, "    if not known:\n        return answer", "    if True:\n        return answer")],
+        seeds=ROUGH,
+    ),
+    Mutant(
+        "late_answers_are_dropped",
+        "an answer that comes after the doubt is thrown away",
+        [Swap("orchestrator/engine/late_answers.py", "    found = await intents.read_intent(", "    return frozenset()\n    found = await intents.read_intent(")],
+        tests=["tests/engine"],
+    ),
+    Mutant(
+        "no_send_deadline",
+        "a worker that slept for ten minutes sends what it claimed before",
+        [Swap(HTTP, "        if self._send_by is not None and self._monotonic() > self._send_by:", "        if False:")],
+        seeds=ROUGH,
+        tests=["tests/providers/test_script.py"],
+    ),
+    Mutant(
+        "outage_goes_on",
+        "the breaker never opens, so that an outage doubts everything",
+        [Swap("orchestrator/domain/breaker.py", "BreakerState.OPEN, probe_at=", "BreakerState.CLOSED, probe_at=")],
+        seeds=ROUGH,
+        tests=["tests/unit"],
+    ),
+    Mutant(
+        "doubt_frees_its_slot",
+        "a launch in doubt holds no slot",
+        [Swap(CHANGES, "            WHEN v.state = 'in_doubt' OR (v.state = 'left'", "            WHEN (v.state = 'left'")],
+        seeds=ROUGH,
+        tests=["tests/engine"],
+    ),
+)
+
+READING = (
+    Mutant(
+        "reset_is_not_sent",
+        "a connection that broke while waiting for the answer counts as not sent",
+        [
+            Swap(OUTCOMES, 'httpx.ReadError: Failure(OutcomeUnknown,', 'httpx.ReadError: Failure(NotSent,'),
+            Swap(OUTCOMES, "        return OutcomeUnknown if meaning is NotSent and was_written else meaning\n", "        return meaning\n"),
+        ],
+        seeds=ROUGH,
+        tests=["tests/providers/test_outcomes.py"],
+    ),
+    Mutant(
+        "timeout_is_not_sent",
+        "no answer in time counts as not sent",
+        [
+            Swap(OUTCOMES, 'httpx.ReadTimeout: Failure(OutcomeUnknown,', 'httpx.ReadTimeout: Failure(NotSent,'),
+            Swap(OUTCOMES, "        return OutcomeUnknown if meaning is NotSent and was_written else meaning\n", "        return meaning\n"),
+        ],
+        seeds=ROUGH,
+        tests=["tests/providers/test_outcomes.py"],
+    ),
+    Mutant(
+        "server_error_is_not_sent",
+        "a 5xx to a launch counts as not sent",
+        [Swap(OUTCOMES, 'StatusRule(500, 999, OutcomeUnknown, OutcomeUnknown, "it may', 'StatusRule(500, 999, Misbehaved, Misbehaved, "it may')],
+        seeds=ROUGH,
+    ),
+    Mutant(
+        "refusal_is_a_doubt",
+        "a refused connection makes a doubt",
+        [Swap(OUTCOMES, 'httpx.ConnectError: Failure(NotSent,', 'httpx.ConnectError: Failure(OutcomeUnknown,')],
+        seeds=ROUGH,
+    ),
+    Mutant(
+        "retry_after_is_ignored",
+        "a 429's Retry-After does not stop the lane",
+        [Swap(DECIDE, "            return replace(decision, lane_blocked_until=now + timedelta(seconds=wait_s or 0))", "            return decision")],
+        seeds=ROUGH,
+    ),
+)
+
+LIMITS = (
+    Mutant(
+        "window_from_the_send",
+        "a token comes back 60 s after the send, not after the answer",
+        [
+            Swap(LAUNCH, "    answered_at = deps.sources.monotonic()\n", "", ),
+            Swap(LAUNCH, "    answer = await _send(deps, order)\n", "    answered_at = deps.sources.monotonic()\n    answer = await _send(deps, order)\n"),
+            Swap("orchestrator/engine/poll.py", "    return seen, deps.sources.monotonic()\n", "    return seen, deps.sources.monotonic() - 3.0\n"),
+        ],
+        tests=["tests/simulation/test_pressure.py"],
+    ),
+    Mutant(
+        "dead_tokens_are_free",
+        "what a dead worker had in flight is not counted as spent",
+        [Swap(SWEEP, "                lane = lane.spent(CallKind(kind), [0.0] * count)", "                continue")],
+        seeds=ROUGH,
+        tests=["tests/simulation/test_pressure.py", "tests/engine/test_burial_and_pump.py"],
+    ),
+    Mutant(
+        "limit_plus_five",
+        "five more requests than the limit may leave",
+        [Swap(GOVERNOR, "        return max(0, self.limit - out -", "        return max(0, self.limit + 5 - out -")],
+        tests=["tests/simulation/test_pressure.py"],
+    ),
+    Mutant(
+        "lane_is_not_locked",
+        "two workers record on one lane at once",
+        [Swap(LANES, 'FROM lanes WHERE id = :lane FOR UPDATE")', 'FROM lanes WHERE id = :lane")')],
+        seeds=ROUGH,
+        tests=["tests/guarantees/test_locks.py"],
+    ),
+    Mutant(
+        "claimed_lane_is_not_locked",
+        "two workers claim one lane at once",
+        [Swap(LANES, '        " FOR UPDATE SKIP LOCKED"\n', '        " "\n')],
+        seeds=ROUGH,
+        tests=["tests/guarantees/test_locks.py"],
+    ),
+)
+
+LEASES = (
+    Mutant(
+        "lease_without_fence",
+        "a late worker's look is written over the new holder's",
+        [Swap("orchestrator/storage/looks.py", "        ON t.subject_id = v.id AND t.fence = v.fence\n", "        ON t.subject_id = v.id\n")],
+        seeds=ROUGH,
+        tests=["tests/engine/test_watching.py"],
+    ),
+    Mutant(
+        "download_without_fence",
+        "a late worker's download is written over the new holder's",
+        [Swap("orchestrator/storage/downloads.py", 'HELD = text("SELECT 1 FROM timers WHERE subject_id = :id AND fence = :fence FOR UPDATE")', 'HELD = text("SELECT 1 FROM timers WHERE subject_id = :id AND CAST(:fence AS bigint) > 0 FOR UPDATE")')],
+        seeds=ROUGH,
+        tests=["tests/engine"],
+    ),
+    Mutant(
+        "fence_outlives_its_record",
+        "an act that was recorded can be recorded again",
+        [Swap(CHANGES, "        fence = 0, worker_id = NULL\"\"\")", "        worker_id = NULL\"\"\")")],
+        seeds=ROUGH,
+    ),
+    Mutant(
+        "nobody_is_buried",
+        "the leases of dead workers are not ended",
+        [Swap(SWEEP, "            await workers.void_leases(connection, lane_id, still)", "            pass")],
+        seeds=ROUGH,
+        tests=["tests/engine/test_burial_and_pump.py"],
+    ),
+    Mutant(
+        "last_settle_is_blind",
+        "two last endings each see the other's run as open, and the batch never ends",
+        [Swap("orchestrator/engine/settle.py", "    await lanes.lock(connection, await batches.lane_of(connection, batch_id))\n", ""),
+         Swap("orchestrator/engine/settle.py", "    is_over = not await batches.has_live_runs(connection, batch_id, sorted(LIVE))\n", "    is_over = False\n")],
+        seeds=ROUGH,
+    ),
+)
+
+RESULTS = (
+    Mutant(
+        "finished_without_its_files",
+        "a run is finished though a file could not be stored",
+        [Swap(DOWNLOAD, "    if not failures:\n", "    if not failures or stored or facts.tries > 1:\n")],
+        seeds=ROUGH,
+    ),
+    Mutant(
+        "short_files_are_files",
+        "a file that was cut is stored as if it were whole",
+        [Swap(FILES, "    if received < length_bytes:\n", "    if False:\n")],
+        seeds=ROUGH,
+        tests=["tests/providers/test_files.py"],
+    ),
+    Mutant(
+        "redirects_are_files",
+        "the body of a redirect is stored as the file",
+        [Swap(FILES, "        if response.status_code != 200:\n", "        if response.status_code >= 400:\n")],
+        seeds=ROUGH,
+        tests=["tests/providers/test_files.py"],
+    ),
+    Mutant(
+        "empty_files_are_files",
+        "a file that came without a byte is believed at once",
+        [Swap(DOWNLOAD, "    return [_empty(o) if o.failure is None and not o.size_bytes else o for o in outcomes]", "    return list(outcomes)")],
+        seeds=ROUGH,
+        tests=["tests/unit/test_download_decisions.py"],
+    ),
+    Mutant(
+        "expired_is_lost",
+        "an expired URL loses the result though a fresh one can be had",
+        [Swap(DOWNLOAD, "HOPELESS_REFUSALS = 5\nHOPELESS_AFTER_S = 4200.0", "HOPELESS_REFUSALS = 0\nHOPELESS_AFTER_S = 0.0")],
+        seeds=ROUGH,
+    ),
+    Mutant(
+        "full_store_loses",
+        "a full artifact store counts as a file that cannot be had",
+        [Swap(DOWNLOAD, "    if any(isinstance(o.failure, StoreFull | Unavailable) for o in failures):", "    if any(isinstance(o.failure, StoreFull | Unavailable) for o in failures):\n        return _lost(facts, stored, failures)\n    if False:")],
+        seeds=ROUGH,
+    ),
+    Mutant(
+        "success_before_fsync",
+        "a file is called stored before its bytes are on the disk",
+        [Swap("orchestrator/artifacts/local.py", "                    os.fsync(self._file.fileno())\n", "")],
+        tests=["tests/artifacts/test_local.py"],
+    ),
+    Mutant(
+        "key_goes_along",
+        "the host of a result file is sent a key",
+        [Swap(FILES, '"Accept": "*/*", ', '"Accept": "*/*", "x-api-key": "sk-sandbox", ')],
+        seeds=ROUGH,
+        tests=["tests/providers/test_files.py"],
+    ),
+    Mutant(
+        "one_404_is_the_end",
+        "an execution that was not found once is given up",
+        [Swap("orchestrator/domain/lost_results.py", "\nLOST_AFTER_S = 600.0", "\nLOST_AFTER_S = 0.0")],
+        seeds=ROUGH,
+        tests=["tests/unit/test_look_decisions.py"],
+    ),
+)
+
+RECORD = (
+    Mutant(
+        "chain_without_its_past",
+        "an event's hash does not cover the one before it",
+        [Swap("orchestrator/domain/chain.py", "sha256(previous + ", "sha256(")],
+        tests=["tests/unit/test_chain.py"],
+    ),
+    Mutant(
+        "set_back_and_launching",
+        "a database that was set back launches as if nothing were",
+        [Swap("orchestrator/domain/highwater.py", "ANCHOR", "ANCHOR")],
+        tests=["tests/guarantees/test_restored_database.py"],
+    ),
+)
+
+BUGS = (*LAUNCHING, *READING, *LIMITS, *LEASES, *RESULTS, *RECORD)

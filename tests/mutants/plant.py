@@ -1,0 +1,129 @@
+"""Plants one bug in a copy of the checkout, and lets the harnesses look for it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+CHECKOUT = Path(__file__).parents[2]
+
+#: What a copy needs. Everything else of the checkout is data, or the environment, which is shared.
+PARTS = ("orchestrator", "workers", "sandbox", "migrations", "tests", "benchmarks", "alembic.ini", "pyproject.toml")
+
+#: One harness has so long to find a bug, real seconds.
+PATIENCE_S = 420.0
+
+
+class Misfit(AssertionError):
+    """The bug's place is not in the code any more: the list must be brought up to date."""
+
+
+@dataclass(frozen=True, slots=True)
+class Swap:
+    """One text in one file, and what stands there instead. The text must occur exactly once."""
+
+    file: str
+    old: str
+    new: str
+
+
+@dataclass(frozen=True, slots=True)
+class Mutant:
+    """A bug that breaks a guarantee.
+
+    Args:
+        says: what is wrong with it, in words.
+        seeds: worlds of the simulation that may find it, in order; empty: it is not of that kind.
+        tests: tests that may find it, as pytest names them, tried before the worlds.
+    """
+
+    name: str
+    says: str
+    swaps: Sequence[Swap]
+    seeds: Sequence[int] = ()
+    tests: Sequence[str] = ()
+    size: int = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What became of a planted bug. `by` is None when nobody noticed it."""
+
+    mutant: str
+    by: str | None
+    after_s: float
+    what: str
+
+
+def judge(mutant: Mutant) -> Verdict:
+    """Plant a bug and look for it, first by its tests, then by its worlds."""
+    began = time.monotonic()
+    with planted(mutant) as copy:
+        for command, name in _harnesses(mutant):
+            code, said = run(command, copy)
+            if code not in (0, None):
+                return Verdict(mutant.name, name, time.monotonic() - began, _last(said))
+    return Verdict(mutant.name, None, time.monotonic() - began, "")
+
+
+@contextmanager
+def planted(mutant: Mutant) -> Iterator[Path]:
+    """Give a copy of the checkout with the bug in it; remove it at the end."""
+    from tempfile import TemporaryDirectory
+
+    with TemporaryDirectory(prefix=f"mutant-{mutant.name}-") as folder:
+        copy = Path(folder)
+        for part in PARTS:
+            source = CHECKOUT / part
+            if source.is_dir():
+                shutil.copytree(source, copy / part, ignore=shutil.ignore_patterns("__pycache__"))
+            else:
+                shutil.copy2(source, copy / part)
+        for swap in mutant.swaps:
+            put(swap, copy)
+        yield copy
+
+
+def put(swap: Swap, copy: Path) -> None:
+    """Make one swap, or raise `Misfit`."""
+    path = copy / swap.file
+    text = path.read_text()
+    if text.count(swap.old) != 1:
+        raise Misfit(f"{swap.file} holds {text.count(swap.old)} times: {swap.old!r}")
+    path.write_text(text.replace(swap.old, swap.new))
+
+
+def run(command: Sequence[str], copy: Path) -> tuple[int | None, str]:
+    """Run a harness in the copy. None for its code: it took too long, which finds nothing."""
+    environment = {**os.environ, "PYTHONPATH": str(copy), "PYTHONDONTWRITEBYTECODE": "1", "PYTHONHASHSEED": "0"}
+    process = subprocess.Popen(
+        command, cwd=copy, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True
+    )
+    try:
+        said, _ = process.communicate(timeout=PATIENCE_S)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, 9)
+        process.communicate()
+        return None, ""
+    return process.returncode, said.decode(errors="replace")
+
+
+def _harnesses(mutant: Mutant) -> Iterator[tuple[list[str], str]]:
+    for test in mutant.tests:
+        yield [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", test], test
+    for seed in mutant.seeds:
+        command = [sys.executable, "-m", "tests.simulation", "--once", "--seed", str(seed), "--size", str(mutant.size)]
+        yield command, f"simulation, seed {seed}"
+
+
+def _last(said: str) -> str:
+    """Return the line that tells most: what was broken, or which assertion failed."""
+    lines = [line for line in said.splitlines() if "BROKEN" in line or line.startswith(("E  ", "FAILED"))]
+    return (lines[0] if lines else said[-300:]).strip()[:300]

@@ -1,0 +1,156 @@
+"""Many worlds, side by side in processes, added up: what the guarantees' figures are made of."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from dataclasses import dataclass, field
+from itertools import count
+from typing import Any
+
+from tests.simulation.faults import BOUNDARIES
+from tests.simulation.ground import Ground, ground
+from tests.simulation.outcome import Outcome, live_through, silence
+from tests.simulation.plan import plan_of
+from tests.simulation.provider_faults import boundaries as provider_boundaries
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Campaign:
+    """What to run.
+
+    Args:
+        seeds: these first; then one after the other from `first_seed` on, until one of the limits is reached.
+        lifecycles: so many runs at least; 0: no such limit.
+        budget_s: no world is begun after so many real seconds; None: no such limit.
+    """
+
+    seeds: Sequence[int] = ()
+    first_seed: int | None = None
+    lifecycles: int = 0
+    budget_s: float | None = None
+    jobs: int = 1
+    size: int = 150
+    strain: float = 3.0
+
+
+@dataclass
+class Tally:
+    """The sum of many worlds."""
+
+    worlds: int = 0
+    lifecycles: int = 0
+    requests: int = 0
+    doubts: int = 0
+    virtual_s: float = 0.0
+    took_s: float = 0.0
+    hits: Counter[tuple[str, str]] = field(default_factory=Counter)
+    statuses: Counter[str] = field(default_factory=Counter)
+    failed: list[Outcome] = field(default_factory=list)
+
+    def add(self, outcome: Outcome) -> None:
+        """Count one world."""
+        self.worlds += 1
+        self.lifecycles += outcome.lifecycles
+        self.requests += outcome.requests
+        self.doubts += outcome.doubts
+        self.virtual_s += outcome.virtual_s
+        self.took_s += outcome.took_s
+        self.hits += outcome.hits
+        self.statuses += Counter(outcome.statuses)
+        if not outcome.is_well:
+            self.failed.append(outcome)
+
+    def as_document(self) -> dict[str, Any]:
+        """Return the figures."""
+        faults = sum(self.hits.values())
+        return {
+            "worlds": self.worlds,
+            "lifecycles": self.lifecycles,
+            "faults": faults,
+            "faults_per_lifecycle": round(faults / self.lifecycles, 2) if self.lifecycles else 0.0,
+            "requests": self.requests,
+            "doubts": self.doubts,
+            "virtual_hours": round(self.virtual_s / 3600, 1),
+            "cpu_hours": round(self.took_s / 3600, 2),
+            "statuses": dict(sorted(self.statuses.items())),
+            "failed_seeds": [outcome.seed for outcome in self.failed],
+            "cells": len(cells()),
+            "cells_never_hit": [f"{b}: {n}" for b, n in cells() if not self.hits[b, n]],
+        }
+
+
+def cells() -> list[tuple[str, str]]:
+    """Return every fault at every boundary: the cells of the coverage table."""
+    from orchestrator.faultpoints import Point
+
+    found = [(boundary, name) for boundary, names in BOUNDARIES.items() for name in names]
+    found += [(boundary, name) for boundary, names in provider_boundaries().items() for name in names]
+    found += [(str(point), "killed") for point in Point]
+    found += [("process", name) for name in ("killed", "stopped", "frozen")]
+    return [*found, ("database", "away"), ("provider", "away")]
+
+
+def run(campaign: Campaign) -> Iterator[Outcome]:
+    """Run the worlds; yield each outcome as it comes."""
+    with ground() as base:
+        if campaign.jobs == 1:
+            silence()
+            for seed in _seeds(campaign):
+                yield _live(seed, campaign, base)
+        else:
+            yield from _side_by_side(campaign, base)
+
+
+def _side_by_side(campaign: Campaign, base: Ground) -> Iterator[Outcome]:
+    context = multiprocessing.get_context("fork")
+    seeds = _seeds(campaign)
+    with ProcessPoolExecutor(campaign.jobs, mp_context=context, initializer=silence) as pool:
+        running: set[Future[Outcome]] = set()
+        lifecycles = 0
+        is_over = False
+        while running or not is_over:
+            while not is_over and len(running) < campaign.jobs + 1:
+                seed = next(seeds, None)
+                is_over = seed is None
+                if seed is not None:
+                    running.add(pool.submit(_live, seed, campaign, base))
+                    lifecycles += plan_of(seed, size=campaign.size, strain=campaign.strain).lifecycles
+            done, running = wait(running, return_when=FIRST_COMPLETED)
+            for future in done:
+                yield future.result()
+
+
+def _live(seed: int, campaign: Campaign, base: Ground) -> Outcome:
+    return live_through(plan_of(seed, size=campaign.size, strain=campaign.strain), base)
+
+
+def _seeds(campaign: Campaign) -> Iterator[int]:
+    """Yield the seeds in order, until a limit is reached."""
+    yield from campaign.seeds
+    if campaign.first_seed is None:
+        return
+    began = time.monotonic()
+    lifecycles = sum(plan_of(s, size=campaign.size, strain=campaign.strain).lifecycles for s in campaign.seeds)
+    for seed in count(campaign.first_seed):
+        if campaign.lifecycles and lifecycles >= campaign.lifecycles:
+            return
+        if campaign.budget_s is not None and time.monotonic() - began > campaign.budget_s:
+            return
+        lifecycles += plan_of(seed, size=campaign.size, strain=campaign.strain).lifecycles
+        yield seed
+
+
+def as_line(outcome: Outcome) -> str:
+    """Return one world's outcome in a line."""
+    faults = sum(outcome.hits.values())
+    verdict = "ok" if outcome.is_well else "BROKEN " + json.dumps(outcome.broken | {"bugs": outcome.bugs})[:1500]
+    return (
+        f"seed {outcome.seed}: {outcome.lifecycles} runs, {faults} faults, {outcome.doubts} doubts,"
+        f" {outcome.requests} requests (most in 60 s: {outcome.max_in_60_s}), {outcome.virtual_s / 60:.0f} virtual min"
+        f" in {outcome.took_s:.1f} s, digest {outcome.digest}: {verdict}"
+    )

@@ -1,0 +1,156 @@
+"""What a seed means: one world's size, its provider's habits, its load, and everything that goes wrong in it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from random import Random
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchPlan:
+    """A batch to submit. `wave_size` 1 launches singly."""
+
+    at_s: float
+    items: int
+    level: str
+    wave_size: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outage:
+    """Something that is away from `at_s` on, for `seconds`."""
+
+    at_s: float
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """One world. Times are seconds from its beginning.
+
+    Args:
+        strain: how many faults a lifecycle meets on average, about.
+        point_rate: the chance of a worker to die, or to be frozen, at each fault point that it reaches.
+        interleave: the chance of a transaction to let others run between its statements.
+    """
+
+    seed: int
+    workers: int
+    requests_per_minute: int
+    max_concurrent: int
+    options: Mapping[str, Any]
+    on_doubt: str
+    batches: tuple[BatchPlan, ...]
+    singles_at_s: tuple[float, ...]
+    latency_s: float
+    interleave: float
+    rates: Mapping[str, float]
+    provider_rate: float
+    spells_every_s: float
+    point_rate: float
+    kills_at_s: tuple[float, ...]
+    stops_at_s: tuple[float, ...]
+    freezes: tuple[Outage, ...]
+    database_away: tuple[Outage, ...]
+    provider_away: tuple[Outage, ...]
+    acts_every_s: float
+
+    @property
+    def lifecycles(self) -> int:
+        """How many runs there will be."""
+        return sum(b.items for b in self.batches) + len(self.singles_at_s)
+
+
+def plan_of(seed: int, *, size: int = 150, strain: float = 3.0) -> Plan:
+    """Return the world that a seed means.
+
+    Args:
+        size: about how many runs.
+        strain: faults per run that are aimed at; 0 for a world without any.
+    """
+    rng = Random(f"plan:{seed}")
+    rate = rng.choice((100, 300, 600, 600))
+    singles = rng.randrange(size // 3, size // 2 + 1)
+    length_s = rng.choice((120.0, 300.0, 900.0))
+    heat = strain / 3.0 * rng.choice((0.4, 1.0, 1.0, 1.6))
+    return Plan(
+        seed=seed,
+        workers=rng.choice((1, 2, 2, 3, 3, 4, 8)),
+        requests_per_minute=rate,
+        max_concurrent=rng.choice((10, 10, 10, 3)),
+        options=_options(rng),
+        on_doubt=rng.choice(("hold", "hold", "hold", "relaunch", "fail")),
+        batches=_batches(rng, size - singles, length_s),
+        singles_at_s=tuple(sorted(rng.uniform(0, length_s) for _ in range(singles))),
+        latency_s=rng.choice((0.05, 0.2, 1.0)),
+        interleave=rng.choice((0.0, 0.02, 0.1)),
+        rates={
+            "db.connect": 0.01 * heat,
+            "db.statement": 0.0015 * heat,
+            "db.commit": 0.006 * heat,
+            "net.resolve": 0.01 * heat,
+            "net.connect": 0.03 * heat,
+            "net.request": 0.03 * heat,
+            "net.answer": 0.04 * heat,
+            "store.put": 0.10 * heat,
+        },
+        provider_rate=0.12 * heat,
+        spells_every_s=rng.choice((0.0, 120.0, 600.0)) if heat else 0.0,
+        point_rate=0.004 * heat,
+        kills_at_s=_moments(rng, length_s, 2.0 * heat),
+        stops_at_s=_moments(rng, length_s, 1.0 * heat),
+        freezes=_outages(rng, length_s, 1.0 * heat, (3.0, 14.0, 25.0, 60.0, 600.0)),
+        database_away=_outages(rng, length_s, 1.5 * heat, (0.5, 3.0, 20.0, 90.0)),
+        provider_away=_outages(rng, length_s, 0.7 * heat, (2.0, 30.0, 300.0, 2_700.0)),
+        acts_every_s=rng.choice((20.0, 60.0, 1_000_000.0)),
+    )
+
+
+def _options(rng: Random) -> dict[str, Any]:
+    """Choose the provider's habits, among them every reading of what its page leaves open."""
+    return {
+        "duration_s": rng.choice((2.0, 10.0, 60.0)),
+        "duration_sigma": rng.choice((0.0, 0.5, 1.0)),
+        "error_share": rng.choice((0.0, 0.1)),
+        "human_share": rng.choice((0.0, 0.0, 0.1)),
+        "approve_after_s": rng.choice((30.0, 900.0)),
+        "over_concurrent": rng.choice(("queue", "refuse")),
+        "high_width": rng.choice(("capped", "exceeds")),
+        "batch_order": rng.choice(("index", "index", "random")),
+        "url_hour": rng.choice(("look", "look", "end")),
+        "refused_count": rng.choice((False, True)),
+        "downloads_count": False,
+        "retry_after": rng.choice(("none", "seconds", "date")),
+        "rate_window": "sliding",
+        "results_before_end": rng.choice(("null", "absent")),
+        "extra_fields": rng.choice((False, True)),
+        "human_holds_slot": rng.choice((False, True)),
+    }
+
+
+def _batches(rng: Random, items: int, length_s: float) -> tuple[BatchPlan, ...]:
+    batches: list[BatchPlan] = []
+    while items > 0:
+        count = min(items, rng.choice((3, 12, 40, 80)))
+        items -= count
+        batches.append(
+            BatchPlan(
+                at_s=rng.uniform(0, length_s / 2),
+                items=count,
+                level=rng.choice(("low", "medium", "medium", "high")),
+                wave_size=rng.choice((None, None, 1, 5)),
+            )
+        )
+    return tuple(sorted(batches, key=lambda b: b.at_s))
+
+
+def _moments(rng: Random, length_s: float, mean: float) -> tuple[float, ...]:
+    """Return about so many moments of the world's busy time."""
+    count = int(mean) + (rng.random() < mean - int(mean))
+    return tuple(sorted(rng.uniform(0, length_s * 1.5) for _ in range(count)))
+
+
+def _outages(rng: Random, length_s: float, mean: float, lengths_s: tuple[float, ...]) -> tuple[Outage, ...]:
+    return tuple(Outage(at_s=at_s, seconds=rng.choice(lengths_s)) for at_s in _moments(rng, length_s, mean))

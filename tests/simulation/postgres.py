@@ -1,0 +1,266 @@
+"""The product's own `Database` on a driver that blocks: one statement at a time, in the order that the seed gives.
+
+SQLAlchemy's asynchronous engine runs its driver inside a greenlet. Here the driver underneath is psycopg's blocking
+one, so a statement is over when the call returns, and no two replies can race. Between the statements of a transaction
+others get a turn when the seed says so; a statement that waits for another's lock lets them run until it is granted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import select
+from collections.abc import Callable, Generator
+from dataclasses import dataclass, field
+from random import Random
+from typing import Any
+
+import psycopg
+from psycopg import generators, waiting
+from psycopg.pq import ExecStatus, Format
+from sqlalchemy.dialects import registry
+from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
+from sqlalchemy.util import await_only
+
+from tests.simulation.faults import Faults
+
+registry.register("postgresql.simulated", __name__, "SimulatedDialect")
+
+#: A statement that has not answered for so long may be waiting for a lock; then Postgres is asked. Real seconds.
+SUSPECT_S = 0.004
+
+
+class Killed(BaseException):
+    """The worker that runs this is dead. Not an Exception: nothing of it may go on."""
+
+
+@dataclass
+class Server:
+    """What all simulated clients of one database share: who waits for whose lock."""
+
+    dsn: str
+    blocked: list[asyncio.Future[None]] = field(default_factory=list)
+    open_transactions: int = 0
+    _monitor: psycopg.Connection[Any] | None = None
+
+    def is_blocked(self, pid: int) -> bool:
+        """Tell whether a backend waits for a lock, by Postgres's own word."""
+        if self._monitor is None:
+            self._monitor = psycopg.connect(self.dsn, autocommit=True)
+        row = self._monitor.execute("SELECT cardinality(pg_blocking_pids(%s)) > 0", (pid,)).fetchone()
+        return bool(row and row[0])
+
+    def wake(self) -> None:
+        """A transaction is over: whoever waits for a lock looks again."""
+        waiting_now, self.blocked = self.blocked, []
+        for future in waiting_now:
+            if not future.done():
+                future.set_result(None)
+
+    def close(self) -> None:
+        """Close the monitor."""
+        if self._monitor is not None:
+            self._monitor.close()
+            self._monitor = None
+
+
+@dataclass
+class Client:
+    """One simulated process, as its database driver sees it.
+
+    Args:
+        now: the virtual wall clock as an ISO time.
+        interleave: the chance of a transaction to let others run between its statements.
+        is_away: tells whether the database cannot be reached now.
+        when_committed: called after each commit.
+    """
+
+    server: Server
+    faults: Faults
+    rng: Random
+    now: Callable[[], str]
+    interleave: float
+    is_away: Callable[[], bool]
+    when_committed: Callable[[], None] = lambda: None
+    is_dead: bool = False
+    connections: set[SimConnection] = field(default_factory=set)
+
+    def kill(self) -> None:
+        """Die: what was open is rolled back by the server, which sees the socket close."""
+        self.is_dead = True
+        for connection in tuple(self.connections):
+            connection.cut()
+
+
+class SimCursor(psycopg.Cursor[Any]):
+    """A blocking cursor under an asynchronous engine: closing it is nothing to wait for."""
+
+    async def _async_soft_close(self) -> None:
+        """Answer SQLAlchemy, which asks it of every cursor of an asynchronous engine."""
+
+
+class SimConnection(psycopg.Connection[Any]):
+    """A blocking connection that steps aside while it waits for a lock."""
+
+    client: Client
+    is_interleaved = False
+    is_in_transaction = False
+
+    def __hash__(self) -> int:
+        return id(self)
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+    def wait(self, gen: Generator[Any, Any, Any], interval: float = 0.1, timeout: float | None = None) -> Any:
+        """Drive one exchange with the server to its end."""
+        descriptor = self.pgconn.socket
+        try:
+            wanted = next(gen)
+            while True:
+                reads = [descriptor] if wanted & waiting.WAIT_R else []
+                writes = [descriptor] if wanted & waiting.WAIT_W else []
+                readable, writable, _ = select.select(reads, writes, [], SUSPECT_S)
+                ready = (waiting.READY_R if readable else 0) | (waiting.READY_W if writable else 0)
+                if ready:
+                    wanted = gen.send(ready)
+                elif self.is_in_transaction and self.client.server.is_blocked(self.pgconn.backend_pid):
+                    self._step_aside()
+        except StopIteration as end:
+            return end.value
+
+    def _step_aside(self) -> None:
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.client.server.blocked.append(future)
+        try:
+            await_only(future)
+        except BaseException:
+            self.cut()  # its statement is still under way, so it is of no more use
+            raise
+        if self.client.is_dead:
+            raise Killed
+        if self.closed:
+            raise psycopg.OperationalError("the connection was lost while it waited for a lock (simulated)")
+
+    def begin_if_needed(self) -> None:
+        """Note that a transaction begins with the next statement, and draw whether others may run within it."""
+        if self.is_in_transaction:
+            return
+        self.is_in_transaction = True
+        self.client.server.open_transactions += 1
+        self.is_interleaved = self.client.rng.random() < self.client.interleave
+
+    def _exec_command(self, command: Any, result_format: Any = Format.TEXT) -> Any:
+        """Take the two results of a transaction's beginning, where the driver expects one."""
+        if not isinstance(command, bytes) or not command.startswith(b"BEGIN; SET"):
+            return (yield from super()._exec_command(command, result_format))
+        self.pgconn.send_query(command)
+        results = yield from generators.execute(self.pgconn)
+        if any(result.status != ExecStatus.COMMAND_OK for result in results):
+            raise psycopg.OperationalError("the transaction could not begin")
+        return results[-1]
+
+    def _get_tx_start_command(self) -> bytes:
+        """Begin a transaction at the virtual time, in the one message that begins it anyway."""
+        return f"BEGIN; SET LOCAL orch.now = '{self.client.now()}'".encode()
+
+    def end(self) -> None:
+        """Note that the transaction is over, one way or another."""
+        if self.is_in_transaction:
+            self.is_in_transaction = False
+            self.client.server.open_transactions -= 1
+        self.client.server.wake()
+
+    def cut(self) -> None:
+        """Lose the connection, as when a cable is pulled or a process dies."""
+        self.client.connections.discard(self)
+        self.pgconn.finish()
+        self.end()
+
+
+class SimulatedDialect(PGDialect_psycopg):
+    """psycopg's dialect, blocking under an asynchronous engine, with the faults of a database's boundary."""
+
+    is_async = True
+    supports_statement_cache = True
+    #: Set on the engine's dialect right after it was made.
+    client: Client
+
+    @classmethod
+    def get_async_dialect_cls(cls, url: Any) -> Any:
+        """Be asynchronous oneself: the blocking driver's dialect names another for that."""
+        return cls
+
+    def connect(self, *arguments: Any, **options: Any) -> Any:
+        if self.client.is_dead:
+            raise Killed
+        if self.client.is_away() or self.client.faults.at("db.connect"):
+            raise psycopg.OperationalError("connection refused (simulated)")
+        connection = SimConnection.connect(*arguments, **options)
+        connection.cursor_factory = SimCursor
+        connection.client = self.client
+        self.client.connections.add(connection)
+        return connection
+
+    def do_ping(self, dbapi_connection: Any) -> bool:
+        return not dbapi_connection.closed
+
+    def do_execute(self, cursor: Any, statement: str, parameters: Any, context: Any = None) -> None:
+        connection = cursor.connection
+        self._before(connection)
+        await_only(self._others_turn(connection))
+        cursor.execute(statement, parameters)
+
+    async def _others_turn(self, connection: SimConnection) -> None:
+        """Let others run before this statement, if this transaction is one of those."""
+        if connection.is_interleaved:
+            await asyncio.sleep(self.client.rng.choice((0, 0, 0.001, 0.02)))
+            if self.client.is_dead:
+                raise Killed
+            if connection.closed:
+                raise psycopg.OperationalError("the connection was lost between two statements (simulated)")
+
+    def _before(self, connection: SimConnection) -> None:
+        if self.client.is_dead:
+            raise Killed
+        if self.client.is_away() or self.client.faults.at("db.statement"):
+            connection.cut()
+            raise psycopg.OperationalError("the connection is lost (simulated)")
+        connection.begin_if_needed()
+
+    def do_commit(self, dbapi_connection: Any) -> None:
+        if self.client.is_dead:
+            raise Killed
+        fault = None
+        if dbapi_connection.is_in_transaction:
+            fault = "lost_before" if self.client.is_away() else self.client.faults.at("db.commit")
+        if fault == "lost_before":
+            dbapi_connection.cut()
+            raise psycopg.OperationalError("the connection is lost (simulated)")
+        dbapi_connection.commit()
+        dbapi_connection.end()
+        self.client.when_committed()
+        if fault is not None:
+            dbapi_connection.cut()
+            raise psycopg.OperationalError("the connection is lost after the commit (simulated)")
+
+    def do_rollback(self, dbapi_connection: Any) -> None:
+        if not dbapi_connection.closed:
+            dbapi_connection.rollback()
+        dbapi_connection.end()
+
+    def do_close(self, dbapi_connection: Any) -> None:
+        self.client.connections.discard(dbapi_connection)
+        dbapi_connection.close()
+        dbapi_connection.end()
+
+
+def copy_in_blocking(connection: Any, query: Any, lines: Any, types: Any) -> None:
+    """Stand in for the product's COPY, which speaks to an asynchronous driver."""
+    driver = connection.sync_connection.connection.driver_connection
+    assert isinstance(driver, SimConnection)
+    driver.begin_if_needed()
+    with driver.cursor() as cursor, cursor.copy(query) as copy:
+        if types is not None:
+            copy.set_types(types)
+        for line in lines:
+            copy.write_row(line)

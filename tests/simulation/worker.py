@@ -1,0 +1,208 @@
+"""A simulated worker process: the real verbs on a virtual clock, to be killed, frozen and stopped at any moment.
+
+It does what `workers/` does with threads and Celery: it asks what is due, pumps each kind of work, beats its heart and
+sweeps. A doorbell may be lost freely, so here there are none.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from contextlib import suppress
+from contextvars import Context, ContextVar
+from dataclasses import dataclass, field
+from datetime import datetime
+from random import Random
+from typing import Any, Protocol
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from orchestrator.engine import pump, sweep
+from orchestrator.engine.deps import Deps
+from orchestrator.errors import OrchestratorError
+from orchestrator.storage import lanes, workers
+from tests.simulation.postgres import Client, Killed
+from workers.heart import Heart
+
+#: Whose code runs now; fault points and the network ask it.
+current: ContextVar[SimWorker | None] = ContextVar("current", default=None)
+
+KINDS = ("launch", "poll", "download")
+
+
+class Witness(Protocol):
+    """Hears what goes wrong in a worker without being a fault of the world."""
+
+    def bug(self, where: str, error: BaseException) -> None: ...
+    def stepped(self) -> None: ...
+
+
+@dataclass
+class SimWorker:
+    """One process. `client` is its database driver, `deps` what its verbs are handed."""
+
+    name: str
+    deps: Deps
+    client: Client
+    rng: Random
+    witness: Witness
+    id: UUID = field(init=False)
+    is_draining: bool = False
+    was_killed_at: float | None = None
+    #: In the order in which they began: a set's order would differ from replay to replay.
+    _tasks: dict[asyncio.Task[Any], None] = field(default_factory=dict)
+    _busy: dict[str, asyncio.Task[Any]] = field(default_factory=dict)
+    _thawed: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def __post_init__(self) -> None:
+        self.id = self.deps.sources.new_id()
+        self.heart = Heart(self.deps.settings.heartbeat_s)
+        self._thawed.set()
+
+    @property
+    def is_alive(self) -> bool:
+        """It runs, or is frozen."""
+        return not self.client.is_dead
+
+    def start(self) -> None:
+        """Begin to live."""
+        for duty in (self._beat_for_ever(), self._tick_for_ever(), self._sweep_for_ever()):
+            self._spawn(duty)
+
+    def kill(self) -> None:
+        """kill -9."""
+        if self.client.is_dead:
+            return
+        self.was_killed_at = asyncio.get_running_loop().time()
+        self.client.kill()
+        self._thawed.set()
+        for task in tuple(self._tasks):
+            task.cancel()
+
+    def freeze(self, seconds: float) -> None:
+        """SIGSTOP, and SIGCONT later. An open transaction does not outlive its idle timeout."""
+        self._thawed.clear()
+        for connection in tuple(self.client.connections):
+            if connection.is_in_transaction:
+                connection.cut()
+        asyncio.get_running_loop().call_later(seconds, self._thawed.set)
+
+    @property
+    def is_frozen(self) -> bool:
+        """It is stopped by a signal."""
+        return not self._thawed.is_set()
+
+    async def gate(self) -> None:
+        """Wait while frozen; die if dead."""
+        while self.is_frozen:
+            await self._thawed.wait()
+        if self.client.is_dead:
+            raise Killed
+
+    async def stop(self) -> None:
+        """SIGTERM: begin nothing more, wait for what is in hand, say goodbye."""
+        self.is_draining = True
+        while busy := [task for task in self._busy.values() if not task.done()]:
+            await asyncio.wait(busy)
+
+        async def end(connection: AsyncConnection) -> None:
+            await workers.end(connection, self.id)
+
+        with suppress(OrchestratorError):  # then its silence says it
+            await self.deps.db.run(end, tries=2)
+        self.kill()
+
+    def _spawn(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+        # A process has a context of its own: whoever starts it may be in the middle of a transaction.
+        task = asyncio.get_running_loop().create_task(self._live(work), context=Context())
+        self._tasks[task] = None
+        task.add_done_callback(self._forget)
+        return task
+
+    def _forget(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.pop(task, None)
+
+    async def _live(self, work: Coroutine[Any, Any, Any]) -> Any:
+        current.set(self)
+        try:
+            return await work
+        except Killed:
+            return None
+        except asyncio.CancelledError:
+            if self.is_alive:
+                raise
+            return None
+        except Exception as error:
+            self.witness.bug(self.name, error)
+            return None
+
+    async def _tick_for_ever(self) -> None:
+        idle_s = 0.4
+        while self.is_alive and not self.is_draining:
+            await asyncio.sleep(idle_s * self.rng.uniform(0.8, 1.2))
+            await self.gate()
+            try:
+                due = await self.deps.db.run(lanes.any_due, tries=1)
+            except OrchestratorError:
+                await asyncio.sleep(1.0)
+                continue
+            idle_s = 0.4 if due else min(idle_s * 1.5, 6.0)
+            for kind in KINDS:
+                at_work = self._busy.get(kind)
+                if kind in due and (at_work is None or at_work.done()):
+                    self._busy[kind] = self._spawn(self._pump(kind))
+
+    async def _pump(self, kind: str) -> None:
+        try:
+            await pump.pump(self.deps, kind, worker=self.id, should_stop=self._should_stop, hand_over=self._keep)
+        except OrchestratorError:
+            await asyncio.sleep(0.5)
+        self.witness.stepped()
+
+    def _should_stop(self) -> bool:
+        return self.is_draining or self.client.is_dead
+
+    def _keep(self, turns: set[asyncio.Task[int | None]]) -> bool:
+        """Take turns that outlive their pump."""
+        for turn in turns:
+            self._tasks[turn] = None
+            turn.add_done_callback(self._turn_ended)
+        return True
+
+    def _turn_ended(self, turn: asyncio.Task[int | None]) -> None:
+        self._forget(turn)
+        error = None if turn.cancelled() else turn.exception()
+        if error is not None and not isinstance(error, OrchestratorError | Killed):
+            self.witness.bug(self.name, error)
+
+    async def _beat_for_ever(self) -> None:
+        is_registered = False
+        while self.is_alive:
+            await self.gate()
+            try:
+                self.heart.beat(await self.deps.db.run(self._beat if is_registered else self._register, tries=1))
+                is_registered = True
+            except OrchestratorError:
+                self.heart.miss()
+            await asyncio.sleep(self.deps.settings.heartbeat_s)
+
+    async def _register(self, connection: AsyncConnection) -> datetime:
+        return await workers.register(connection, id=self.id, place="simulation", pid=1, version="simulation")
+
+    async def _beat(self, connection: AsyncConnection) -> datetime:
+        at = await workers.heartbeat(connection, self.id, draining=self.is_draining, tasks=0, ticker=0)
+        return at or await self._register(connection)
+
+    async def _sweep_for_ever(self) -> None:
+        while self.is_alive and not self.is_draining:
+            await asyncio.sleep(self.deps.settings.sweep_interval_s * self.rng.uniform(0.8, 1.2))
+            await self.gate()
+            judges = self.heart.unbroken_s >= self.deps.settings.dead_after_s
+            try:
+                await sweep.sweep(self.deps, may_judge_silence=judges, self_id=self.id)
+            except OrchestratorError:
+                continue
+            except Exception as error:
+                self.witness.bug(self.name, error)
+            self.witness.stepped()

@@ -1,0 +1,353 @@
+"""One simulated world: real verbs, real SQL, the provider in memory, and everything that goes wrong, from one seed."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import tempfile
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
+from random import Random
+from typing import Any, TypeVar
+from uuid import UUID
+
+import psycopg
+from pydantic import SecretStr
+
+from orchestrator.engine import connections, tokens, workflows
+from orchestrator.engine.deps import Deps
+from orchestrator.engine.who import SCOPES, Who
+from orchestrator.faultpoints import Point, watched_by
+from orchestrator.providers.addresses import check_base_url
+from orchestrator.providers.files import HttpFileFetcher
+from orchestrator.providers.script import ScriptProvider, check_api_key
+from orchestrator.runtime import Sources
+from orchestrator.settings import Settings
+from orchestrator.storage import copying
+from orchestrator.storage.database import Database
+from orchestrator.storage.sealing import Sealer
+from sandbox.options import parse_options
+from tests.simulation.faults import Faults
+from tests.simulation.loop import VirtualLoop
+from tests.simulation.monkey import Monkey
+from tests.simulation.network import Fabric, Latency, virtual_keepalive
+from tests.simulation.people import Client, Operator
+from tests.simulation.plan import Plan
+from tests.simulation.postgres import Client as DatabaseClient
+from tests.simulation.postgres import Killed, Server, copy_in_blocking
+from tests.simulation.provider import SimProvider
+from tests.simulation.provider_faults import ProviderFaults
+from tests.simulation.store import SimStore
+from tests.simulation.worker import SimWorker, current
+
+T = TypeVar("T")
+
+#: The virtual wall clock when the loop's time is 0.
+EPOCH = datetime(2030, 1, 1, tzinfo=UTC)
+
+#: After the faults have stopped everything must have come to rest within so long.
+QUIET_WITHIN_S = 6 * 3600.0
+
+WORKFLOW = "Free form"
+
+#: Where a run stays until a person moves it.
+AT_REST = ("finished", "error", "result_lost", "cancelled", "abandoned", "in_doubt")
+
+_RESTLESS = """
+    SELECT (SELECT count(*) FROM runs WHERE status <> ALL(%(rest)s)) + (SELECT count(*) FROM batches b
+        WHERE b.ended_at IS NULL AND NOT EXISTS (SELECT FROM runs WHERE batch_id = b.id AND status = 'in_doubt'))"""
+
+_LEFT = "SELECT status, count(*), min(id::text) FROM runs WHERE status <> ALL(%(rest)s) GROUP BY 1 ORDER BY 1"
+
+_LANES = "SELECT breaker, blocked_until, launches_stopped, launch_due_at, poll_due_at FROM lanes"
+
+
+@dataclass
+class World:
+    """One world while it turns. Make it inside its loop."""
+
+    plan: Plan
+    dsn: str
+    loop: VirtualLoop
+    faults: Faults
+    provider: SimProvider
+    fabric: Fabric
+    store: SimStore
+    server: Server
+    who: Who = field(init=False)
+    api: SimWorker = field(init=False)
+    client: Client = field(init=False)
+    workers: list[SimWorker] = field(default_factory=list)
+    bugs: list[str] = field(default_factory=list)
+    began_s: float = 0.0
+    #: The fault points that were passed, struck or not.
+    passed: Counter[Point] = field(default_factory=Counter)
+    after_step: Callable[[], None] = lambda: None
+    _made: int = 0
+
+    def __post_init__(self) -> None:
+        self.rng = Random(f"world:{self.plan.seed}")
+        self.monkey = Monkey(self, Random(f"monkey:{self.plan.seed}"))
+        self.misbehaviour = ProviderFaults(
+            self.provider,
+            Random(f"misbehaviour:{self.plan.seed}"),
+            rate=self.plan.provider_rate,
+            spell_every_s=self.plan.spells_every_s,
+        )
+        self.operator = Operator(self, Random(f"operator:{self.plan.seed}"))
+        self.began_s = self.loop.time()
+
+    # -- time ------------------------------------------------------------------------------------------------------
+
+    def now(self) -> datetime:
+        """Return the virtual wall clock."""
+        return EPOCH + timedelta(seconds=self.loop.time())
+
+    async def at(self, seconds: float) -> None:
+        """Wait until so long after the world's beginning."""
+        await asyncio.sleep(max(0.0, self.began_s + seconds - self.loop.time()))
+
+    # -- processes -------------------------------------------------------------------------------------------------
+
+    def process(self, kind: str) -> SimWorker:
+        """Make a process of the product: its own driver, network, sources; the world's provider and store."""
+        self._made += 1
+        name = f"{kind}-{self._made}"
+        rng = Random(f"{name}:{self.plan.seed}")
+        client = DatabaseClient(
+            server=self.server,
+            faults=self.faults,
+            rng=rng,
+            now=lambda: self.now().isoformat(),
+            interleave=self.plan.interleave,
+            is_away=lambda: self.monkey.database_is_away,
+        )
+        return SimWorker(name=name, deps=self._deps(name, client, rng), client=client, rng=rng, witness=self)
+
+    def _deps(self, name: str, client: DatabaseClient, rng: Random) -> Deps:
+        network = self.fabric.network(name)
+        db = Database(self.dsn.replace("postgresql+psycopg:", "postgresql+simulated:"), pool_size=8, program=name)
+        db._engine.sync_engine.dialect.client = client  # type: ignore[attr-defined]
+        provider = ScriptProvider(
+            allow_private_networks=True, monotonic=self.loop.time, utc_now=self.now, network=network
+        )
+        return Deps(
+            db=db,
+            provider=lambda _: provider,
+            files=HttpFileFetcher(allow_private_networks=True, utc_now=self.now, network=network),
+            store=self.store,
+            sealer=Sealer(b"\x07" * 32),
+            sources=Sources(
+                bits=rng.getrandbits,
+                unit=rng.random,
+                monotonic=self.loop.time,
+                unix_ms=lambda: int(self.now().timestamp() * 1000),
+            ),
+            settings=Settings(
+                database_url=SecretStr(self.dsn),
+                data_dir=Path(tempfile.gettempdir()),
+                allow_private_networks=True,
+                # Coarser than the default: eight idle sweepers would be most of a simulation's work.
+                sweep_interval_s=30.0,
+            ),
+            check_base_url=partial(check_base_url, allow_private_networks=True),
+            check_api_key=check_api_key,
+        )
+
+    def start_worker(self) -> SimWorker:
+        """Start one more worker."""
+        worker = self.process("worker")
+        self.workers.append(worker)
+        worker.start()
+        return worker
+
+    @property
+    def living(self) -> list[SimWorker]:
+        """The workers that run."""
+        return [w for w in self.workers if w.is_alive]
+
+    async def through_api(self, send: Callable[[], Awaitable[T]]) -> T:
+        """Do something in the API's process; it may die with it, and is then started anew."""
+        if not self.api.is_alive:
+            self.api = self.process("api")
+        token = current.set(self.api)
+        try:
+            return await send()
+        finally:
+            current.reset(token)
+            self.stepped()
+
+    # -- what happens ----------------------------------------------------------------------------------------------
+
+    def bug(self, where: str, error: BaseException) -> None:
+        """Note an error that no fault explains."""
+        line = error.__traceback__
+        while line is not None and line.tb_next is not None:
+            line = line.tb_next
+        place = f"{Path(line.tb_frame.f_code.co_filename).name}:{line.tb_lineno}" if line is not None else "?"
+        self.bugs.append(f"{where}: {type(error).__name__} at {place}: {str(error)[:400]}")
+
+    def stepped(self) -> None:
+        """Hear that a unit of work is done."""
+        self.after_step()
+
+    async def reached(self, point: Point) -> None:
+        """Act at a fault point: the process may be frozen or dead, or is struck now."""
+        worker = current.get()
+        if worker is None:
+            return
+        self.passed[point] += 1
+        await worker.gate()
+        await self.monkey.at_point(worker, point)
+
+    def executions_by_run(self) -> dict[UUID, str]:
+        """Return which execution of the provider belongs to which run, by the tags in their inputs (newest wins)."""
+        with psycopg.connect(self.server.dsn) as connection:
+            rows = connection.execute("SELECT convert_from(body, 'UTF8')::json ->> 'note', run_id FROM inputs")
+            runs: dict[str, UUID] = dict(rows.fetchall())
+        found: dict[UUID, str] = {}
+        for execution in self.provider.service.world.executions.values():
+            tag = json.loads(execution.canonical).get("note")
+            if tag in runs:
+                found[runs[tag]] = execution.id
+        return found
+
+    # -- a world's life --------------------------------------------------------------------------------------------
+
+    async def prepare(self) -> None:
+        """Set the world up, before anything goes wrong."""
+        self.faults.is_on = False
+        self.api = self.process("api")
+        workspace = await tokens.ensure_workspace(self.api.deps)
+        self.who = Who(workspace_id=workspace, actor="token:simulation", scopes=frozenset(SCOPES))
+        workflow_id = self.provider.workflows[WORKFLOW]
+        await connections.add_connection(
+            self.api.deps,
+            self.who,
+            name="main",
+            provider="script",
+            base_url=self.provider.api_url,
+            api_key=self.provider.key,
+            requests_per_minute=self.plan.requests_per_minute,
+            max_concurrent=self.plan.max_concurrent,
+        )
+        await workflows.show_workflow(self.api.deps, self.who, "main", workflow_id)
+        await workflows.set_workflow(self.api.deps, self.who, "main", workflow_id, on_doubt=self.plan.on_doubt)
+        self.client = Client(self, workflow_id)
+
+    async def live(self) -> None:
+        """Let everything happen, then heal, then wait until it is quiet."""
+        await self.prepare()
+        self.began_s = self.loop.time()
+        self.faults.is_on = True
+        self.misbehaviour.begin()
+        for _ in range(self.plan.workers):
+            self.start_worker()
+        doings = [*self._submissions(), *self.monkey.doings()]
+        acting = asyncio.ensure_future(self.operator.act_for_ever(self.plan.acts_every_s))
+        try:
+            await asyncio.gather(*doings)
+            await self._settle_down(limit_s=1_800.0)
+        finally:
+            acting.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await acting
+        await self.heal()
+
+    def _submissions(self) -> list[Awaitable[None]]:
+        doings: list[Awaitable[None]] = [
+            self.client.submit_batch(number, plan) for number, plan in enumerate(self.plan.batches)
+        ]
+        doings += [self.client.submit_run(number, at_s) for number, at_s in enumerate(self.plan.singles_at_s)]
+        self.client.left = len(doings)
+        return doings
+
+    async def heal(self) -> None:
+        """Stop every fault, and give the work time to come to rest."""
+        self.faults.is_on = False
+        self.misbehaviour.heal()
+        self.monkey.heal()
+        for worker in self.living:
+            worker.freeze(0.0)
+        await asyncio.sleep(1.0)
+        while len(self.living) < 2:
+            self.start_worker()
+        for _ in range(3):
+            await self.through_api(self.operator.resume_all)
+            await self.through_api(self.operator.test_connection)
+            await self._settle_down(limit_s=QUIET_WITHIN_S / 3)
+        # Buried are the dead only after they have been silent; give the sweep time to do it.
+        await asyncio.sleep(120.0)
+        for worker in self.living:
+            await worker.stop()
+
+    async def _settle_down(self, *, limit_s: float) -> None:
+        """Wait until only people can move what is left, or time is up."""
+        ends_at = self.loop.time() + limit_s
+        while self.loop.time() < ends_at and not self.is_quiet():
+            await asyncio.sleep(5.0)
+            self.monkey.keep_some_alive()
+
+    def is_quiet(self) -> bool:
+        """Tell whether every run has ended or waits for a person, and every batch without doubts has ended."""
+        with psycopg.connect(self.server.dsn) as connection:
+            (left,) = connection.execute(_RESTLESS, {"rest": list(AT_REST)}).fetchone() or (1,)
+        return int(left) == 0
+
+    def unrest(self) -> str:
+        """Say what has not come to rest."""
+        with psycopg.connect(self.server.dsn) as connection:
+            left = connection.execute(_LEFT, {"rest": list(AT_REST)}).fetchall()
+            lane = connection.execute(_LANES).fetchall()
+        return f"runs {left}, lanes {lane}, now {self.now()}"
+
+
+async def make(plan: Plan, dsn: str, loop: VirtualLoop) -> World:
+    """Build a world inside its loop."""
+    faults = Faults(rng=Random(f"faults:{plan.seed}"), rates=dict(plan.rates))
+    loop.resolver_fault = lambda host: OSError("no such name (simulated)") if faults.at("net.resolve") else None
+    fabric = Fabric(
+        rng=Random(f"fabric:{plan.seed}"), faults=faults, latency=Latency(median_s=plan.latency_s, most_s=3.0)
+    )
+    options: dict[str, Any] = {
+        **plan.options,
+        "requests_per_minute": plan.requests_per_minute,
+        "max_concurrent": plan.max_concurrent,
+        "log_entries": 10_000_000,
+    }
+    start_s = (EPOCH + timedelta(seconds=loop.time())).timestamp()
+    provider = SimProvider(fabric, options=parse_options(options), seed=plan.seed, start_s=start_s)
+    return World(
+        plan=plan,
+        dsn=dsn,
+        loop=loop,
+        faults=faults,
+        provider=provider,
+        fabric=fabric,
+        store=SimStore(faults),
+        server=Server(dsn=dsn.replace("+psycopg", "")),
+    )
+
+
+@contextlib.contextmanager
+def standing_in(world: World) -> Any:
+    """Replace what the product asks of the outside and cannot be handed: COPY, httpcore's clock, the fault points."""
+
+    async def copy_in(connection: Any, query: Any, lines: Any, *, types: Any = None) -> None:
+        copy_in_blocking(connection, query, lines, types)
+
+    real = copying.copy_in
+    copying.copy_in = copy_in
+    try:
+        with virtual_keepalive(world.loop.time), watched_by(world.reached):
+            yield
+    finally:
+        copying.copy_in = real
+
+
+__all__ = ["Killed", "World", "make", "standing_in"]
