@@ -40,7 +40,13 @@ LAUNCHING = (
     Mutant(
         "intent_without_watch",
         "nothing comes due when a launch is never recorded",
-        [Swap("orchestrator/storage/intents.py", "    WHERE t.kind = 'sending' AND t.due_at", "    WHERE false AND t.due_at")],
+        [
+            Swap(
+                "orchestrator/storage/intents.py",
+                "    WHERE t.kind = 'sending' AND t.due_at",
+                "    WHERE false AND t.due_at",
+            )
+        ],
         seeds=ROUGH,
     ),
     Mutant(
@@ -72,14 +78,26 @@ LAUNCHING = (
     Mutant(
         "launch_recorded_without_right",
         "whoever took the intent for a doubt meanwhile is written over",
-        [Swap(LAUNCH, "    if not await intents.take_sending(connection, order.intent_id, order.fence):", "    await intents.take_sending(connection, order.intent_id, order.fence)\n    if False:")],
+        [
+            Swap(
+                LAUNCH,
+                "    if not await intents.take_sending(connection, order.intent_id, order.fence):",
+                "    await intents.take_sending(connection, order.intent_id, order.fence)\n    if False:",
+            )
+        ],
         seeds=ROUGH,
         tests=["tests/engine/test_launching.py"],
     ),
     Mutant(
         "doubt_is_relaunched",
         "a launch in doubt is sent again though its owner chose to hold",
-        [Swap(DECIDE, "    match OnDoubt.HOLD if is_cancelled_relaunch else facts.on_doubt:", "    match OnDoubt.RELAUNCH:")],
+        [
+            Swap(
+                DECIDE,
+                "    match OnDoubt.HOLD if is_cancelled_relaunch else facts.on_doubt:",
+                "    match OnDoubt.RELAUNCH:",
+            )
+        ],
         seeds=ROUGH,
     ),
     Mutant(
@@ -88,8 +106,8 @@ LAUNCHING = (
         [
             Swap(
                 DECIDE,
-                "    doubted = tuple(_in_doubt(facts, run, \"the provider's answer does not name this item\", now=now) for run in missing)\n",
-                "    doubted = _back(replace(facts, runs=missing), NotSent(\"not named\"), now=now, unit=unit).changes\n",
+                '    doubted = tuple(_in_doubt(facts, run, "the provider\'s answer does not name this item", now=now) for run in missing)\n',
+                '    doubted = _back(replace(facts, runs=missing), NotSent("not named"), now=now, unit=unit).changes\n',
             )
         ],
         seeds=ROUGH,
@@ -104,27 +122,49 @@ LAUNCHING = (
     Mutant(
         "late_answers_are_dropped",
         "an answer that comes after the doubt is thrown away",
-        [Swap("orchestrator/engine/late_answers.py", "    found = await intents.read_intent(", "    return frozenset()\n    found = await intents.read_intent(")],
+        [
+            Swap(
+                "orchestrator/engine/late_answers.py",
+                "    if not named:\n        return frozenset()\n",
+                "    if True:\n        return frozenset()\n",
+            )
+        ],
         tests=["tests/engine"],
     ),
     Mutant(
         "no_send_deadline",
         "a worker that slept for ten minutes sends what it claimed before",
-        [Swap(HTTP, "        if self._send_by is not None and self._monotonic() > self._send_by:", "        if False:")],
+        [
+            Swap(
+                HTTP, "        if self._send_by is not None and self._monotonic() > self._send_by:", "        if False:"
+            )
+        ],
         seeds=ROUGH,
         tests=["tests/providers/test_script.py"],
     ),
     Mutant(
         "outage_goes_on",
         "the breaker never opens, so that an outage doubts everything",
-        [Swap("orchestrator/domain/breaker.py", "BreakerState.OPEN, probe_at=", "BreakerState.CLOSED, probe_at=")],
+        [
+            Swap(
+                "orchestrator/domain/breaker.py",
+                "Breaker(state=BreakerState.OPEN, probe_at=now",
+                "Breaker(state=BreakerState.CLOSED, probe_at=now",
+            )
+        ],
         seeds=ROUGH,
         tests=["tests/unit"],
     ),
     Mutant(
         "doubt_frees_its_slot",
         "a launch in doubt holds no slot",
-        [Swap(CHANGES, "            WHEN v.state = 'in_doubt' OR (v.state = 'left'", "            WHEN (v.state = 'left'")],
+        [
+            Swap(
+                CHANGES,
+                "            WHEN v.state = 'in_doubt' OR (v.state = 'left'",
+                "            WHEN (v.state = 'left'",
+            )
+        ],
         seeds=ROUGH,
         tests=["tests/engine"],
     ),
@@ -135,8 +175,12 @@ READING = (
         "reset_is_not_sent",
         "a connection that broke while waiting for the answer counts as not sent",
         [
-            Swap(OUTCOMES, 'httpx.ReadError: Failure(OutcomeUnknown,', 'httpx.ReadError: Failure(NotSent,'),
-            Swap(OUTCOMES, "        return OutcomeUnknown if meaning is NotSent and was_written else meaning\n", "        return meaning\n"),
+            Swap(OUTCOMES, "httpx.ReadError: Failure(OutcomeUnknown,", "httpx.ReadError: Failure(NotSent,"),
+            Swap(
+                OUTCOMES,
+                "        return OutcomeUnknown if meaning is NotSent and was_written else meaning\n",
+                "        return meaning\n",
+            ),
         ],
         seeds=ROUGH,
         tests=["tests/providers/test_outcomes.py"],
@@ -145,8 +189,12 @@ READING = (
         "timeout_is_not_sent",
         "no answer in time counts as not sent",
         [
-            Swap(OUTCOMES, 'httpx.ReadTimeout: Failure(OutcomeUnknown,', 'httpx.ReadTimeout: Failure(NotSent,'),
-            Swap(OUTCOMES, "        return OutcomeUnknown if meaning is NotSent and was_written else meaning\n", "        return meaning\n"),
+            Swap(OUTCOMES, "httpx.ReadTimeout: Failure(OutcomeUnknown,", "httpx.ReadTimeout: Failure(NotSent,"),
+            Swap(
+                OUTCOMES,
+                "        return OutcomeUnknown if meaning is NotSent and was_written else meaning\n",
+                "        return meaning\n",
+            ),
         ],
         seeds=ROUGH,
         tests=["tests/providers/test_outcomes.py"],
@@ -154,19 +202,31 @@ READING = (
     Mutant(
         "server_error_is_not_sent",
         "a 5xx to a launch counts as not sent",
-        [Swap(OUTCOMES, 'StatusRule(500, 999, OutcomeUnknown, OutcomeUnknown, "it may', 'StatusRule(500, 999, Misbehaved, Misbehaved, "it may')],
+        [
+            Swap(
+                OUTCOMES,
+                'StatusRule(500, 999, OutcomeUnknown, OutcomeUnknown, "it may',
+                'StatusRule(500, 999, Misbehaved, Misbehaved, "it may',
+            )
+        ],
         seeds=ROUGH,
     ),
     Mutant(
         "refusal_is_a_doubt",
         "a refused connection makes a doubt",
-        [Swap(OUTCOMES, 'httpx.ConnectError: Failure(NotSent,', 'httpx.ConnectError: Failure(OutcomeUnknown,')],
+        [Swap(OUTCOMES, "httpx.ConnectError: Failure(NotSent,", "httpx.ConnectError: Failure(OutcomeUnknown,")],
         seeds=ROUGH,
     ),
     Mutant(
         "retry_after_is_ignored",
         "a 429's Retry-After does not stop the lane",
-        [Swap(DECIDE, "            return replace(decision, lane_blocked_until=now + timedelta(seconds=wait_s or 0))", "            return decision")],
+        [
+            Swap(
+                DECIDE,
+                "            return replace(decision, lane_blocked_until=now + timedelta(seconds=wait_s or 0))",
+                "            return decision",
+            )
+        ],
         seeds=ROUGH,
     ),
 )
@@ -176,9 +236,21 @@ LIMITS = (
         "window_from_the_send",
         "a token comes back 60 s after the send, not after the answer",
         [
-            Swap(LAUNCH, "    answered_at = deps.sources.monotonic()\n", "", ),
-            Swap(LAUNCH, "    answer = await _send(deps, order)\n", "    answered_at = deps.sources.monotonic()\n    answer = await _send(deps, order)\n"),
-            Swap("orchestrator/engine/poll.py", "    return seen, deps.sources.monotonic()\n", "    return seen, deps.sources.monotonic() - 3.0\n"),
+            Swap(
+                LAUNCH,
+                "    answered_at = deps.sources.monotonic()\n",
+                "",
+            ),
+            Swap(
+                LAUNCH,
+                "    answer = await _send(deps, order)\n",
+                "    answered_at = deps.sources.monotonic()\n    answer = await _send(deps, order)\n",
+            ),
+            Swap(
+                "orchestrator/engine/poll.py",
+                "    return Sight(claim=claim, seen=seen, at=deps.sources.monotonic())\n",
+                "    return Sight(claim=claim, seen=seen, at=deps.sources.monotonic() - 3.0)\n",
+            ),
         ],
         tests=["tests/simulation/test_pressure.py"],
     ),
@@ -215,21 +287,33 @@ LEASES = (
     Mutant(
         "lease_without_fence",
         "a late worker's look is written over the new holder's",
-        [Swap("orchestrator/storage/looks.py", "        ON t.subject_id = v.id AND t.fence = v.fence\n", "        ON t.subject_id = v.id\n")],
+        [
+            Swap(
+                "orchestrator/storage/looks.py",
+                "        ON t.subject_id = v.id AND t.fence = v.fence\n",
+                "        ON t.subject_id = v.id\n",
+            )
+        ],
         seeds=ROUGH,
         tests=["tests/engine/test_watching.py"],
     ),
     Mutant(
         "download_without_fence",
         "a late worker's download is written over the new holder's",
-        [Swap("orchestrator/storage/downloads.py", 'HELD = text("SELECT 1 FROM timers WHERE subject_id = :id AND fence = :fence FOR UPDATE")', 'HELD = text("SELECT 1 FROM timers WHERE subject_id = :id AND CAST(:fence AS bigint) > 0 FOR UPDATE")')],
+        [
+            Swap(
+                "orchestrator/storage/downloads.py",
+                'HELD = text("SELECT 1 FROM timers WHERE subject_id = :id AND fence = :fence FOR UPDATE")',
+                'HELD = text("SELECT 1 FROM timers WHERE subject_id = :id AND CAST(:fence AS bigint) > 0 FOR UPDATE")',
+            )
+        ],
         seeds=ROUGH,
         tests=["tests/engine"],
     ),
     Mutant(
         "fence_outlives_its_record",
         "an act that was recorded can be recorded again",
-        [Swap(CHANGES, "        fence = 0, worker_id = NULL\"\"\")", "        worker_id = NULL\"\"\")")],
+        [Swap(CHANGES, '        fence = 0, worker_id = NULL""")', '        worker_id = NULL""")')],
         seeds=ROUGH,
     ),
     Mutant(
@@ -242,8 +326,18 @@ LEASES = (
     Mutant(
         "last_settle_is_blind",
         "two last endings each see the other's run as open, and the batch never ends",
-        [Swap("orchestrator/engine/settle.py", "    await lanes.lock(connection, await batches.lane_of(connection, batch_id))\n", ""),
-         Swap("orchestrator/engine/settle.py", "    is_over = not await batches.has_live_runs(connection, batch_id, sorted(LIVE))\n", "    is_over = False\n")],
+        [
+            Swap(
+                "orchestrator/engine/settle.py",
+                "    await lanes.lock(connection, await batches.lane_of(connection, batch_id))\n",
+                "",
+            ),
+            Swap(
+                "orchestrator/engine/settle.py",
+                "    is_over = not await batches.has_live_runs(connection, batch_id, sorted(LIVE))\n",
+                "    is_over = False\n",
+            ),
+        ],
         seeds=ROUGH,
     ),
 )
@@ -272,20 +366,38 @@ RESULTS = (
     Mutant(
         "empty_files_are_files",
         "a file that came without a byte is believed at once",
-        [Swap(DOWNLOAD, "    return [_empty(o) if o.failure is None and not o.size_bytes else o for o in outcomes]", "    return list(outcomes)")],
+        [
+            Swap(
+                DOWNLOAD,
+                "    return [_empty(o) if o.failure is None and not o.size_bytes else o for o in outcomes]",
+                "    return list(outcomes)",
+            )
+        ],
         seeds=ROUGH,
         tests=["tests/unit/test_download_decisions.py"],
     ),
     Mutant(
         "expired_is_lost",
         "an expired URL loses the result though a fresh one can be had",
-        [Swap(DOWNLOAD, "HOPELESS_REFUSALS = 5\nHOPELESS_AFTER_S = 4200.0", "HOPELESS_REFUSALS = 0\nHOPELESS_AFTER_S = 0.0")],
+        [
+            Swap(
+                DOWNLOAD,
+                "HOPELESS_REFUSALS = 5\nHOPELESS_AFTER_S = 4200.0",
+                "HOPELESS_REFUSALS = 0\nHOPELESS_AFTER_S = 0.0",
+            )
+        ],
         seeds=ROUGH,
     ),
     Mutant(
         "full_store_loses",
         "a full artifact store counts as a file that cannot be had",
-        [Swap(DOWNLOAD, "    if any(isinstance(o.failure, StoreFull | Unavailable) for o in failures):", "    if any(isinstance(o.failure, StoreFull | Unavailable) for o in failures):\n        return _lost(facts, stored, failures)\n    if False:")],
+        [
+            Swap(
+                DOWNLOAD,
+                "    if any(isinstance(o.failure, StoreFull | Unavailable) for o in failures):",
+                "    if any(isinstance(o.failure, StoreFull | Unavailable) for o in failures):\n        return _lost(facts, stored, failures)\n    if False:",
+            )
+        ],
         seeds=ROUGH,
     ),
     Mutant(
@@ -314,13 +426,25 @@ RECORD = (
     Mutant(
         "chain_without_its_past",
         "an event's hash does not cover the one before it",
-        [Swap("orchestrator/domain/chain.py", "sha256(previous + ", "sha256(")],
+        [
+            Swap(
+                "orchestrator/domain/chain.py",
+                "        digest = hashlib.sha256(digest + body).digest()\n        events.append",
+                "        digest = hashlib.sha256(body).digest()\n        events.append",
+            )
+        ],
         tests=["tests/unit/test_chain.py"],
     ),
     Mutant(
         "set_back_and_launching",
         "a database that was set back launches as if nothing were",
-        [Swap("orchestrator/domain/highwater.py", "ANCHOR", "ANCHOR")],
+        [
+            Swap(
+                "orchestrator/engine/launch_claims.py",
+                "    wait_s = await highwater.wait_s(deps, connection)\n",
+                "    wait_s = None\n",
+            )
+        ],
         tests=["tests/guarantees/test_restored_database.py"],
     ),
 )

@@ -7,9 +7,10 @@ import json
 import os
 import random
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
-from tests.simulation.campaign import Campaign, Tally, as_line, run
+from tests.simulation.campaign import Campaign, Tally, as_line, pressures, run
 
 _EPILOG = """\
 examples:
@@ -22,6 +23,8 @@ examples:
 def main(argv: list[str] | None = None) -> int:
     """Run; return 0 when nothing was broken, 8 else."""
     given = _arguments().parse_args(argv)
+    if given.pressure:
+        return _press(given)
     first = random.SystemRandom().randrange(1_000_000, 1_000_000_000) if given.fresh else given.first_seed
     if given.seed:
         times = 1 if given.once else 2
@@ -47,6 +50,20 @@ def main(argv: list[str] | None = None) -> int:
     return 8 if tally.failed or not document["replays_alike"] else 0
 
 
+def _press(given: argparse.Namespace) -> int:
+    """Run worlds under pressure until so many requests were counted; one JSON line each."""
+    requests = 0
+    is_well = True
+    for found in pressures(
+        given.seed or [given.first_seed], items=given.items, requests=given.requests, jobs=given.jobs
+    ):
+        requests += found.requests
+        is_well &= found.worst <= found.limit and not found.bugs
+        sys.stdout.write(json.dumps(asdict(found)) + "\n")
+        sys.stdout.flush()
+    return 0 if is_well else 8
+
+
 def _arguments() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m tests.simulation",
@@ -64,6 +81,9 @@ def _arguments() -> argparse.ArgumentParser:
     parser.add_argument("--size", type=int, default=150, help="runs of a world (default: %(default)s)")
     parser.add_argument("--strain", type=float, default=3.0, help="faults per run, about (default: %(default)s)")
     parser.add_argument("--table", help="write the hits of every fault at every boundary to this file, as JSON")
+    parser.add_argument("--pressure", action="store_true", help="press on the limit instead, and count arrivals")
+    parser.add_argument("--items", type=int, default=4_000, help="with --pressure: runs of a world")
+    parser.add_argument("--requests", type=int, default=0, help="with --pressure: go on until so many were counted")
     parser.add_argument("--quiet", action="store_true", help="print only broken worlds and the sum")
     return parser
 

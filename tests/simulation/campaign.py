@@ -16,6 +16,7 @@ from tests.simulation.faults import BOUNDARIES
 from tests.simulation.ground import Ground, ground
 from tests.simulation.outcome import Outcome, live_through, silence
 from tests.simulation.plan import plan_of
+from tests.simulation.pressure import Pressure, press, pressure_plan
 from tests.simulation.provider_faults import boundaries as provider_boundaries
 
 
@@ -80,7 +81,7 @@ class Tally:
             "statuses": dict(sorted(self.statuses.items())),
             "failed_seeds": [outcome.seed for outcome in self.failed],
             "cells": len(cells()),
-            "cells_never_hit": [f"{b}: {n}" for b, n in cells() if not self.hits[b, n]],
+            "cells_hit": sum(self.hits[cell] > 0 for cell in cells()),
         }
 
 
@@ -104,6 +105,21 @@ def run(campaign: Campaign) -> Iterator[Outcome]:
                 yield _live(seed, campaign, base)
         else:
             yield from _side_by_side(campaign, base)
+
+
+def pressures(seeds: Sequence[int], *, items: int, requests: int, jobs: int) -> Iterator[Pressure]:
+    """Press on the limit in one world for each seed, then in further ones until so many requests were counted."""
+    with ground() as base:
+        if not requests:
+            silence()
+            for seed in seeds:
+                yield press(pressure_plan(seed, items=items), base)
+            return
+        worlds = -(-requests // (items * 2))
+        context = multiprocessing.get_context("fork")
+        with ProcessPoolExecutor(jobs, mp_context=context, initializer=silence) as pool:
+            plans = [pressure_plan(seeds[0] + n, items=items) for n in range(worlds)]
+            yield from pool.map(press, plans, [base] * len(plans))
 
 
 def _side_by_side(campaign: Campaign, base: Ground) -> Iterator[Outcome]:

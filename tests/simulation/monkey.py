@@ -30,6 +30,8 @@ class Monkey:
         self._rng = rng
         self._database_back_at = 0.0
         self._is_on = True
+        #: When a worker was killed or frozen, by the loop's time: what it held is out until it is taken for dead.
+        self.struck_at_s: list[float] = []
 
     @property
     def database_is_away(self) -> bool:
@@ -71,6 +73,7 @@ class Monkey:
 
     def _die(self, worker: SimWorker) -> None:
         worker.kill()
+        self.struck_at_s.append(self._world.loop.time())
         if worker in self._world.workers:
             delay_s = self._rng.uniform(*RESTART_S)
             self._world.loop.call_later(delay_s, self._start_again)

@@ -9,7 +9,8 @@ import logging
 import os
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -83,15 +84,18 @@ def live_through(plan: Plan, ground: Ground, *, checks_steps: bool = True) -> Ou
         world.bugs += ears.heard
         return _outcome(world, broken, took_s=time.perf_counter() - began)
     finally:
-        _close(loop)
+        close(loop)
         ground.drop(name)
 
 
 async def _live(plan: Plan, dsn: str, loop: VirtualLoop, *, checks_steps: bool) -> tuple[World, dict[str, list[str]]]:
     world = await make(plan, dsn, loop)
-    retry_s, pump.RETRY_S = pump.RETRY_S, COARSE_RETRY_S
     try:
-        with standing_in(world), psycopg.connect(dsn.replace("+psycopg", ""), autocommit=True) as connection:
+        with (
+            standing_in(world),
+            coarse_pumps(),
+            psycopg.connect(dsn.replace("+psycopg", ""), autocommit=True) as connection,
+        ):
             checker = Checker(_evidence(world, connection))
             broken: dict[str, list[str]] = {}
 
@@ -108,10 +112,17 @@ async def _live(plan: Plan, dsn: str, loop: VirtualLoop, *, checks_steps: bool) 
                 _note(broken, [Breach("comes_to_rest", world.unrest())], at_s=loop.time())
             return world, broken
     finally:
+        world.end()
+
+
+@contextmanager
+def coarse_pumps() -> Iterator[None]:
+    """Let pumps ask less often while answers are out."""
+    retry_s, pump.RETRY_S = pump.RETRY_S, COARSE_RETRY_S
+    try:
+        yield
+    finally:
         pump.RETRY_S = retry_s
-        for process in [*world.workers, world.api]:
-            process.kill()
-        world.server.close()
 
 
 def _evidence(world: World, connection: psycopg.Connection[Any]) -> Evidence:
@@ -169,7 +180,7 @@ def _digest(world: World, connection: psycopg.Connection[Any]) -> str:
     return told.hexdigest()[:16]
 
 
-def _close(loop: VirtualLoop) -> None:
+def close(loop: VirtualLoop) -> None:
     """End what still runs, quietly: the dead need no farewell."""
     rest = asyncio.all_tasks(loop)
     for task in rest:

@@ -286,6 +286,12 @@ class World:
         for worker in self.living:
             await worker.stop()
 
+    def end(self) -> None:
+        """Kill what still runs."""
+        for process in [*self.workers, self.api]:
+            process.kill()
+        self.server.close()
+
     async def _settle_down(self, *, limit_s: float) -> None:
         """Wait until only people can move what is left, or time is up."""
         ends_at = self.loop.time() + limit_s

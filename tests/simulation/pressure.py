@@ -1,0 +1,133 @@
+"""The limit under pressure: a backlog that uses all of the budget, jittery answers, workers that are killed.
+
+How many requests arrive in any 60 s is counted at the provider; how much of the budget is used while work waits, too.
+"""
+
+from __future__ import annotations
+
+import bisect
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from random import Random
+
+from tests.simulation.ground import Ground
+from tests.simulation.loop import VirtualLoop
+from tests.simulation.outcome import close, coarse_pumps
+from tests.simulation.plan import BatchPlan, Plan
+from tests.simulation.world import World, make, standing_in
+
+#: After a kill so much time is not judged: what the dead worker held is out until it is taken for dead, and a minute
+#: more until its tokens are back.
+AFTER_A_KILL_S = 120.0
+
+WINDOW_S = 60.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pressure:
+    """What a world under pressure showed.
+
+    Args:
+        worst: the most arrivals in any 60 s.
+        used: the share of the budget that was used while work waited, outside the two minutes after a kill.
+        judged_s: for how long that was judged, virtual seconds.
+    """
+
+    seed: int
+    workers: int
+    latency_s: float
+    kills: int
+    requests: int
+    limit: int
+    worst: int
+    used: float
+    judged_s: float
+    bugs: tuple[str, ...]
+
+
+def pressure_plan(seed: int, *, items: int, requests_per_minute: int = 100) -> Plan:
+    """Return a world with one thing to do: launch singly and look, as fast as the limit lets it."""
+    rng = Random(f"pressure:{seed}")
+    minutes = items * 2.4 / requests_per_minute
+    kills = max(1, int(minutes / 12))
+    return Plan(
+        seed=seed,
+        workers=1 + seed % 8,
+        requests_per_minute=requests_per_minute,
+        max_concurrent=10,
+        options={"duration_s": 1.0, "duration_sigma": 0.3, "rate_window": "sliding"},
+        on_doubt="hold",
+        batches=(BatchPlan(at_s=0.0, items=items, level="medium", wave_size=1),),
+        singles_at_s=(),
+        latency_s=rng.choice((0.05, 0.3, 1.0)),
+        interleave=rng.choice((0.0, 0.02)),
+        rates={},
+        provider_rate=0.0,
+        spells_every_s=0.0,
+        point_rate=0.0,
+        kills_at_s=tuple(sorted(rng.uniform(120, max(minutes * 60, 240)) for _ in range(kills))),
+        stops_at_s=(),
+        freezes=(),
+        database_away=(),
+        provider_away=(),
+        acts_every_s=1_000_000.0,
+    )
+
+
+def press(plan: Plan, ground: Ground) -> Pressure:
+    """Let a world under pressure live, and count."""
+    name = f"p{plan.seed}_{os.getpid()}"
+    dsn = ground.create(name)
+    loop = VirtualLoop()
+    loop.set_exception_handler(lambda _, __: None)
+    try:
+        world = loop.run_until_complete(_live(plan, dsn, loop))
+        return _counted(world)
+    finally:
+        close(loop)
+        ground.drop(name)
+
+
+async def _live(plan: Plan, dsn: str, loop: VirtualLoop) -> World:
+    world = await make(plan, dsn, loop)
+    try:
+        with standing_in(world), coarse_pumps():
+            await world.live()
+            return world
+    finally:
+        world.end()
+
+
+def _counted(world: World) -> Pressure:
+    log = world.provider.service.log.since(0, limit=10_000_000)
+    arrivals = [entry.at for entry in log if entry.port == "api" and entry.kind != "other"]
+    launches = [entry.at for entry in log if entry.kind == "launch"]
+    limit = world.plan.requests_per_minute
+    struck = [world.provider.epoch_s(at_s) for at_s in world.monkey.struck_at_s]
+    used, judged_s = _used(arrivals, until=launches[-1], struck=struck, limit=limit)
+    return Pressure(
+        seed=world.plan.seed,
+        workers=world.plan.workers,
+        latency_s=world.plan.latency_s,
+        kills=len(struck),
+        requests=len(arrivals),
+        limit=limit,
+        worst=max(bisect.bisect_left(arrivals, at + WINDOW_S) - n for n, at in enumerate(arrivals)),
+        used=used,
+        judged_s=judged_s,
+        bugs=tuple(dict.fromkeys(world.bugs)),
+    )
+
+
+def _used(arrivals: Sequence[float], *, until: float, struck: Sequence[float], limit: int) -> tuple[float, float]:
+    """Return the mean share of the budget over all judged windows, and how many seconds those are."""
+    shares: list[float] = []
+    at = arrivals[0] + 2 * WINDOW_S
+    while at < until:
+        is_judged = not any(kill <= at <= kill + AFTER_A_KILL_S + WINDOW_S for kill in struck)
+        if is_judged:
+            count = bisect.bisect_left(arrivals, at) - bisect.bisect_left(arrivals, at - WINDOW_S)
+            shares.append(count / limit)
+        at += 1.0
+    return (sum(shares) / len(shares) if shares else 0.0), float(len(shares))

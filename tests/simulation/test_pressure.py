@@ -1,0 +1,23 @@
+"""The provider's limit, counted where requests arrive, while everything that can is asked for."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+
+@pytest.mark.parametrize("seed", [2, 7])
+def test_no_minute_at_the_provider_holds_more_than_the_limit_and_hardly_one_holds_less(seed: int) -> None:
+    command = [sys.executable, "-m", "tests.simulation", "--pressure", "--items", "350", "--seed", str(seed)]
+    done = subprocess.run(
+        command, env={**os.environ, "PYTHONHASHSEED": "0"}, capture_output=True, text=True, timeout=300, check=False
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    found = json.loads(done.stdout)
+    assert found["requests"] > 700
+    assert found["worst"] <= found["limit"] == 100
+    assert found["used"] >= 0.95
