@@ -78,7 +78,7 @@ def _arguments() -> argparse.ArgumentParser:
     parser.add_argument("--lifecycles", type=int, default=0, help="stop after so many runs")
     parser.add_argument("--budget-s", type=float, help="begin no world after so many real seconds")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes (default: %(default)s)")
-    parser.add_argument("--size", type=int, default=150, help="runs of a world (default: %(default)s)")
+    parser.add_argument("--size", type=int, default=300, help="runs of a world (default: %(default)s)")
     parser.add_argument("--strain", type=float, default=3.0, help="faults per run, about (default: %(default)s)")
     parser.add_argument("--table", help="write the hits of every fault at every boundary to this file, as JSON")
     parser.add_argument("--pressure", action="store_true", help="press on the limit instead, and count arrivals")

@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
@@ -15,9 +16,11 @@ from typing import Any
 from tests.simulation.faults import BOUNDARIES
 from tests.simulation.ground import Ground, ground
 from tests.simulation.outcome import Outcome, live_through, silence
-from tests.simulation.plan import plan_of
+from tests.simulation.plan import Plan, plan_of
 from tests.simulation.pressure import Pressure, press, pressure_plan
 from tests.simulation.provider_faults import boundaries as provider_boundaries
+
+_base: Ground | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +38,7 @@ class Campaign:
     lifecycles: int = 0
     budget_s: float | None = None
     jobs: int = 1
-    size: int = 150
+    size: int = 300
     strain: float = 3.0
 
 
@@ -98,31 +101,31 @@ def cells() -> list[tuple[str, str]]:
 
 def run(campaign: Campaign) -> Iterator[Outcome]:
     """Run the worlds; yield each outcome as it comes."""
-    with ground() as base:
+    with _standing():
         if campaign.jobs == 1:
             silence()
             for seed in _seeds(campaign):
-                yield _live(seed, campaign, base)
+                yield _live(seed, campaign)
         else:
-            yield from _side_by_side(campaign, base)
+            yield from _side_by_side(campaign)
 
 
 def pressures(seeds: Sequence[int], *, items: int, requests: int, jobs: int) -> Iterator[Pressure]:
     """Press on the limit in one world for each seed, then in further ones until so many requests were counted."""
-    with ground() as base:
+    with _standing():
         if not requests:
             silence()
             for seed in seeds:
-                yield press(pressure_plan(seed, items=items), base)
+                yield _press(pressure_plan(seed, items=items))
             return
         worlds = -(-requests // (items * 2))
         context = multiprocessing.get_context("fork")
         with ProcessPoolExecutor(jobs, mp_context=context, initializer=silence) as pool:
             plans = [pressure_plan(seeds[0] + n, items=items) for n in range(worlds)]
-            yield from pool.map(press, plans, [base] * len(plans))
+            yield from pool.map(_press, plans)
 
 
-def _side_by_side(campaign: Campaign, base: Ground) -> Iterator[Outcome]:
+def _side_by_side(campaign: Campaign) -> Iterator[Outcome]:
     context = multiprocessing.get_context("fork")
     seeds = _seeds(campaign)
     with ProcessPoolExecutor(campaign.jobs, mp_context=context, initializer=silence) as pool:
@@ -134,15 +137,29 @@ def _side_by_side(campaign: Campaign, base: Ground) -> Iterator[Outcome]:
                 seed = next(seeds, None)
                 is_over = seed is None
                 if seed is not None:
-                    running.add(pool.submit(_live, seed, campaign, base))
+                    running.add(pool.submit(_live, seed, campaign))
                     lifecycles += plan_of(seed, size=campaign.size, strain=campaign.strain).lifecycles
             done, running = wait(running, return_when=FIRST_COMPLETED)
             for future in done:
                 yield future.result()
 
 
-def _live(seed: int, campaign: Campaign, base: Ground) -> Outcome:
-    return live_through(plan_of(seed, size=campaign.size, strain=campaign.strain), base)
+@contextmanager
+def _standing() -> Iterator[Ground]:
+    """Start the cluster; processes that are forked off find it where their parent left it."""
+    global _base
+    with ground() as _base:
+        yield _base
+
+
+def _live(seed: int, campaign: Campaign) -> Outcome:
+    assert _base is not None, "worlds need ground"
+    return live_through(plan_of(seed, size=campaign.size, strain=campaign.strain), _base)
+
+
+def _press(plan: Plan) -> Pressure:
+    assert _base is not None, "worlds need ground"
+    return press(plan, _base)
 
 
 def _seeds(campaign: Campaign) -> Iterator[int]:

@@ -63,7 +63,7 @@ class Plan:
         return sum(b.items for b in self.batches) + len(self.singles_at_s)
 
 
-def plan_of(seed: int, *, size: int = 150, strain: float = 3.0) -> Plan:
+def plan_of(seed: int, *, size: int = 300, strain: float = 3.0) -> Plan:
     """Return the world that a seed means.
 
     Args:
@@ -72,9 +72,9 @@ def plan_of(seed: int, *, size: int = 150, strain: float = 3.0) -> Plan:
     """
     rng = Random(f"plan:{seed}")
     rate = rng.choice((100, 300, 600, 600))
-    singles = rng.randrange(size // 3, size // 2 + 1)
+    singles = rng.randrange(size // 5, size // 3 + 1)
     length_s = rng.choice((120.0, 300.0, 900.0))
-    heat = strain / 3.0 * rng.choice((0.4, 1.0, 1.0, 1.6))
+    heat = strain / 3.0 * rng.choice((0.7, 1.0, 1.3, 2.0))
     return Plan(
         seed=seed,
         workers=rng.choice((1, 2, 2, 3, 3, 4, 8)),
@@ -87,18 +87,18 @@ def plan_of(seed: int, *, size: int = 150, strain: float = 3.0) -> Plan:
         latency_s=rng.choice((0.05, 0.2, 1.0)),
         interleave=rng.choice((0.0, 0.02, 0.1)),
         rates={
-            "db.connect": 0.01 * heat,
-            "db.statement": 0.0015 * heat,
-            "db.commit": 0.006 * heat,
-            "net.resolve": 0.01 * heat,
-            "net.connect": 0.03 * heat,
-            "net.request": 0.03 * heat,
-            "net.answer": 0.04 * heat,
-            "store.put": 0.10 * heat,
+            "db.connect": min(0.03 * heat, 0.3),
+            "db.statement": 0.010 * heat,
+            "db.commit": 0.045 * heat,
+            "net.resolve": 0.02 * heat,
+            "net.connect": 0.05 * heat,
+            "net.request": 0.04 * heat,
+            "net.answer": 0.06 * heat,
+            "store.put": 0.20 * heat,
         },
-        provider_rate=0.12 * heat,
+        provider_rate=0.20 * heat,
         spells_every_s=rng.choice((0.0, 120.0, 600.0)) if heat else 0.0,
-        point_rate=0.004 * heat,
+        point_rate=0.003 * heat,
         kills_at_s=_moments(rng, length_s, 2.0 * heat),
         stops_at_s=_moments(rng, length_s, 1.0 * heat),
         freezes=_outages(rng, length_s, 1.0 * heat, (3.0, 14.0, 25.0, 60.0, 600.0)),

@@ -44,10 +44,15 @@ class Server:
 
     def is_blocked(self, pid: int) -> bool:
         """Tell whether a backend waits for a lock, by Postgres's own word."""
+        row = self.monitor.execute("SELECT cardinality(pg_blocking_pids(%s)) > 0", (pid,)).fetchone()
+        return bool(row and row[0])
+
+    @property
+    def monitor(self) -> psycopg.Connection[Any]:
+        """A connection that no fault befalls, to look at the world from outside."""
         if self._monitor is None:
             self._monitor = psycopg.connect(self.dsn, autocommit=True)
-        row = self._monitor.execute("SELECT cardinality(pg_blocking_pids(%s)) > 0", (pid,)).fetchone()
-        return bool(row and row[0])
+        return self._monitor
 
     def wake(self) -> None:
         """A transaction is over: whoever waits for a lock looks again."""
@@ -113,6 +118,8 @@ class SimConnection(psycopg.Connection[Any]):
 
     def wait(self, gen: Generator[Any, Any, Any], interval: float = 0.1, timeout: float | None = None) -> Any:
         """Drive one exchange with the server to its end."""
+        if self.client.server.open_transactions <= 1:
+            return super().wait(gen, interval, timeout)  # nobody is there whose lock it could wait for
         descriptor = self.pgconn.socket
         try:
             wanted = next(gen)

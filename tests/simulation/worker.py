@@ -109,7 +109,7 @@ class SimWorker:
         async def end(connection: AsyncConnection) -> None:
             await workers.end(connection, self.id)
 
-        with suppress(OrchestratorError):  # then its silence says it
+        with suppress(OrchestratorError, Killed):  # then its silence says it
             await self.deps.db.run(end, tries=2)
         self.kill()
 
@@ -147,7 +147,7 @@ class SimWorker:
             except OrchestratorError:
                 await asyncio.sleep(1.0)
                 continue
-            idle_s = 0.4 if due else min(idle_s * 1.5, 6.0)
+            idle_s = 0.4 if due else min(idle_s * 1.5, 12.0)
             for kind in KINDS:
                 at_work = self._busy.get(kind)
                 if kind in due and (at_work is None or at_work.done()):

@@ -19,7 +19,7 @@ from uuid import UUID
 import psycopg
 from pydantic import SecretStr
 
-from orchestrator.engine import connections, tokens, workflows
+from orchestrator.engine import connections, poison, tokens, workflows
 from orchestrator.engine.deps import Deps
 from orchestrator.engine.who import SCOPES, Who
 from orchestrator.faultpoints import Point, watched_by
@@ -152,8 +152,9 @@ class World:
                 database_url=SecretStr(self.dsn),
                 data_dir=Path(tempfile.gettempdir()),
                 allow_private_networks=True,
-                # Coarser than the default: eight idle sweepers would be most of a simulation's work.
-                sweep_interval_s=30.0,
+                # Coarser than the default: idle hearts and sweepers would be most of a simulation's work.
+                heartbeat_s=10.0,
+                sweep_interval_s=60.0,
             ),
             check_base_url=partial(check_base_url, allow_private_networks=True),
             check_api_key=check_api_key,
@@ -296,13 +297,19 @@ class World:
         """Wait until only people can move what is left, or time is up."""
         ends_at = self.loop.time() + limit_s
         while self.loop.time() < ends_at and not self.is_quiet():
-            await asyncio.sleep(5.0)
+            await asyncio.sleep(30.0)
             self.monkey.keep_some_alive()
+            await self._dismiss_idle_hands()
+
+    async def _dismiss_idle_hands(self) -> None:
+        """Keep two workers for the long tail of a world, in which little is due."""
+        for worker in self.living[2:]:
+            if not worker.is_draining and not worker.is_frozen:
+                await worker.stop()
 
     def is_quiet(self) -> bool:
         """Tell whether every run has ended or waits for a person, and every batch without doubts has ended."""
-        with psycopg.connect(self.server.dsn) as connection:
-            (left,) = connection.execute(_RESTLESS, {"rest": list(AT_REST)}).fetchone() or (1,)
+        (left,) = self.server.monitor.execute(_RESTLESS, {"rest": list(AT_REST)}).fetchone() or (1,)
         return int(left) == 0
 
     def unrest(self) -> str:
@@ -342,18 +349,24 @@ async def make(plan: Plan, dsn: str, loop: VirtualLoop) -> World:
 
 @contextlib.contextmanager
 def standing_in(world: World) -> Any:
-    """Replace what the product asks of the outside and cannot be handed: COPY, httpcore's clock, the fault points."""
+    """Replace what the product asks of the outside and cannot be handed: COPY, httpcore's clock, the fault points.
+
+    The product catches its own bugs row by row and goes on; here each of them is heard.
+    """
 
     async def copy_in(connection: Any, query: Any, lines: Any, *, types: Any = None) -> None:
         copy_in_blocking(connection, query, lines, types)
 
-    real = copying.copy_in
-    copying.copy_in = copy_in
+    def tell(what: str, why: poison.Poisoned, **facts: str) -> None:
+        world.bug(f"poison: {what} {facts}", why.failure)
+
+    real, copying.copy_in = copying.copy_in, copy_in
+    real_tell, poison.tell = poison.tell, tell
     try:
         with virtual_keepalive(world.loop.time), watched_by(world.reached):
             yield
     finally:
-        copying.copy_in = real
+        copying.copy_in, poison.tell = real, real_tell
 
 
 __all__ = ["Killed", "World", "make", "standing_in"]
