@@ -6,7 +6,7 @@ UV := $(VENV)/.uv/bin/uv
 INSTALL = $(UV) pip install --quiet --compile-bytecode --python $(BIN)/python --no-deps --no-build-isolation -e .
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test check bench lock clean
+.PHONY: help demo up test check bench simulate mutants lock clean
 
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -45,6 +45,12 @@ test: check  ## everything: check, then the whole suite
 
 bench: $(VENV)/.dev  ## the benchmarks, one JSON line each
 	@$(BIN)/python -m benchmarks.polling && $(BIN)/python -m benchmarks.throughput
+
+simulate: $(VENV)/.dev  ## simulated worlds until 20,000 runs have lived (long)
+	@$(BIN)/python -m tests.simulation --lifecycles 20000 --quiet
+
+mutants: $(VENV)/.dev  ## plant every bug of the list, and say which were caught (long)
+	@$(BIN)/python -m tests.mutants
 
 lock: $(UV)  ## resolve the locks anew (hashed, naming no index)
 	@$(UV) pip compile --quiet --generate-hashes --no-emit-index-url --no-header --universal --python-version 3.11 pyproject.toml -o requirements.lock --upgrade

@@ -151,9 +151,10 @@ class _Turn:
             return
         if not await self._has_key(workflow):
             return
-        waiter = await turns.longest_waiting(self.connection, workflow.id)
+        waiter = await self._first_in_line(workflow)
         if waiter is not None:
-            workflow = replace(workflow, slots_used=workflow.slots_used + await self._serve_waiter(workflow, waiter))
+            taken = await self._serve_batch(workflow, waiter) or self.reserved
+            workflow = replace(workflow, slots_used=workflow.slots_used + taken)
         for subject in await turns.due_subjects(self.connection, workflow.id, max(self.tokens, 1)):
             if self.tokens <= 0:
                 break
@@ -172,13 +173,16 @@ class _Turn:
             return False
         return True
 
-    async def _serve_waiter(self, workflow: DueWorkflow, waiter: Subject) -> int:
-        """Serve the batch that waits longest for slots before all others; return those that it takes, or reserves."""
+    async def _first_in_line(self, workflow: DueWorkflow) -> Subject | None:
+        """Return the batch that waits longest for slots, if it may keep others from them now.
+
+        If it may not, it takes its turn like everybody else.
+        """
+        waiter = await turns.longest_waiting(self.connection, workflow.id)
+        if waiter is None:
+            return None
         assert waiter.waits_since is not None, "it waits"
-        if not planner.reserves((self.lane.now - waiter.waits_since).total_seconds()):
-            return 0
-        taken = await self._serve_batch(workflow, waiter)
-        return taken or self.reserved
+        return waiter if planner.reserves((self.lane.now - waiter.waits_since).total_seconds()) else None
 
     async def _serve_subject(self, workflow: DueWorkflow, subject: Subject) -> int:
         """Launch what of a subject may go now; return the slots that it takes."""

@@ -34,7 +34,7 @@ CLAIM = text("""
         UPDATE timers t SET due_at = orch_now() + make_interval(secs => :lease_s), fence = nextval('fences'),
             worker_id = :worker
         FROM due WHERE t.subject_id = due.subject_id
-        RETURNING t.subject_id, t.fence, t.tries, t.refreshes, t.lane_id)
+        RETURNING t.subject_id, t.fence, t.tries, t.refreshes, t.lane_id, t.deadline_at)
     SELECT c.*, r.attempt, r.status, r.workspace_id, orch_now() AS now
     FROM claimed c JOIN runs r ON r.id = c.subject_id""")
 
@@ -66,6 +66,8 @@ async def claim(
 ) -> list[DownloadClaim]:
     """Claim the runs whose results die first."""
     found = await rows(connection, CLAIM, {"worker": worker, "limit": limit, "lease_s": lease_s})
+    # What dies first goes first within a claim too; the database returns claimed rows in any order.
+    found = sorted(found, key=lambda row: (row.deadline_at is None, row.deadline_at, row.subject_id))
     held = [row for row in found if row.status == RunStatus.DOWNLOADING]
     files = await offers.wanted(connection, [(r.subject_id, r.attempt) for r in held], sealer=sealer)
     return [

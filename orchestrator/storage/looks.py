@@ -161,7 +161,8 @@ async def claim(
     found: Sequence[Row[Any]] = ()
     if tokens:
         values = {"lane": lane.id, "limit": tokens, "lease_s": lease_s, "worker": worker}
-        found = await rows(connection, CLAIM, values)
+        # In an order of its own: the database returns claimed rows in any.
+        found = sorted(await rows(connection, CLAIM, values), key=lambda row: row.subject_id)
     grant_id = sources.new_id()
     if found:
         await lanes.grant(connection, lane, id=grant_id, worker=worker, kind=CallKind.LOOK, count=len(found))

@@ -63,6 +63,19 @@ async def test_single_launches_go_on_beside_a_wave_that_has_waited_too_long_for_
     await hands.work(until=becomes(office, late, "finished"))
 
 
+@pytest.mark.parametrize("waited", ["1 s", "20 min", "50 min"])
+async def test_a_batch_that_has_waited_for_slots_goes_as_soon_as_they_are_free(
+    office: Office, hands: Hands, waited: str
+) -> None:
+    """Whether its wait gives it the right to reserve slots or not."""
+    submitted = await office.submit([{"n": n, "sandbox": "duration_s=1"} for n in range(6)])
+    await change(
+        office, f"UPDATE timers SET entered_at = now() - interval '{waited}' WHERE subject_id = :b", b=submitted.id
+    )
+    await pump_launches(office, hands)
+    assert (await office.batch(submitted.id))["counts"]["queued"] == 0
+
+
 async def other_lane(office: Office) -> UUID:
     await connections.add_connection(
         office.deps, office.who, name="other", provider="script", base_url=office.sandbox.api_url,

@@ -17,6 +17,9 @@ CHECKOUT = Path(__file__).parents[2]
 #: What a copy needs. Everything else of the checkout is data, or the environment, which is shared.
 PARTS = ("orchestrator", "workers", "sandbox", "migrations", "tests", "benchmarks", "alembic.ini", "pyproject.toml")
 
+#: Worlds of the simulation that are rough enough to find what is wrong with launching, looking and storing.
+ROUGH = (11, 12, 13, 14, 15, 16)
+
 #: One harness has so long to find a bug, real seconds.
 PATIENCE_S = 420.0
 

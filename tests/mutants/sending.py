@@ -1,0 +1,226 @@
+"""Planted bugs of sending: intents, answers, doubts, breakers, and what a failure means."""
+
+from __future__ import annotations
+
+from tests.mutants.plant import ROUGH, Mutant, Swap
+
+LAUNCH = "orchestrator/engine/launch.py"
+DECIDE = "orchestrator/domain/launch_decisions.py"
+OUTCOMES = "orchestrator/providers/outcomes.py"
+HTTP = "orchestrator/providers/http.py"
+CHANGES = "orchestrator/storage/changes.py"
+
+LAUNCHING = (
+    Mutant(
+        "sends_before_the_intent",
+        "the request goes out inside the claim's transaction, before its intent is committed",
+        [
+            Swap(
+                LAUNCH,
+                "        await reach(Point.LAUNCH_WRITTEN)\n        return written\n",
+                "        from orchestrator.runtime import transaction_open\n"
+                "        token = transaction_open.set(False)\n"
+                "        for order in written.orders if written else ():\n"
+                "            EARLY[order.intent_id] = await _send(deps, order)\n"
+                "        transaction_open.reset(token)\n"
+                "        await reach(Point.LAUNCH_WRITTEN)\n        return written\n",
+            ),
+            Swap(LAUNCH, "    answer = await _send(deps, order)\n", "    answer = EARLY.pop(order.intent_id)\n"),
+            Swap(LAUNCH, "Answer = Accepted |", "EARLY: dict[UUID, object] = {}\nAnswer = Accepted |"),
+        ],
+        seeds=ROUGH,
+    ),
+    Mutant(
+        "intent_without_watch",
+        "nothing comes due when a launch is never recorded",
+        [
+            Swap(
+                "orchestrator/storage/intents.py",
+                "    WHERE t.kind = 'sending' AND t.due_at",
+                "    WHERE false AND t.due_at",
+            )
+        ],
+        seeds=ROUGH,
+    ),
+    Mutant(
+        "claim_commits_twice",
+        "a launch claim whose commit's answer was lost is made again, and sent",
+        [Swap(LAUNCH, "lambda: deps.db.run(claim, tries=1)", "lambda: deps.db.run(claim, tries=5)")],
+        seeds=ROUGH,
+    ),
+    Mutant(
+        "no_taking_back",
+        "intents whose commit was in question are left as if they had been sent",
+        [Swap(LAUNCH, "        await _take_back(deps, written)\n        raise", "        raise")],
+        seeds=ROUGH,
+    ),
+    Mutant(
+        "answer_given_up",
+        "the answer of a launch is recorded five times at most, however long the database is away",
+        [
+            Swap(
+                LAUNCH,
+                "they are committed: try for as long as the worker lives.\n"
+                "        return await deps.db.run(record, tries=FOR_EVER)",
+                "they are committed.\n        return await deps.db.run(record, tries=5)",
+            )
+        ],
+        seeds=ROUGH,
+        tests=["tests/guarantees/test_dependencies_commit.py"],
+    ),
+    Mutant(
+        "launch_recorded_without_right",
+        "whoever took the intent for a doubt meanwhile is written over",
+        [
+            Swap(
+                LAUNCH,
+                "    if not await intents.take_sending(connection, order.intent_id, order.fence):",
+                "    await intents.take_sending(connection, order.intent_id, order.fence)\n    if False:",
+            )
+        ],
+        seeds=ROUGH,
+        tests=["tests/engine/test_launching.py"],
+    ),
+    Mutant(
+        "doubt_is_relaunched",
+        "a launch in doubt is sent again though its owner chose to hold",
+        [
+            Swap(
+                DECIDE,
+                "    match OnDoubt.HOLD if is_cancelled_relaunch else facts.on_doubt:",
+                "    match OnDoubt.RELAUNCH:",
+            )
+        ],
+        seeds=ROUGH,
+    ),
+    Mutant(
+        "missing_items_are_queued",
+        "items that a wave's answer does not name are launched again",
+        [
+            Swap(
+                DECIDE,
+                "    doubted = tuple(_in_doubt(",
+                '    unnamed = _back(replace(facts, runs=missing), NotSent("not named"), now=now, unit=unit)\n'
+                "    doubted = unnamed.changes or tuple(_in_doubt(",
+            )
+        ],
+        seeds=ROUGH,
+        tests=["tests/unit/test_launch_decisions.py"],
+    ),
+    Mutant(
+        "ids_taken_on_faith",
+        "an execution id that belongs to another attempt is believed",
+        [Swap(LAUNCH, "    if not known:\n        return answer", "    if True:\n        return answer")],
+        seeds=ROUGH,
+    ),
+    Mutant(
+        "late_answers_are_dropped",
+        "an answer that comes after the doubt is thrown away",
+        [
+            Swap(
+                "orchestrator/engine/late_answers.py",
+                "    if not named:\n        return frozenset()\n",
+                "    if True:\n        return frozenset()\n",
+            )
+        ],
+        tests=["tests/engine"],
+    ),
+    Mutant(
+        "no_send_deadline",
+        "a worker that slept for ten minutes sends what it claimed before",
+        [
+            Swap(
+                HTTP, "        if self._send_by is not None and self._monotonic() > self._send_by:", "        if False:"
+            )
+        ],
+        seeds=ROUGH,
+        tests=["tests/providers/test_script.py"],
+    ),
+    Mutant(
+        "outage_goes_on",
+        "the breaker never opens, so that an outage doubts everything",
+        [
+            Swap(
+                "orchestrator/domain/breaker.py",
+                "Breaker(state=BreakerState.OPEN, probe_at=now",
+                "Breaker(state=BreakerState.CLOSED, probe_at=now",
+            )
+        ],
+        seeds=ROUGH,
+        tests=["tests/unit"],
+    ),
+    Mutant(
+        "doubt_frees_its_slot",
+        "a launch in doubt holds no slot",
+        [
+            Swap(
+                CHANGES,
+                "            WHEN v.state = 'in_doubt' OR (v.state = 'left'",
+                "            WHEN (v.state = 'left'",
+            )
+        ],
+        seeds=ROUGH,
+        tests=["tests/engine"],
+    ),
+)
+
+READING = (
+    Mutant(
+        "reset_is_not_sent",
+        "a connection that broke while waiting for the answer counts as not sent",
+        [
+            Swap(OUTCOMES, "httpx.ReadError: Failure(OutcomeUnknown,", "httpx.ReadError: Failure(NotSent,"),
+            Swap(
+                OUTCOMES,
+                "        return OutcomeUnknown if meaning is NotSent and was_written else meaning\n",
+                "        return meaning\n",
+            ),
+        ],
+        seeds=ROUGH,
+        tests=["tests/providers/test_outcomes.py"],
+    ),
+    Mutant(
+        "timeout_is_not_sent",
+        "no answer in time counts as not sent",
+        [
+            Swap(OUTCOMES, "httpx.ReadTimeout: Failure(OutcomeUnknown,", "httpx.ReadTimeout: Failure(NotSent,"),
+            Swap(
+                OUTCOMES,
+                "        return OutcomeUnknown if meaning is NotSent and was_written else meaning\n",
+                "        return meaning\n",
+            ),
+        ],
+        seeds=ROUGH,
+        tests=["tests/providers/test_outcomes.py"],
+    ),
+    Mutant(
+        "server_error_is_not_sent",
+        "a 5xx to a launch counts as not sent",
+        [
+            Swap(
+                OUTCOMES,
+                'StatusRule(500, 999, OutcomeUnknown, OutcomeUnknown, "it may',
+                'StatusRule(500, 999, Misbehaved, Misbehaved, "it may',
+            )
+        ],
+        seeds=ROUGH,
+    ),
+    Mutant(
+        "refusal_is_a_doubt",
+        "a refused connection makes a doubt",
+        [Swap(OUTCOMES, "httpx.ConnectError: Failure(NotSent,", "httpx.ConnectError: Failure(OutcomeUnknown,")],
+        seeds=ROUGH,
+    ),
+    Mutant(
+        "retry_after_is_ignored",
+        "a 429's Retry-After does not stop the lane",
+        [
+            Swap(
+                DECIDE,
+                "            return replace(decision, lane_blocked_until=now + timedelta(seconds=wait_s or 0))",
+                "            return decision",
+            )
+        ],
+        seeds=ROUGH,
+    ),
+)
