@@ -40,8 +40,9 @@ up: $(VENV)/.runtime  ## the product on this machine; Ctrl-C stops it
 check: $(VENV)/.dev  ## ruff, mypy --strict and the rules of the house
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check --quiet . && $(BIN)/mypy --no-error-summary && $(BIN)/pytest tests/house
 
+# Tests of killed, frozen and restarted processes mostly wait, so more of them run side by side than there are cores.
 test: check  ## everything: check, then the whole suite
-	@$(BIN)/pytest --ignore=tests/house
+	@$(BIN)/pytest --ignore=tests/house --numprocesses 4 --dist worksteal
 
 bench: $(VENV)/.dev  ## the benchmarks, one JSON line each
 	@$(BIN)/python -m benchmarks.polling && $(BIN)/python -m benchmarks.throughput

@@ -154,8 +154,12 @@ class WorkerProcess:
         self._beat(beat)
 
     def _beat(self, write: Callable[[AsyncConnection], Awaitable[datetime]]) -> None:
+        async def beat(connection: AsyncConnection) -> tuple[datetime, datetime]:
+            return await write(connection), await workers.pulse(connection, gap_s=self.heart.gap_s)
+
         try:
-            self.heart.beat(self.loop.run(self.deps.db.run(write, tries=1), timeout_s=60))
+            at, heard_since = self.loop.run(self.deps.db.run(beat, tries=1), timeout_s=60)
+            self.heart.beat(at, heard_since=heard_since)
         except BaseException:
             self.heart.miss()
             raise

@@ -86,9 +86,10 @@ SAVE = text("""
         breaker_trips = :breaker_trips, launch_due_at = :launch_due_at, poll_due_at = :poll_due_at
     WHERE id = :lane""")
 
+# A grant that is there already was made by the same call, whose commit's answer was lost.
 GRANT = text("""
     INSERT INTO grants (id, lane_id, worker_id, kind, count, granted_at)
-    VALUES (:id, :lane, :worker, :kind, :count, orch_now())""")
+    VALUES (:id, :lane, :worker, :kind, :count, orch_now()) ON CONFLICT (id) DO NOTHING""")
 
 RELEASE = text("DELETE FROM grants WHERE id = :id")
 

@@ -12,15 +12,24 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from orchestrator.storage.database import execute, one, rows
 
+# A row that is there already was written by this very worker, whose commit's answer was lost.
 REGISTER = text("""
     INSERT INTO workers (id, place, pid, version, started_at, heartbeat_at)
-    VALUES (:id, :place, :pid, :version, orch_now(), orch_now()) RETURNING heartbeat_at""")
+    VALUES (:id, :place, :pid, :version, orch_now(), orch_now())
+    ON CONFLICT (id) DO UPDATE SET heartbeat_at = orch_now(), state = 'running', ended_at = NULL, buried_at = NULL
+    RETURNING heartbeat_at""")
 
 # A worker that was taken for dead and speaks again is alive again; its old claims are void by their fences.
 HEARTBEAT = text("""
     UPDATE workers SET heartbeat_at = orch_now(), state = CASE WHEN :draining THEN 'draining' ELSE 'running' END,
         ended_at = NULL, buried_at = NULL, units_in_tasks = :tasks, units_in_ticker = :ticker
     WHERE id = :id RETURNING heartbeat_at""")
+
+# One row that every heartbeat touches. A gap, or a clock that went back, begins it anew: then nobody could be heard.
+PULSE = text("""
+    UPDATE pulse SET last = orch_now(), since = CASE
+        WHEN orch_now() - last BETWEEN interval '0' AND make_interval(secs => :gap_s) THEN since ELSE orch_now() END
+    RETURNING since""")
 
 SWEPT = text("UPDATE workers SET swept_at = orch_now() WHERE id = :id")
 
@@ -117,6 +126,12 @@ async def heartbeat(
 async def swept(connection: AsyncConnection, id: UUID) -> None:
     """Say that a worker has swept."""
     await connection.execute(SWEPT, {"id": id})
+
+
+async def pulse(connection: AsyncConnection, *, gap_s: float) -> datetime:
+    """Note that some worker was heard; return since when some worker was, without a gap of so long."""
+    since: datetime = (await connection.execute(PULSE, {"gap_s": gap_s})).scalar_one()
+    return since
 
 
 async def end(connection: AsyncConnection, id: UUID) -> None:

@@ -181,7 +181,8 @@ class SimWorker:
         while self.is_alive:
             await self.gate()
             try:
-                self.heart.beat(await self.deps.db.run(self._beat if is_registered else self._register, tries=1))
+                at, heard_since = await self.deps.db.run(self._beat if is_registered else self._first_beat, tries=1)
+                self.heart.beat(at, heard_since=heard_since)
                 is_registered = True
             except OrchestratorError:
                 self.heart.miss()
@@ -190,9 +191,12 @@ class SimWorker:
     async def _register(self, connection: AsyncConnection) -> datetime:
         return await workers.register(connection, id=self.id, place="simulation", pid=1, version="simulation")
 
-    async def _beat(self, connection: AsyncConnection) -> datetime:
+    async def _first_beat(self, connection: AsyncConnection) -> tuple[datetime, datetime]:
+        return await self._register(connection), await workers.pulse(connection, gap_s=self.heart.gap_s)
+
+    async def _beat(self, connection: AsyncConnection) -> tuple[datetime, datetime]:
         at = await workers.heartbeat(connection, self.id, draining=self.is_draining, tasks=0, ticker=0)
-        return at or await self._register(connection)
+        return at or await self._register(connection), await workers.pulse(connection, gap_s=self.heart.gap_s)
 
     async def _sweep_for_ever(self) -> None:
         while self.is_alive and not self.is_draining:
