@@ -256,6 +256,25 @@ def after_late_answer(late: LateFacts, execution_id: str, *, now: datetime) -> C
     )
 
 
+def never_sent(late: LateFacts, code: str, *, now: datetime) -> Change | None:
+    """Lift a doubt whose own worker says, late, that nothing was written: nobody else can know it.
+
+    Returns None where a person or a policy has decided meanwhile.
+    """
+    run = late.run
+    if not late.is_its_own or run.attempt != late.attempt or run.status is not S.IN_DOUBT:
+        return None
+    return Change(
+        run_id=run.run_id,
+        was=S.IN_DOUBT,
+        to=S.QUEUED,
+        events=(NewEvent(type="never_sent", data={"attempt": late.attempt, "code": code}),),
+        timer=_launch_timer(run, now=now),
+        execution=ExecutionState.NOT_SENT,
+        closes="its worker says that it was never sent",
+    )
+
+
 def acknowledge(run: RunFacts, act: Act) -> Change:
     """Close the question that a late answer put about a run: a person has seen it, and leaves things as they are."""
     return Change(

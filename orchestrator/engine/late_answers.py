@@ -16,8 +16,8 @@ from orchestrator.domain.answers import Accepted, WaveAccepted
 from orchestrator.domain.statuses import RunStatus as S
 from orchestrator.engine.deps import Deps
 from orchestrator.engine.launch_orders import LaunchOrder
-from orchestrator.errors import ProviderError
-from orchestrator.storage import changes, doubts, lanes, questions, waves
+from orchestrator.errors import NotSent, ProviderError
+from orchestrator.storage import changes, doubts, lanes, questions, turns, waves
 from orchestrator.storage.changes import WavePlace
 from orchestrator.storage.lanes import Lane, Turn
 from orchestrator.telemetry import get_logger
@@ -33,6 +33,8 @@ async def attach(
     answer: Accepted | WaveAccepted | ProviderError,
 ) -> frozenset[UUID]:
     """Attach what a late answer names, or tell of it. The lane and the batch are locked."""
+    if isinstance(answer, NotSent):
+        return await _lift(deps, connection, lane, order, answer)
     ids = _ids(answer)
     named = {run.run_id: run for run in order.facts.runs if run.position in ids}
     if not named:
@@ -57,6 +59,30 @@ async def attach(
         await waves.settle_doubts(connection, order.wave_id)
         await questions.settle_waves(connection, [order.wave_id])
     await lanes.wake(connection, lane.id, Turn.POLL)
+    return applied.batches_with_endings
+
+
+async def _lift(
+    deps: Deps, connection: AsyncConnection, lane: Lane, order: LaunchOrder, answer: NotSent
+) -> frozenset[UUID]:
+    """Lift the doubts of a launch that was never written, by the word of its worker, which was taken for dead."""
+    if order.wave_id is not None:
+        await waves.lock(connection, [order.wave_id])
+    attempts = {run.run_id: run.attempt for run in order.facts.runs}
+    found = await doubts.lock_late(connection, attempts, intent=order.intent_id)
+    decided = [c for late in found if (c := operator_decisions.never_sent(late, answer.code, now=lane.now)) is not None]
+    applied = await changes.apply(
+        connection, decided, now=lane.now, sources=deps.sources, sealer=deps.sealer, lane=lane.id
+    )
+    log.warning("a launch in doubt was never sent", intent=str(order.intent_id), lifted=len(applied.changes))
+    if not applied.changes:
+        return frozenset()
+    if order.wave_id is not None:
+        await waves.settle_doubts(connection, order.wave_id)
+        await questions.settle_waves(connection, [order.wave_id])
+    if order.batch_id is not None:
+        await turns.give_turn(connection, order.batch_id)
+    await lanes.wake(connection, lane.id, Turn.LAUNCH)
     return applied.batches_with_endings
 
 

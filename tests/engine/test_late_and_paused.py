@@ -11,7 +11,7 @@ from uuid import UUID
 import pytest
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from orchestrator.engine import download, launch, reading, sweep
+from orchestrator.engine import doubts, download, launch, reading, sweep
 from orchestrator.engine.deps import Deps
 from orchestrator.errors import Unavailable
 from orchestrator.faultpoints import Point, watched_by
@@ -98,6 +98,48 @@ async def test_a_late_answer_settles_the_doubts_of_a_whole_wave(office: Office, 
     await hands.work(until=count_is(office, submitted.id, "finished", 6))
     assert launches(office) == 1
     assert await reading.list_inbox(office.deps, office.who) == []
+
+
+async def test_a_late_worker_that_never_sent_lifts_the_doubt_that_was_made_of_its_silence(
+    office: Office, hands: Hands
+) -> None:
+    run_id = await single(office)
+    claimed = await claim_launches(office, hands)
+    await sweep.sweep(office.deps, dead=[hands.id])
+    assert await status(office, run_id) == "in_doubt"
+    clock = Clock()
+    clock.ahead_s = 600.0
+    await launch.launch_one(turned(office.deps, clock), claimed.orders[0])
+    assert await status(office, run_id) == "queued"
+    assert await reading.list_inbox(office.deps, office.who) == []
+    await hands.work(until=becomes(office, run_id, "finished"), limit_s=15)
+    assert launches(office) == 1
+
+
+async def test_a_late_worker_that_never_sent_lifts_the_doubts_of_its_wave(office: Office, hands: Hands) -> None:
+    submitted = await office.submit([{"n": n, "sandbox": "duration_s=0.1"} for n in range(6)])
+    claimed = await claim_launches(office, hands)
+    await sweep.sweep(office.deps, dead=[hands.id])
+    assert (await office.batch(submitted.id))["counts"]["in_doubt"] == 6
+    clock = Clock()
+    clock.ahead_s = 600.0
+    await launch.launch_one(turned(office.deps, clock), claimed.orders[0])
+    assert await reading.list_inbox(office.deps, office.who) == []
+    await hands.work(until=count_is(office, submitted.id, "finished", 6))
+    assert launches(office) == 1
+
+
+async def test_a_late_worker_that_never_sent_leaves_alone_what_a_person_has_decided(
+    office: Office, hands: Hands
+) -> None:
+    run_id = await single(office)
+    claimed = await claim_launches(office, hands)
+    await sweep.sweep(office.deps, dead=[hands.id])
+    await doubts.resolve_doubt(office.deps, office.who, run_id, how="abandon", reason="seen in the console")
+    clock = Clock()
+    clock.ahead_s = 600.0
+    await launch.launch_one(turned(office.deps, clock), claimed.orders[0])
+    assert await status(office, run_id) == "abandoned"
 
 
 async def test_a_refusal_that_comes_after_the_fence_was_taken_changes_nothing(office: Office, hands: Hands) -> None:

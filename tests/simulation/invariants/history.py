@@ -42,6 +42,7 @@ MOVES: Mapping[str, Path] = {
     "in_doubt": (S.IN_DOUBT,),
     "failed_by_policy": (S.ERROR,),
     "relaunched": (S.QUEUED,),
+    "never_sent": (S.QUEUED,),
     "abandoned": (S.ABANDONED,),
     "waits_for_human": (S.HUMAN_IN_THE_LOOP,),
     "human_done": (S.PROCESSING,),
