@@ -52,7 +52,7 @@ LAUNCHING = (
         "no_taking_back",
         "intents whose commit was in question are left as if they had been sent",
         [Swap(LAUNCH, "        await _take_back(deps, written)\n        raise", "        raise")],
-        seeds=ROUGH,
+        tests=["tests/engine/test_late_and_paused.py", "tests/guarantees/test_dependencies_commit.py"],
     ),
     Mutant(
         "answer_given_up",
@@ -65,8 +65,7 @@ LAUNCHING = (
                 "they are committed.\n        return await deps.db.run(record, tries=5)",
             )
         ],
-        seeds=ROUGH,
-        tests=["tests/guarantees/test_dependencies_commit.py"],
+        tests=["tests/guarantees/test_dependencies_restarts.py", "tests/guarantees/test_dependencies_hanging.py"],
     ),
     Mutant(
         "launch_recorded_without_right",

@@ -102,6 +102,10 @@ def change_an_input(scene: Scene) -> None:
     scene.sql("UPDATE inputs SET body = body || ' '::bytea WHERE run_id = %(id)s", id=scene.run("done"))
 
 
+def relaunch_against_the_owners_will(scene: Scene) -> None:
+    _rewrite_event(scene, "doubted", "in_doubt", "relaunched")
+
+
 def doubt_a_refusal(scene: Scene) -> None:
     scene.sql("UPDATE intents SET http_status = 429 WHERE run_id = %(id)s", id=scene.run("doubted"))
 
@@ -261,6 +265,7 @@ DAMAGES: list[tuple[str, Callable[[Scene], None]]] = [
     ("no_unflagged_duplicate", execute_twice),
     ("linked_to_its_own", cross_the_links),
     ("no_shared_execution", share_an_execution),
+    ("policies_are_the_owners", relaunch_against_the_owners_will),
     ("right_bytes", change_an_input),
     ("no_needless_doubt", doubt_a_refusal),
     ("no_needless_doubt", doubt_without_a_byte),

@@ -75,6 +75,7 @@ _END: Sequence[Callable[[View], Iterator[str]]] = (
     history.heads_are_held,
     launching.one_request_per_attempt,
     launching.no_shared_execution,
+    launching.policies_are_the_owners,
     launching.no_needless_doubt,
     launching.no_doubt_by_stopping,
     launching.wave_positions_are_single,

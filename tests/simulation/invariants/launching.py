@@ -45,6 +45,12 @@ SHARED = """
     SELECT connection_id, remote_id, count(*) FROM executions WHERE remote_id IS NOT NULL
     GROUP BY connection_id, remote_id HAVING count(*) > 1"""
 
+POLICY_ACTS = """
+    SELECT r.id, e.type, w.on_doubt
+    FROM events e JOIN runs r ON r.id = e.stream JOIN workflows w ON w.id = r.workflow_id
+    WHERE (e.type = 'relaunched' AND w.on_doubt <> 'relaunch')
+        OR (e.type = 'failed_by_policy' AND w.on_doubt <> 'fail')"""
+
 #: These prove that nothing was started: RFC 9110, and the provider's page.
 PROOFS = frozenset({400, 401, 403, 404, 413, 422, 429})
 
@@ -125,6 +131,12 @@ def no_unflagged_duplicate(view: View) -> Iterator[str]:
         )
         if there > allowed:
             yield f"run {run.id}: {there} executions, {allowed} allowed; {history_of(view, run.id)}"
+
+
+def policies_are_the_owners(view: View) -> Iterator[str]:
+    """What a policy did to a doubt is what the workflow's owner chose; in a world nobody changes the choice."""
+    for row in view.rows(POLICY_ACTS):
+        yield f"run {row.id}: {row.type} by policy, and its owner chose {row.on_doubt}"
 
 
 def linked_to_its_own(view: View) -> Iterator[str]:
