@@ -5,21 +5,26 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 import pytest
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from orchestrator.domain.changes import Change, Timer, TimerKind
+from orchestrator.domain.statuses import RunStatus
 from orchestrator.engine import doubts, download, launch, reading, sweep
 from orchestrator.engine.deps import Deps
 from orchestrator.errors import Unavailable
 from orchestrator.faultpoints import Point, watched_by
 from orchestrator.providers.script import ScriptProvider
-from orchestrator.storage import downloads, workers
+from orchestrator.storage import downloads, looks, workers
+from orchestrator.storage.changes import Applied
+from orchestrator.storage.looks import LaneNews, LookBatch, LookResult
 from tests.engine.conftest import Hands, Office
 from tests.engine.test_launching import becomes, launches, single, status
-from tests.engine.test_nothing_is_stranded import claim_launches, count_is, query
+from tests.engine.test_nothing_is_stranded import change, claim_launches, count_is, query
 
 pytestmark = pytest.mark.anyio
 
@@ -149,6 +154,39 @@ async def test_a_refusal_that_comes_after_the_fence_was_taken_changes_nothing(of
     await sweep.sweep(office.deps, dead=[hands.id])
     await launch.launch_one(office.deps, claimed.orders[0])
     assert await status(office, run_id) == "in_doubt", "whoever took the fence has decided; no id, no evidence"
+
+
+async def test_a_late_look_is_void_once_another_worker_holds_the_claim(office: Office, hands: Hands) -> None:
+    run_id = await single(office, b'{"sandbox": "duration_s=60"}')
+    await hands.work(until=becomes(office, run_id, "processing"))
+    other = office.deps.sources.new_id()
+
+    async def claim_looks(worker: UUID) -> LookBatch:
+        await change(office, "UPDATE timers SET due_at = now() WHERE kind = 'poll'")
+        await change(office, "UPDATE lanes SET poll_due_at = now()")
+
+        async def claim(connection: AsyncConnection) -> LookBatch | None:
+            return await looks.claim(connection, worker=worker, limit=5, lease_s=60, sources=office.deps.sources)
+
+        batch = await office.deps.db.run(claim)
+        assert batch is not None
+        assert len(batch.claims) == 1
+        return batch
+
+    late = await claim_looks(hands.id)
+    held = await claim_looks(other)
+    timer = Timer(kind=TimerKind.POLL, due_at=late.now + timedelta(hours=1))
+    seen = Change(run_id=UUID(str(run_id)), was=RunStatus.PROCESSING, to=RunStatus.PROCESSING, timer=timer)
+
+    async def record(connection: AsyncConnection) -> Applied:
+        results = [LookResult(claim=late.claims[0], change=seen)]
+        return await looks.record(
+            connection, late, results, [0.0], LaneNews(), sources=office.deps.sources, sealer=office.deps.sealer
+        )
+
+    assert (await office.deps.db.run(record)).changes == ()
+    (row,) = await query(office, "SELECT worker_id, fence FROM timers WHERE subject_id = :id", id=run_id)
+    assert (row.worker_id, row.fence) == (other, held.claims[0].fence), "the holder's claim was written over"
 
 
 async def test_files_that_a_late_worker_stored_are_not_recorded_twice(office: Office, hands: Hands) -> None:

@@ -26,6 +26,8 @@ def main(argv: list[str] | None = None) -> int:
         return 0
     if given.check:
         return _check(chosen)
+    if not given.names and not _is_clean(chosen):
+        return 8
     verdicts = []
     with ThreadPoolExecutor(given.jobs) as pool:
         for verdict in pool.map(judge, chosen):
@@ -36,6 +38,14 @@ def main(argv: list[str] | None = None) -> int:
     sys.stdout.write(json.dumps({"planted": len(verdicts), "caught": len(verdicts) - len(missed), "missed": missed}))
     sys.stdout.write("\n")
     return 8 if missed else 0
+
+
+def _is_clean(chosen: list[Mutant]) -> bool:
+    """Tell whether the tests pass while nothing is planted: else they would catch whatever is."""
+    tests = sorted({test for bug in chosen for test in bug.tests})
+    verdict = judge(Mutant("nothing_planted", "the tests must pass", [], tests=tests))
+    sys.stdout.write(f"{'nothing planted':<32} {f'FAILS in {verdict.by}' if verdict.by else 'passes'}\n")
+    return verdict.by is None
 
 
 def _check(chosen: list[Mutant]) -> int:

@@ -40,7 +40,7 @@ LIMITS = (
         "what a dead worker had in flight is not counted as spent",
         [Swap(SWEEP, "                lane = lane.spent(CallKind(kind), [0.0] * count)", "                continue")],
         seeds=ROUGH,
-        tests=["tests/simulation/test_pressure.py", "tests/engine/test_burial_and_pump.py"],
+        tests=["tests/guarantees/test_limits.py"],
     ),
     Mutant(
         "limit_plus_five",
@@ -76,7 +76,7 @@ LEASES = (
             )
         ],
         seeds=ROUGH,
-        tests=["tests/engine/test_watching.py"],
+        tests=["tests/engine/test_late_and_paused.py"],
     ),
     Mutant(
         "download_without_fence",

@@ -14,11 +14,12 @@ from pathlib import Path
 
 CHECKOUT = Path(__file__).parents[2]
 
-#: What a copy needs. Everything else of the checkout is data, or the environment, which is shared.
-PARTS = ("orchestrator", "workers", "sandbox", "migrations", "tests", "benchmarks", "alembic.ini", "pyproject.toml")
-
 #: Worlds of the simulation that are rough enough to find what is wrong with launching, looking and storing.
 ROUGH = (11, 12, 13, 14, 15, 16)
+
+#: What a harness says that found something: pytest's 1 is a test that failed, 8 a world that was broken. Anything else
+#: (no such test, nothing could be imported) has found nothing.
+CAUGHT = (1, 8)
 
 #: One harness has so long to find a bug, real seconds.
 PATIENCE_S = 420.0
@@ -71,8 +72,10 @@ def judge(mutant: Mutant) -> Verdict:
     with planted(mutant) as copy:
         for command, name in _harnesses(mutant):
             code, said = run(command, copy)
-            if code not in (0, None):
+            if code in CAUGHT:
                 return Verdict(mutant.name, name, time.monotonic() - began, _last(said))
+            if code not in (0, None):
+                raise Misfit(f"{mutant.name}: {name} could not look for it (exit {code}): {said[-500:]}")
     return Verdict(mutant.name, None, time.monotonic() - began, "")
 
 
@@ -83,15 +86,18 @@ def planted(mutant: Mutant) -> Iterator[Path]:
 
     with TemporaryDirectory(prefix=f"mutant-{mutant.name}-") as folder:
         copy = Path(folder)
-        for part in PARTS:
-            source = CHECKOUT / part
-            if source.is_dir():
-                shutil.copytree(source, copy / part, ignore=shutil.ignore_patterns("__pycache__"))
-            else:
-                shutil.copy2(source, copy / part)
+        for file in _files():
+            (copy / file).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(CHECKOUT / file, copy / file)
         for swap in mutant.swaps:
             put(swap, copy)
         yield copy
+
+
+def _files() -> list[str]:
+    """Return every file of the checkout that is not data: those that version control knows, as they stand now."""
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=CHECKOUT, capture_output=True, text=True, check=True).stdout
+    return [name for name in listed.split("\0") if name and (CHECKOUT / name).exists()]
 
 
 def put(swap: Swap, copy: Path) -> None:
