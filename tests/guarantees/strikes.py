@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections import Counter
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -64,10 +65,16 @@ class Watcher:
                 os.kill(os.getpid(), signal.SIGKILL)
             case Action.STOP:
                 os.kill(os.getpid(), signal.SIGSTOP)
+                # The signal may stop another thread first; this one must not go on until it is continued.
+                time.sleep(STOPS_WITHIN_S)
             case Action.RAISE:
                 raise Struck(point)
             case None:
                 pass
+
+
+#: By then a signal has stopped every thread of a process.
+STOPS_WITHIN_S = 0.2
 
 
 def run_struck(arguments: list[str]) -> int:
