@@ -165,6 +165,8 @@ async def read(deps: Deps, sandboxes: Sequence[Sandbox]) -> Books:
     """Read both sides."""
 
     async def ours(connection: AsyncConnection) -> dict[str, Sequence[Any]]:
+        # One snapshot for all of it: a batch may settle between two statements.
+        await connection.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"))
         endings = {"endings": sorted(ENDINGS)}
         queries = {"runs": RUNS, "executions": EXECUTIONS, "artifacts": ARTIFACTS, "events": EVENTS, "heads": HEADS}
         queries |= {"more than one open attempt": OPEN_ATTEMPTS, "the batch has not its number of runs": TOTALS}

@@ -238,7 +238,7 @@ class Site:
 
         await self.until(are_there)
 
-    async def until_quiet(self, *, limit_s: float = 40.0) -> Books:
+    async def until_quiet(self, *, limit_s: float = 120.0) -> Books:
         """Wait until every run has ended or is in doubt; return the books."""
 
         async def is_quiet() -> bool:
