@@ -48,7 +48,7 @@ bench: $(VENV)/.dev  ## the benchmarks, one JSON line each
 	@$(BIN)/python -m benchmarks.polling && $(BIN)/python -m benchmarks.throughput
 
 simulate: $(VENV)/.dev  ## simulated worlds until 20,000 runs have lived (long)
-	@$(BIN)/python -m tests.simulation --lifecycles 20000 --quiet
+	@$(BIN)/python -m tests.simulation --lifecycles 20000 --size 200 --quiet
 
 mutants: $(VENV)/.dev  ## plant every bug of the list, and say which were caught (long)
 	@$(BIN)/python -m tests.mutants

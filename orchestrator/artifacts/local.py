@@ -29,7 +29,8 @@ from orchestrator.faultpoints import Point, reach
 BLOCK_BYTES = 1024 * 1024
 PARTS = ".parts"
 
-_KEY = re.compile(r"[0-9a-f-]{36}/[0-9a-f-]{36}/[0-9]{1,9}/[0-9]{1,9}")
+#: Without a fence: files that were stored before claims had names of their own.
+_KEY = re.compile(r"[0-9a-f-]{36}/[0-9a-f-]{36}/[0-9]{1,9}/[0-9]{1,9}(\.[0-9]{1,19})?")
 _MKDIR_TRIES = 5
 
 #: What the system says when it takes nothing more, in words for the person who must make room.
@@ -51,7 +52,7 @@ _AWAY = {
 
 
 class LocalStore:
-    """Keeps files under `root/workspace/run/attempt/n`, readable by this user only."""
+    """Keeps files under `root/workspace/run/attempt/n.fence`, readable by this user only."""
 
     def __init__(self, root: Path) -> None:
         """Take the folder; make it when it is missing.
@@ -250,7 +251,8 @@ class _Part:
                     folder.mkdir(mode=0o700, exist_ok=True)
                 self._path.replace(target)
                 break
-            except FileNotFoundError:  # `delete` of a neighbour removed a folder as empty just now
+            # `delete` of a neighbour removed a folder as empty just now: before it was used, or while it was looked at.
+            except (FileNotFoundError, FileExistsError):
                 if not left:
                     raise
         for folder in folders:

@@ -72,6 +72,7 @@ async def _download_run(deps: Deps, claim: DownloadClaim) -> None:
         renewing.cancel()
     now = claim.claimed_at + timedelta(seconds=deps.sources.monotonic() - began_at)
     outcomes = download_decisions.checked(facts, came, now=now)
+    await _remove_disbelieved(deps, came, outcomes)
     change = download_decisions.after_download(facts, outcomes, now=now, unit=deps.sources.unit())
 
     async def record(connection: AsyncConnection) -> Applied:
@@ -83,6 +84,20 @@ async def _download_run(deps: Deps, claim: DownloadClaim) -> None:
     await reach(Point.DOWNLOAD_RECORDED)
     watch.tell_lost(applied.changes)
     await settle.settle_batches(deps, applied.batches_with_endings)
+
+
+async def _remove_disbelieved(deps: Deps, came: list[FileOutcome], outcomes: list[FileOutcome]) -> None:
+    """Remove from the store what came but is not believed to be the file; nothing refers to it."""
+    for file, outcome in zip(came, outcomes, strict=True):
+        if file.store_key is not None and outcome.store_key is None:
+            await _remove(deps, file.store_key)
+
+
+async def _remove(deps: Deps, key: str) -> None:
+    try:
+        await deps.store.delete(key)
+    except OrchestratorError as error:  # it costs a little space, and no run waits for that
+        log.warning("a useless file stays in the artifact store", key=key, why=error.message)
 
 
 async def _keep_lease(deps: Deps, claim: DownloadClaim) -> None:
@@ -102,13 +117,15 @@ async def _keep_lease(deps: Deps, claim: DownloadClaim) -> None:
 
 async def _download_file(deps: Deps, claim: DownloadClaim, file: WantedFile) -> FileOutcome:
     """Fetch and store one file; whatever goes wrong comes back as the outcome's failure."""
-    key = f"{claim.workspace_id}/{claim.run_id}/{claim.attempt}/{file.number}"
+    # The fence is in the name: a worker that comes late writes beside the file of whoever took over, never over it.
+    key = f"{claim.workspace_id}/{claim.run_id}/{claim.attempt}/{file.number}.{claim.fence}"
     try:
         if file.url is None:
             raise Gone("the file's URL cannot be read any more; the provider is asked for a fresh one")
         async with deps.files.fetch(file.url) as answer:
             stored = await deps.store.put(key, answer.chunks, max_bytes=MAX_FILE_BYTES)
         if answer.length_bytes is not None and stored.size_bytes != answer.length_bytes:
+            await _remove(deps, key)
             raise Misbehaved(f"{stored.size_bytes} bytes came where {answer.length_bytes} were promised")
     except OrchestratorError as failure:
         # A store that takes nothing is told of once for all by the watch.

@@ -90,7 +90,10 @@ class Outside(Protocol):
 
 
 class ArtifactStore(Protocol):
-    """Keeps result files. Keys are ours alone: `workspace/run/attempt/n`; a provider's filename is never a path."""
+    """Keeps result files. Keys are ours alone: `workspace/run/attempt/n.fence`; a provider's filename is never a path.
+
+    The fence is the claim's under which the file was fetched, so no key is ever written by two workers.
+    """
 
     async def put(self, key: str, chunks: AsyncIterator[bytes], *, max_bytes: int) -> StoredFile:
         """Store durably under `key`, hashing on the way. Raises:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -12,6 +13,7 @@ from uuid import UUID
 import pytest
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from orchestrator.domain.answers import FileAnswer
 from orchestrator.domain.changes import Change, Timer, TimerKind
 from orchestrator.domain.statuses import RunStatus
 from orchestrator.engine import doubts, download, launch, reading, sweep
@@ -213,6 +215,47 @@ async def test_files_that_a_late_worker_stored_are_not_recorded_twice(office: Of
     events, _ = await reading.run_events(office.deps, office.who, run_id)
     assert [e["type"] for e in events].count("finished") == 1
     assert [e["type"] for e in events].count("result_stored") == 1
+
+
+async def test_what_a_late_worker_stores_is_not_what_the_run_has(office: Office, hands: Hands) -> None:
+    run_id = await single(office, b'{"sandbox": "duration_s=0.05"}')
+    late: list[downloads.DownloadClaim] = []
+
+    async def claim(connection: AsyncConnection) -> list[downloads.DownloadClaim]:
+        deps = office.deps
+        return await downloads.claim(connection, worker=hands.id, limit=9, lease_s=60, sealer=deps.sealer)
+
+    async with asyncio.timeout(15):
+        while not late:
+            await launch.launch_due(office.deps, worker=hands.id)
+            await _look(office.deps, hands.id)
+            late = await office.deps.db.run(claim)
+    await sweep.sweep(office.deps, dead=[hands.id])
+    assert await download.download_due(office.deps, worker=await _another_worker(office.deps)) == 1
+    whole = await _content(office, run_id)
+    assert whole
+
+    await download._download_run(replace(office.deps, files=EmptyFiles()), late[0])
+    assert await _content(office, run_id) == whole, "an empty answer that came late was put in the file's place"
+
+
+class EmptyFiles:
+    """A host that says every file is empty."""
+
+    @asynccontextmanager
+    async def fetch(self, url: str) -> AsyncIterator[FileAnswer]:
+        async def nothing() -> AsyncIterator[bytes]:
+            yield b""
+
+        yield FileAnswer(length_bytes=0, chunks=nothing())
+
+    async def aclose(self) -> None:
+        """Nothing is open."""
+
+
+async def _content(office: Office, run_id: UUID | str) -> bytes:
+    opened = await reading.open_result(office.deps, office.who, UUID(str(run_id)), 0)
+    return b"".join([block async for block in opened.chunks])
 
 
 async def _look(deps: Deps, worker: UUID) -> None:

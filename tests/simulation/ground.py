@@ -42,7 +42,8 @@ def ground() -> Iterator[Ground]:
     """Start a cluster for simulations, and remove it at the end."""
     free = _MEMORY.is_dir() and os.access(_MEMORY, os.W_OK) and shutil.disk_usage(_MEMORY).free > 1_000_000_000
     folder = Path(tempfile.mkdtemp(prefix="simulation-", dir=_MEMORY if free else None))
-    server = EmbeddedPostgres(folder, durable=False)
+    # Housekeeping comes when it likes, and with it other plans: a world must not depend on it.
+    server = EmbeddedPostgres(folder, durable=False, settings={"autovacuum": "off"})
     try:
         server.start()
         migrate(server.dsn())

@@ -22,50 +22,19 @@ from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 from sqlalchemy.util import await_only
 
 from tests.simulation.faults import Faults
+from tests.simulation.locks import Server, Waiter
 
 registry.register("postgresql.simulated", __name__, "SimulatedDialect")
 
 #: A statement that has not answered for so long may be waiting for a lock; then Postgres is asked. Real seconds.
 SUSPECT_S = 0.004
 
+#: The session's own limits are in real time, which says nothing here.
+_NO_LIMITS = "-c statement_timeout=300s -c lock_timeout=0 -c idle_in_transaction_session_timeout=0"
+
 
 class Killed(BaseException):
     """The worker that runs this is dead. Not an Exception: nothing of it may go on."""
-
-
-@dataclass
-class Server:
-    """What all simulated clients of one database share: who waits for whose lock."""
-
-    dsn: str
-    blocked: list[asyncio.Future[None]] = field(default_factory=list)
-    open_transactions: int = 0
-    _monitor: psycopg.Connection[Any] | None = None
-
-    def is_blocked(self, pid: int) -> bool:
-        """Tell whether a backend waits for a lock, by Postgres's own word."""
-        row = self.monitor.execute("SELECT cardinality(pg_blocking_pids(%s)) > 0", (pid,)).fetchone()
-        return bool(row and row[0])
-
-    @property
-    def monitor(self) -> psycopg.Connection[Any]:
-        """A connection that no fault befalls, to look at the world from outside."""
-        if self._monitor is None:
-            self._monitor = psycopg.connect(self.dsn, autocommit=True)
-        return self._monitor
-
-    def wake(self) -> None:
-        """A transaction is over: whoever waits for a lock looks again."""
-        waiting_now, self.blocked = self.blocked, []
-        for future in waiting_now:
-            if not future.done():
-                future.set_result(None)
-
-    def close(self) -> None:
-        """Close the monitor."""
-        if self._monitor is not None:
-            self._monitor.close()
-            self._monitor = None
 
 
 @dataclass
@@ -87,7 +56,8 @@ class Client:
     is_away: Callable[[], bool]
     when_committed: Callable[[], None] = lambda: None
     is_dead: bool = False
-    connections: set[SimConnection] = field(default_factory=set)
+    #: In the order they were made: what befalls them all must befall them in one order.
+    connections: dict[SimConnection, None] = field(default_factory=dict)
 
     def kill(self) -> None:
         """Die: what was open is rolled back by the server, which sees the socket close."""
@@ -109,6 +79,8 @@ class SimConnection(psycopg.Connection[Any]):
     client: Client
     is_interleaved = False
     is_in_transaction = False
+    #: The backend's, known for longer than the connection lasts.
+    pid = 0
 
     def __hash__(self) -> int:
         return id(self)
@@ -130,17 +102,21 @@ class SimConnection(psycopg.Connection[Any]):
                 ready = (waiting.READY_R if readable else 0) | (waiting.READY_W if writable else 0)
                 if ready:
                     wanted = gen.send(ready)
-                elif self.is_in_transaction and self.client.server.is_blocked(self.pgconn.backend_pid):
-                    self._step_aside()
+                elif self.is_in_transaction and (blockers := self.client.server.blockers(self.pid)):
+                    self._step_aside(blockers)
         except StopIteration as end:
             return end.value
 
-    def _step_aside(self) -> None:
-        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self.client.server.blocked.append(future)
+    def _step_aside(self, blockers: frozenset[int]) -> None:
+        server = self.client.server
+        if server.is_deadlock(self.pid, blockers):
+            return
+        waiter = Waiter(self.pid, asyncio.get_running_loop().create_future())
+        server.stand_still(waiter, blockers)
         try:
-            await_only(future)
+            await_only(waiter.granted)
         except BaseException:
+            server.waiting.pop(waiter, None)
             self.cut()  # its statement is still under way, so it is of no more use
             raise
         if self.client.is_dead:
@@ -175,12 +151,14 @@ class SimConnection(psycopg.Connection[Any]):
         if self.is_in_transaction:
             self.is_in_transaction = False
             self.client.server.open_transactions -= 1
-        self.client.server.wake()
+            self.client.server.wake(self.pid)
 
     def cut(self) -> None:
         """Lose the connection, as when a cable is pulled or a process dies."""
-        self.client.connections.discard(self)
+        self.client.connections.pop(self, None)
         self.pgconn.finish()
+        if self.is_in_transaction:
+            self.client.server.bury(self.pid)
         self.end()
 
 
@@ -202,10 +180,11 @@ class SimulatedDialect(PGDialect_psycopg):
             raise Killed
         if self.client.is_away() or self.client.faults.at("db.connect"):
             raise psycopg.OperationalError("connection refused (simulated)")
-        connection = SimConnection.connect(*arguments, **options)
+        connection = SimConnection.connect(*arguments, **{**options, "options": f"{options['options']} {_NO_LIMITS}"})
         connection.cursor_factory = SimCursor
         connection.client = self.client
-        self.client.connections.add(connection)
+        connection.pid = connection.pgconn.backend_pid
+        self.client.connections[connection] = None
         return connection
 
     def do_ping(self, dbapi_connection: Any) -> bool:
@@ -256,7 +235,7 @@ class SimulatedDialect(PGDialect_psycopg):
         dbapi_connection.end()
 
     def do_close(self, dbapi_connection: Any) -> None:
-        self.client.connections.discard(dbapi_connection)
+        self.client.connections.pop(dbapi_connection, None)
         dbapi_connection.close()
         dbapi_connection.end()
 

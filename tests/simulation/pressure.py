@@ -13,9 +13,10 @@ from random import Random
 
 from tests.simulation.ground import Ground
 from tests.simulation.loop import VirtualLoop
+from tests.simulation.making import make, standing_in
 from tests.simulation.outcome import close, coarse_pumps
 from tests.simulation.plan import BatchPlan, Plan
-from tests.simulation.world import World, make, standing_in
+from tests.simulation.world import World
 
 #: After a kill so much time is not judged: what the dead worker held is out until it is taken for dead, and a minute
 #: more until its tokens are back.

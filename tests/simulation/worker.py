@@ -28,6 +28,9 @@ from workers.heart import Heart
 #: Whose code runs now; fault points and the network ask it.
 current: ContextVar[SimWorker | None] = ContextVar("current", default=None)
 
+#: While something is due a worker asks so often, seconds. Coarser than the product's: it is most of a world's work.
+TICK_S = 1.0
+
 KINDS = ("launch", "poll", "download")
 
 
@@ -138,7 +141,7 @@ class SimWorker:
             return None
 
     async def _tick_for_ever(self) -> None:
-        idle_s = 0.4
+        idle_s = TICK_S
         while self.is_alive and not self.is_draining:
             await asyncio.sleep(idle_s * self.rng.uniform(0.8, 1.2))
             await self.gate()
@@ -147,7 +150,7 @@ class SimWorker:
             except OrchestratorError:
                 await asyncio.sleep(1.0)
                 continue
-            idle_s = 0.4 if due else min(idle_s * 1.5, 12.0)
+            idle_s = TICK_S if due else min(idle_s * 1.5, 12.0)
             for kind in KINDS:
                 at_work = self._busy.get(kind)
                 if kind in due and (at_work is None or at_work.done()):
@@ -165,7 +168,7 @@ class SimWorker:
 
     def _keep(self, turns: set[asyncio.Task[int | None]]) -> bool:
         """Take turns that outlive their pump."""
-        for turn in turns:
+        for turn in sorted(turns, key=lambda turn: int(turn.get_name().removeprefix("Task-"))):
             self._tasks[turn] = None
             turn.add_done_callback(self._turn_ended)
         return True

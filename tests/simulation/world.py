@@ -13,33 +13,32 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from random import Random
-from typing import Any, TypeVar
+from typing import TypeVar
 from uuid import UUID
 
 import psycopg
 from pydantic import SecretStr
 
-from orchestrator.engine import connections, poison, tokens, workflows
+from orchestrator.engine import connections, tokens, workflows
 from orchestrator.engine.deps import Deps
 from orchestrator.engine.who import SCOPES, Who
-from orchestrator.faultpoints import Point, watched_by
+from orchestrator.faultpoints import Point
 from orchestrator.providers.addresses import check_base_url
 from orchestrator.providers.files import HttpFileFetcher
 from orchestrator.providers.script import ScriptProvider, check_api_key
 from orchestrator.runtime import Sources
 from orchestrator.settings import Settings
-from orchestrator.storage import copying
 from orchestrator.storage.database import Database
 from orchestrator.storage.sealing import Sealer
-from sandbox.options import parse_options
+from tests.simulation import rest
 from tests.simulation.faults import Faults
+from tests.simulation.locks import Server
 from tests.simulation.loop import VirtualLoop
 from tests.simulation.monkey import Monkey
-from tests.simulation.network import Fabric, Latency, virtual_keepalive
+from tests.simulation.network import Fabric
 from tests.simulation.people import Client, Operator
 from tests.simulation.plan import Plan
 from tests.simulation.postgres import Client as DatabaseClient
-from tests.simulation.postgres import Killed, Server, copy_in_blocking
 from tests.simulation.provider import SimProvider
 from tests.simulation.provider_faults import ProviderFaults
 from tests.simulation.store import SimStore
@@ -54,17 +53,6 @@ EPOCH = datetime(2030, 1, 1, tzinfo=UTC)
 QUIET_WITHIN_S = 6 * 3600.0
 
 WORKFLOW = "Free form"
-
-#: Where a run stays until a person moves it.
-AT_REST = ("finished", "error", "result_lost", "cancelled", "abandoned", "in_doubt")
-
-_RESTLESS = """
-    SELECT (SELECT count(*) FROM runs WHERE status <> ALL(%(rest)s)) + (SELECT count(*) FROM batches b
-        WHERE b.ended_at IS NULL AND NOT EXISTS (SELECT FROM runs WHERE batch_id = b.id AND status = 'in_doubt'))"""
-
-_LEFT = "SELECT status, count(*), min(id::text) FROM runs WHERE status <> ALL(%(rest)s) GROUP BY 1 ORDER BY 1"
-
-_LANES = "SELECT breaker, blocked_until, launches_stopped, launch_due_at, poll_due_at FROM lanes"
 
 
 @dataclass
@@ -309,64 +297,8 @@ class World:
 
     def is_quiet(self) -> bool:
         """Tell whether every run has ended or waits for a person, and every batch without doubts has ended."""
-        (left,) = self.server.monitor.execute(_RESTLESS, {"rest": list(AT_REST)}).fetchone() or (1,)
-        return int(left) == 0
+        return rest.is_quiet(self.server.monitor)
 
     def unrest(self) -> str:
         """Say what has not come to rest."""
-        with psycopg.connect(self.server.dsn) as connection:
-            left = connection.execute(_LEFT, {"rest": list(AT_REST)}).fetchall()
-            lane = connection.execute(_LANES).fetchall()
-        return f"runs {left}, lanes {lane}, now {self.now()}"
-
-
-async def make(plan: Plan, dsn: str, loop: VirtualLoop) -> World:
-    """Build a world inside its loop."""
-    faults = Faults(rng=Random(f"faults:{plan.seed}"), rates=dict(plan.rates))
-    loop.resolver_fault = lambda host: OSError("no such name (simulated)") if faults.at("net.resolve") else None
-    fabric = Fabric(
-        rng=Random(f"fabric:{plan.seed}"), faults=faults, latency=Latency(median_s=plan.latency_s, most_s=3.0)
-    )
-    options: dict[str, Any] = {
-        **plan.options,
-        "requests_per_minute": plan.requests_per_minute,
-        "max_concurrent": plan.max_concurrent,
-        "log_entries": 10_000_000,
-    }
-    start_s = (EPOCH + timedelta(seconds=loop.time())).timestamp()
-    provider = SimProvider(fabric, options=parse_options(options), seed=plan.seed, start_s=start_s)
-    return World(
-        plan=plan,
-        dsn=dsn,
-        loop=loop,
-        faults=faults,
-        provider=provider,
-        fabric=fabric,
-        store=SimStore(faults),
-        server=Server(dsn=dsn.replace("+psycopg", "")),
-    )
-
-
-@contextlib.contextmanager
-def standing_in(world: World) -> Any:
-    """Replace what the product asks of the outside and cannot be handed: COPY, httpcore's clock, the fault points.
-
-    The product catches its own bugs row by row and goes on; here each of them is heard.
-    """
-
-    async def copy_in(connection: Any, query: Any, lines: Any, *, types: Any = None) -> None:
-        copy_in_blocking(connection, query, lines, types)
-
-    def tell(what: str, why: poison.Poisoned, **facts: str) -> None:
-        world.bug(f"poison: {what} {facts}", why.failure)
-
-    real, copying.copy_in = copying.copy_in, copy_in
-    real_tell, poison.tell = poison.tell, tell
-    try:
-        with virtual_keepalive(world.loop.time), watched_by(world.reached):
-            yield
-    finally:
-        copying.copy_in, poison.tell = real, real_tell
-
-
-__all__ = ["Killed", "World", "make", "standing_in"]
+        return f"{rest.unrest(self.server.monitor)}, now {self.now()}"

@@ -12,7 +12,7 @@ from orchestrator.domain.statuses import RunStatus as S
 from sandbox.executions import Execution, Status
 from tests.simulation.invariants.view import Row, View
 
-_KEY = re.compile(r"[0-9a-f-]{36}/[0-9a-f-]{36}/[0-9]{1,9}/[0-9]{1,9}")
+_KEY = re.compile(r"[0-9a-f-]{36}/[0-9a-f-]{36}/[0-9]{1,9}/[0-9]{1,9}\.[0-9]{1,19}")
 
 #: So many failed requests for a file, or looks at its execution, before it may be given up.
 FEWEST_FAILURES = 5

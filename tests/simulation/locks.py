@@ -1,0 +1,99 @@
+"""Who waits for whose lock in a simulated world's Postgres, so that its backends go on in the order of the seed.
+
+Backends are processes: one whose lock is granted would go on at once, beside whatever else happens then, and who of two
+is faster would be chance. So a backend that waits is stopped, and goes on alone, as far as it can, when it is its turn.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+import psycopg
+
+#: Between two looks at what a backend does, real seconds.
+LOOK_S = 0.0005
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Waiter:
+    """A statement that waits for another's lock. Its backend stands still, so that it goes on when it is told to."""
+
+    pid: int
+    granted: asyncio.Future[None]
+
+
+@dataclass
+class Server:
+    """What all simulated clients of one database share: who waits for whose lock."""
+
+    dsn: str
+    #: Who waits, in order, and for the ends of which backends' transactions.
+    waiting: dict[Waiter, frozenset[int]] = field(default_factory=dict)
+    open_transactions: int = 0
+    _monitor: psycopg.Connection[Any] | None = None
+
+    @property
+    def monitor(self) -> psycopg.Connection[Any]:
+        """A connection that no fault befalls, to look at the world from outside."""
+        if self._monitor is None:
+            self._monitor = psycopg.connect(self.dsn, autocommit=True)
+        return self._monitor
+
+    def blockers(self, pid: int) -> frozenset[int]:
+        """Return the backends for whose locks another one waits, by Postgres's own word."""
+        (pids,) = self.monitor.execute("SELECT pg_blocking_pids(%s)", (pid,)).fetchone() or ((),)
+        return frozenset(pids)
+
+    def is_deadlock(self, pid: int, blockers: frozenset[int]) -> bool:
+        """Tell whether a backend would wait for itself. Postgres then ends the statement that came last: its own."""
+        waits_for = {waiter.pid: pids for waiter, pids in self.waiting.items()}
+        met: set[int] = set()
+        ahead = set(blockers)
+        while ahead - met:
+            met |= ahead
+            ahead = {other for one in ahead for other in waits_for.get(one, ())}
+        return pid in met
+
+    def stand_still(self, waiter: Waiter, blockers: frozenset[int]) -> None:
+        """Let nothing of a backend go on until the transactions it waits for are over and `wake` reaches it."""
+        os.kill(waiter.pid, signal.SIGSTOP)
+        self.waiting[waiter] = blockers
+
+    def wake(self, pid: int) -> None:
+        """A backend's transaction is over: who waited for its locks goes on, one after the other, as far as it can."""
+        for waiter in [waiter for waiter, pids in self.waiting.items() if pid in pids]:
+            del self.waiting[waiter]
+            os.kill(waiter.pid, signal.SIGCONT)
+            if blockers := self._until_still(waiter.pid):
+                self.stand_still(waiter, blockers)
+            elif not waiter.granted.done():
+                waiter.granted.set_result(None)
+
+    def bury(self, pid: int) -> None:
+        """Wait until a backend whose client is gone holds nothing any more; others must not meet its locks."""
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGCONT)
+        self.monitor.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid = %s", (pid,))
+        while self.monitor.execute("SELECT FROM pg_locks WHERE pid = %s LIMIT 1", (pid,)).fetchone() is not None:
+            time.sleep(LOOK_S)
+
+    def close(self) -> None:
+        """Close the monitor."""
+        if self._monitor is not None:
+            self._monitor.close()
+            self._monitor = None
+
+    def _until_still(self, pid: int) -> frozenset[int]:
+        """Wait until a backend has answered, or waits for further locks; return for whose."""
+        query = "SELECT state, pg_blocking_pids(pid) FROM pg_stat_activity WHERE pid = %s"
+        while True:
+            state, pids = self.monitor.execute(query, (pid,)).fetchone() or ("gone", ())
+            if pids or state != "active":
+                return frozenset(pids)
+            time.sleep(LOOK_S)

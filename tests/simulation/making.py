@@ -1,0 +1,74 @@
+"""How a world is made, and what of the product is replaced while it turns."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from datetime import timedelta
+from random import Random
+from typing import Any
+
+from orchestrator.engine import poison
+from orchestrator.faultpoints import watched_by
+from orchestrator.storage import copying
+from sandbox.options import parse_options
+from tests.simulation.faults import Faults
+from tests.simulation.locks import Server
+from tests.simulation.loop import VirtualLoop
+from tests.simulation.network import Fabric, Latency, virtual_keepalive
+from tests.simulation.plan import Plan
+from tests.simulation.postgres import copy_in_blocking
+from tests.simulation.provider import SimProvider
+from tests.simulation.store import SimStore
+from tests.simulation.world import EPOCH, World
+
+
+async def make(plan: Plan, dsn: str, loop: VirtualLoop) -> World:
+    """Build a world inside its loop."""
+    faults = Faults(rng=Random(f"faults:{plan.seed}"), rates=dict(plan.rates))
+    loop.resolver_fault = lambda host: OSError("no such name (simulated)") if faults.at("net.resolve") else None
+    fabric = Fabric(
+        rng=Random(f"fabric:{plan.seed}"), faults=faults, latency=Latency(median_s=plan.latency_s, most_s=3.0)
+    )
+    options: dict[str, Any] = {
+        **plan.options,
+        "requests_per_minute": plan.requests_per_minute,
+        "max_concurrent": plan.max_concurrent,
+        "log_entries": 10_000_000,
+    }
+    start_s = (EPOCH + timedelta(seconds=loop.time())).timestamp()
+    provider = SimProvider(fabric, options=parse_options(options), seed=plan.seed, start_s=start_s)
+    return World(
+        plan=plan,
+        dsn=dsn,
+        loop=loop,
+        faults=faults,
+        provider=provider,
+        fabric=fabric,
+        store=SimStore(faults),
+        server=Server(dsn=dsn.replace("+psycopg", "")),
+    )
+
+
+@contextlib.contextmanager
+def standing_in(world: World) -> Any:
+    """Replace what the product asks of the outside and cannot be handed: COPY, httpcore's clock, the fault points.
+
+    The product catches its own bugs row by row and goes on; here each of them is heard.
+    """
+
+    async def copy_in(connection: Any, query: Any, lines: Any, *, types: Any = None) -> None:
+        copy_in_blocking(connection, query, lines, types)
+
+    def tell(what: str, why: poison.Poisoned, **facts: str) -> None:
+        world.bug(f"poison: {what} {facts}", why.failure)
+
+    # httpcore looks for an optional package at every lock; where it is missing, that is a walk through every folder.
+    sys.modules.setdefault("sniffio", None)  # type: ignore[arg-type]
+    real, copying.copy_in = copying.copy_in, copy_in
+    real_tell, poison.tell = poison.tell, tell
+    try:
+        with virtual_keepalive(world.loop.time), watched_by(world.reached):
+            yield
+    finally:
+        copying.copy_in, poison.tell = real, real_tell
