@@ -56,6 +56,8 @@ class SimWorker:
     #: In the order in which they began: a set's order would differ from replay to replay.
     _tasks: dict[asyncio.Task[Any], None] = field(default_factory=dict)
     _busy: dict[str, asyncio.Task[Any]] = field(default_factory=dict)
+    #: Turns that outlive their pumps.
+    _left_over: set[asyncio.Task[Any]] = field(default_factory=set)
     _thawed: asyncio.Event = field(default_factory=asyncio.Event)
 
     def __post_init__(self) -> None:
@@ -106,7 +108,7 @@ class SimWorker:
     async def stop(self) -> None:
         """SIGTERM: begin nothing more, wait for what is in hand, say goodbye."""
         self.is_draining = True
-        while busy := [task for task in self._busy.values() if not task.done()]:
+        while busy := [task for task in (*self._busy.values(), *self._left_over) if not task.done()]:
             await asyncio.wait(busy)
 
         async def end(connection: AsyncConnection) -> None:
@@ -170,11 +172,13 @@ class SimWorker:
         """Take turns that outlive their pump."""
         for turn in sorted(turns, key=lambda turn: int(turn.get_name().removeprefix("Task-"))):
             self._tasks[turn] = None
+            self._left_over.add(turn)
             turn.add_done_callback(self._turn_ended)
         return True
 
     def _turn_ended(self, turn: asyncio.Task[int | None]) -> None:
         self._forget(turn)
+        self._left_over.discard(turn)
         error = None if turn.cancelled() else turn.exception()
         if error is not None and not isinstance(error, OrchestratorError | Killed):
             self.witness.bug(self.name, error)
