@@ -123,9 +123,9 @@ async def _live(plan: Plan, dsn: str, loop: VirtualLoop, *, checks_steps: bool) 
 
 
 @contextmanager
-def coarse_pumps() -> Iterator[None]:
+def coarse_pumps(again_s: float = COARSE_RETRY_S) -> Iterator[None]:
     """Let pumps ask less often while answers are out, and once at a time: a world has one lane."""
-    retry_s, pump.RETRY_S = pump.RETRY_S, COARSE_RETRY_S
+    retry_s, pump.RETRY_S = pump.RETRY_S, again_s
     at_a_time, pump.TURNS_AT_A_TIME = pump.TURNS_AT_A_TIME, 1
     try:
         yield

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
 
+from orchestrator.engine import pump
 from tests.simulation.ground import Ground
 from tests.simulation.loop import VirtualLoop
 from tests.simulation.making import make, standing_in
@@ -23,6 +24,13 @@ from tests.simulation.world import World
 AFTER_A_KILL_S = 120.0
 
 WINDOW_S = 60.0
+
+#: The product's own: here a token that lies idle counts.
+RETRY_S = pump.RETRY_S
+
+#: How long executions last, seconds, and how many may run at once: enough that the budget, not a slot, is short. From
+#: one look for each launch to several.
+_MIXES = ((1.0, 10), (20.0, 60), (60.0, 100))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,14 +58,15 @@ class Pressure:
 def pressure_plan(seed: int, *, items: int, requests_per_minute: int = 100) -> Plan:
     """Return a world with one thing to do: launch singly and look, as fast as the limit lets it."""
     rng = Random(f"pressure:{seed}")
+    duration_s, slots = rng.choice(_MIXES)
     minutes = items * 2.4 / requests_per_minute
     kills = max(1, int(minutes / 12))
     return Plan(
         seed=seed,
         workers=1 + seed % 8,
         requests_per_minute=requests_per_minute,
-        max_concurrent=10,
-        options={"duration_s": 1.0, "duration_sigma": 0.3, "rate_window": "sliding"},
+        max_concurrent=slots,
+        options={"duration_s": duration_s, "duration_sigma": 0.3, "rate_window": "sliding"},
         on_doubt="hold",
         batches=(BatchPlan(at_s=0.0, items=items, level="medium", wave_size=1),),
         singles_at_s=(),
@@ -94,7 +103,7 @@ def press(plan: Plan, ground: Ground) -> Pressure:
 async def _live(plan: Plan, dsn: str, loop: VirtualLoop) -> World:
     world = await make(plan, dsn, loop)
     try:
-        with standing_in(world), coarse_pumps():
+        with standing_in(world), coarse_pumps(RETRY_S):
             await world.live()
             return world
     finally:
