@@ -236,7 +236,8 @@ class ProviderFaults:
             case "duplicate_ids" if len(executions) > 1:
                 executions[1]["execution_id"] = executions[0]["execution_id"]
             case "foreign_index" if executions:
-                executions[-1]["index"] = len(executions) + 7
+                # Beyond the whole wave: one within it that names the wrong item is a lie that nobody can see.
+                executions[-1]["index"] = max(document.get("total") or 0, len(executions)) + 7
             case "status_back" if document.get("status") in ("finished", "error"):
                 document |= {"status": "processing", "results": None}
             case "results_gone" if document.get("results"):
