@@ -154,7 +154,11 @@ def _standing() -> Iterator[Ground]:
 
 def _live(seed: int, campaign: Campaign) -> Outcome:
     assert _base is not None, "worlds need ground"
-    return live_through(plan_of(seed, size=campaign.size, strain=campaign.strain), _base)
+    plan = plan_of(seed, size=campaign.size, strain=campaign.strain)
+    try:
+        return live_through(plan, _base)
+    except Exception as error:  # one broken world is a finding, and must not cost what the others found
+        return Outcome.of_crash(plan, error)
 
 
 def _press(plan: Plan) -> Pressure:

@@ -77,6 +77,10 @@ class Server:
 
     def bury(self, pid: int) -> None:
         """Wait until a backend whose client is gone holds nothing any more; others must not meet its locks."""
+        for waiter in [waiter for waiter in self.waiting if waiter.pid == pid]:
+            del self.waiting[waiter]
+            if not waiter.granted.done():
+                waiter.granted.set_result(None)  # it will find that its connection is lost
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGCONT)
         self.monitor.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid = %s", (pid,))

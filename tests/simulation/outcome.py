@@ -8,6 +8,8 @@ import hashlib
 import logging
 import os
 import time
+import traceback
+import warnings
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -16,6 +18,7 @@ from typing import Any
 
 import psycopg
 import structlog
+from sqlalchemy.exc import SAWarning
 
 from orchestrator.engine import pump
 from orchestrator.errors import OrchestratorError
@@ -54,6 +57,15 @@ class Outcome:
     broken: dict[str, list[str]]
     bugs: list[str]
     digest: str
+
+    @classmethod
+    def of_crash(cls, plan: Plan, error: Exception) -> Outcome:
+        """Return the outcome of a world that could not be lived to its end."""
+        told = "".join(traceback.format_exception(error)[-4:])
+        return cls(
+            seed=plan.seed, lifecycles=0, took_s=0.0, virtual_s=0.0, requests=0, max_in_60_s=0, statuses={}, doubts=0,
+            hits=Counter(), broken={}, bugs=[f"the world broke down: {told}"], digest="none",
+        )  # fmt: skip
 
     @property
     def is_well(self) -> bool:
@@ -203,3 +215,5 @@ def silence() -> None:
     """Let nothing of the product's own log through: a world's warnings are its weather."""
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     logging.disable(logging.CRITICAL)
+    # A killed worker returns no connection to its pool.
+    warnings.filterwarnings("ignore", message="The garbage collector is trying to clean up", category=SAWarning)
