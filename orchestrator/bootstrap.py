@@ -8,6 +8,7 @@ from functools import lru_cache, partial
 from pathlib import Path
 
 from orchestrator.artifacts.highwater import HighWater
+from orchestrator.artifacts.incoming import Incoming
 from orchestrator.artifacts.registry import artifact_store
 from orchestrator.embedded.datadir import DataDir
 from orchestrator.engine.deps import Deps
@@ -56,6 +57,7 @@ async def build(settings: Settings, *, program: str, pool_size: int = 5) -> Asyn
             settings=settings,
             check_base_url=partial(check_base_url, allow_private_networks=settings.allow_private_networks),
             check_api_key=check_api_key,
+            incoming=Incoming(settings.inputs_dir or DataDir(settings.data_dir).inputs),
             outside=HighWater(_outside(settings, store.root)),
         )
     finally:

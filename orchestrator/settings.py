@@ -40,6 +40,9 @@ class Settings(BaseModel):
     broker_url: SecretStr | None = Field(default=None, description="Celery's broker; unset: pgmq in the same Postgres")
     data_dir: Path = Field(default=Path(".orchestrator"), description="embedded Postgres, artifacts, keys, logs")
     artifacts_url: str | None = Field(default=None, description="where results are stored; unset: the data folder")
+    inputs_dir: Path | None = Field(
+        default=None, description="where schedules find their files; unset: `inputs` in the data folder"
+    )
     secret_key: SecretStr | None = Field(
         default=None, description="seals secrets, 32 bytes base64; unset: in the data folder"
     )

@@ -102,6 +102,12 @@ def download() -> None:
     _run("download")
 
 
+@app.task(name="orchestrator.fire", ignore_result=True, expires=EXPIRES_S)  # type: ignore[untyped-decorator]
+def fire() -> None:
+    """Submit what schedules have due."""
+    _run("fire")
+
+
 @app.task(name="orchestrator.sweep", ignore_result=True, expires=EXPIRES_S)  # type: ignore[untyped-decorator]
 def sweep() -> None:
     """Put right what dead workers left."""

@@ -92,7 +92,7 @@ class Ticker:
                 self._stopping.wait(5.0)
                 continue
             self._failing.discard("cannot ask what is due")
-            for kind in ("launch", "poll", "download", "sweep"):
+            for kind in ("launch", "poll", "download", "fire", "sweep"):
                 self._tend(kind, is_due=kind in due)
 
     def _tell_first(self, what: str, error: Exception) -> None:

@@ -9,7 +9,19 @@ from fastapi import FastAPI
 from starlette.responses import Response
 
 from orchestrator import __version__, bootstrap
-from orchestrator.api import batches, connections, doubts, inbox, openapi, problems, runs, system, tokens, workflows
+from orchestrator.api import (
+    batches,
+    connections,
+    doubts,
+    inbox,
+    openapi,
+    problems,
+    runs,
+    schedules,
+    system,
+    tokens,
+    workflows,
+)
 from orchestrator.api.answers import shown
 from orchestrator.api.limits import LargeBodies
 from orchestrator.api.request_ids import Edge
@@ -22,7 +34,7 @@ POOL_SIZE = 10
 
 DepsFactory = Callable[[], AbstractAsyncContextManager[Deps]]
 
-ROUTERS = tuple(m.router for m in (runs, batches, connections, workflows, doubts, inbox, tokens))
+ROUTERS = tuple(m.router for m in (runs, batches, schedules, connections, workflows, doubts, inbox, tokens))
 
 
 def create_app(settings: Settings, *, deps_factory: DepsFactory | None = None) -> FastAPI:

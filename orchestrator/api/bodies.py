@@ -95,7 +95,15 @@ class Fields:
 
     def flag(self, name: str) -> bool:
         """Take true or false, false when absent."""
-        return self._take(name, bool, "true or false") or False
+        return self.flag_or_none(name) or False
+
+    def flag_or_none(self, name: str) -> bool | None:
+        """Take true or false."""
+        return self._take(name, bool, "true or false")
+
+    def object_or_none(self, name: str) -> dict[str, Any] | None:
+        """Take note of an object that the caller reads as the bytes that came."""
+        return self._take(name, dict, "an object")
 
     def one_of(self, name: str, words: tuple[str, ...]) -> str:
         """Take one of a few words, which must be there."""

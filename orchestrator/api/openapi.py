@@ -10,7 +10,8 @@ from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
 
 from orchestrator.api.auth import Needs
-from orchestrator.api.schemas import ANSWERS, BODIES, TEXT, Schema, many, one, view
+from orchestrator.api.schema_words import TEXT, Schema, many, one, view
+from orchestrator.api.schemas import ANSWERS, BODIES
 
 DESCRIPTION = """Durable runs of remote workflows. Every route needs `Authorization: Bearer …`.
 

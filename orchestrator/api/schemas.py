@@ -6,55 +6,28 @@ fields; a client keeps what it does not know.
 
 from __future__ import annotations
 
-from typing import Any
-
+from orchestrator.api import schedule_schemas
+from orchestrator.api.schema_words import (
+    ANY_OBJECT,
+    FLAG,
+    ID,
+    LEVEL,
+    NUMBER,
+    REASON,
+    SHA256,
+    SHORT,
+    TEXT,
+    TIME,
+    WHOLE,
+    Schema,
+    body,
+    many,
+    mapping,
+    one,
+    or_null,
+    view,
+)
 from orchestrator.domain.statuses import BatchStatus, ResultsState, RunStatus
-
-Schema = dict[str, Any]
-
-TEXT: Schema = {"type": "string"}
-WHOLE: Schema = {"type": "integer"}
-NUMBER: Schema = {"type": "number"}
-FLAG: Schema = {"type": "boolean"}
-ID: Schema = {"type": "string", "format": "uuid"}
-TIME: Schema = {"type": "string", "format": "date-time"}
-SHA256: Schema = {"type": "string", "pattern": "^[0-9a-f]{64}$"}
-SHORT: Schema = {"type": "string", "minLength": 1, "maxLength": 200}
-REASON: Schema = {"type": "string", "minLength": 1, "maxLength": 2000}
-LEVEL: Schema = {"type": "string", "enum": ["low", "medium", "high"]}
-ANY_OBJECT: Schema = {"type": "object"}
-
-
-def or_null(schema: Schema) -> Schema:
-    """Return a schema that takes null too."""
-    return {"anyOf": [schema, {"type": "null"}]}
-
-
-def one(name: str) -> Schema:
-    """Return a reference to a named schema."""
-    return {"$ref": f"#/components/schemas/{name}"}
-
-
-def many(schema: Schema) -> Schema:
-    """Return a list of something."""
-    return {"type": "array", "items": schema}
-
-
-def mapping(schema: Schema) -> Schema:
-    """Return an object whose values are something."""
-    return {"type": "object", "additionalProperties": schema}
-
-
-def body(required: Schema, optional: Schema | None = None) -> Schema:
-    """Return a body's object: other fields are refused."""
-    closed = {"type": "object", "additionalProperties": False}
-    return closed | {"required": [*required], "properties": required | (optional or {})}
-
-
-def view(always: Schema, sometimes: Schema | None = None) -> Schema:
-    """Return an answer's object: other fields may come."""
-    return {"type": "object", "required": [*always], "properties": always | (sometimes or {})}
-
 
 _LIMITS: Schema = {
     "requests_per_minute": WHOLE | {"minimum": 1},
@@ -75,7 +48,7 @@ _OPTIONS: Schema = {
 
 _SUBMISSION: Schema = {"connection": SHORT, "workflow_id": SHORT}
 
-BODIES: Schema = {
+BODIES: Schema = schedule_schemas.BODIES | {
     "Nothing": body({}),
     "Reason": body({}, {"reason": REASON}),
     "NeededReason": body({"reason": REASON}),
@@ -130,7 +103,7 @@ _BATCH_ALWAYS: Schema = {
     "counts": mapping(WHOLE) | {"description": "runs by status"},
 }
 
-ANSWERS: Schema = {
+ANSWERS: Schema = schedule_schemas.ANSWERS | {
     "Problem": view(
         {
             "type": TEXT,

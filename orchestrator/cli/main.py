@@ -22,6 +22,7 @@ from orchestrator.cli import (
     parts,
     problems,
     runs,
+    schedules,
     tokens,
     workflows,
 )
@@ -53,6 +54,7 @@ for name, noun in (
     ("workflow", workflows),
     ("run", runs),
     ("batch", batches),
+    ("schedule", schedules),
     ("doubt", doubts),
     ("inbox", inbox),
     ("token", tokens),

@@ -25,6 +25,17 @@ def since(text: str, *, now: datetime) -> str:
     return _iso(moment if moment.tzinfo else moment.astimezone())
 
 
+def span_s(text: str) -> int:
+    """Return a span such as `90m` in seconds.
+
+    Raises:
+        BadInput: it is none.
+    """
+    if found := re.fullmatch(r"(\d{1,6})([smhdw])", text):
+        return int(timedelta(**{_UNITS[found[2]]: int(found[1])}).total_seconds())
+    raise BadInput(f"{text!r} is no span of time", hint="Give it as 90s, 30m, 2h or 1d.")
+
+
 def in_words(seconds: float) -> str:
     """Return a span for a person."""
     whole = max(round(seconds), 0)

@@ -11,6 +11,7 @@ from orchestrator.client.batches import Batches
 from orchestrator.client.connections import Connections, Workflows
 from orchestrator.client.errors import NotConfigured
 from orchestrator.client.runs import Runs
+from orchestrator.client.schedules import Schedules
 from orchestrator.client.wire import Wire
 from orchestrator.client.workspace import Doubts, Inbox, System, Tokens
 
@@ -36,6 +37,7 @@ class Client:
         self.workflows = Workflows(self._wire)
         self.runs = Runs(self._wire)
         self.batches = Batches(self._wire)
+        self.schedules = Schedules(self._wire)
         self.doubts = Doubts(self._wire)
         self.inbox = Inbox(self._wire)
         self.tokens = Tokens(self._wire)

@@ -3,6 +3,7 @@
 <data folder>/            0700
     postgres/             the database (see `cluster.py`)
     artifacts/            stored results
+    inputs/               files that other programs leave for schedules
     keys/                 the secret key and the database's passwords, 0600 each
     logs/
     highwater/            how far the database had come, and what was launched lately: shows a restore
@@ -37,6 +38,7 @@ class DataDir:
         self.root = Path(path).expanduser().resolve()
         self.postgres = self.root / "postgres"
         self.artifacts = self.root / "artifacts"
+        self.inputs = self.root / "inputs"
         self.keys = self.root / "keys"
         self.logs = self.root / "logs"
         self.highwater = self.root / "highwater"
@@ -52,7 +54,7 @@ class DataDir:
         """
         with explained(f"make the data folder {self.root}"):
             self.root.parent.mkdir(parents=True, exist_ok=True)
-            for folder in (self.root, self.postgres, self.artifacts, self.keys, self.logs, self.run):
+            for folder in (self.root, self.postgres, self.artifacts, self.inputs, self.keys, self.logs, self.run):
                 folder.mkdir(mode=PRIVATE_FOLDER, exist_ok=True)
 
     def claim(self, command: str = "orchestrator up") -> Claim:

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from orchestrator.domain.answers import Access
 from orchestrator.domain.backoff import PollPolicy
-from orchestrator.engine.ports import ArtifactStore, FileFetcher, Outside, Provider
+from orchestrator.engine.ports import ArtifactStore, FileFetcher, Incoming, Outside, Provider
 from orchestrator.engine.watermark import Watermark
 from orchestrator.runtime import Sources
 from orchestrator.settings import Settings
@@ -33,6 +33,8 @@ class Deps:
     check_base_url: Callable[[str], str]
     #: Raise `BadInput` for a key that could not stand in a header.
     check_api_key: Callable[[str], None]
+    #: Where other programs leave the files that schedules read; None in a process that fires none.
+    incoming: Incoming | None = None
     #: Where the mark and the journal of launches are kept; None in a world that is never restored.
     outside: Outside | None = None
     #: What this process remembers of the database that it began with.

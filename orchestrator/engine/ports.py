@@ -64,6 +64,17 @@ class FileFetcher(Protocol):
     async def aclose(self) -> None: ...
 
 
+class Incoming(Protocol):
+    """The folder of inputs: files that other programs leave for schedules."""
+
+    async def read(self, name: str, *, max_bytes: int) -> bytes:
+        """Return a file's bytes. Raises:
+        NotFound: not there yet (`input_missing`), or still being written (`input_unsettled`).
+        BadInput, TooLarge: no plain file below the folder; too long.
+        Unavailable: the folder cannot be read.
+        """
+
+
 class Outside(Protocol):
     """What is kept outside the database, so that a restored one shows. Every call raises `Unavailable` when it is away.
 

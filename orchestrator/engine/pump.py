@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Protocol
 from uuid import UUID
 
-from orchestrator.engine import download, launch, poll
+from orchestrator.engine import download, fire, launch, poll
 from orchestrator.engine.deps import Deps
 
 #: A pump takes no new turn after so long: its task ends, and the next doorbell starts another.
@@ -21,7 +21,7 @@ TURNS_AT_A_TIME = 4
 
 #: Turns of one kind that are worked side by side in one pump, each of another lane or other rows. More of those that
 #: look: a provider that hangs keeps its turns for as long as a call may take.
-TURNS_AT_ONCE: Mapping[str, int] = {"launch": 8, "poll": 16, "download": 8}
+TURNS_AT_ONCE: Mapping[str, int] = {"launch": 8, "poll": 16, "download": 8, "fire": 2}
 
 #: Takes turns that outlive their pump, and sees to their ends; False when it has too many already.
 HandOver = Callable[[set[asyncio.Task[int | None]]], bool]
@@ -37,6 +37,7 @@ TURNS: Mapping[str, Turn] = {
     "launch": launch.launch_due,
     "poll": poll.poll_due,
     "download": download.download_due,
+    "fire": fire.fire_due,
 }
 assert TURNS.keys() == TURNS_AT_ONCE.keys(), "every kind of work has its limit"
 

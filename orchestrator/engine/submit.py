@@ -5,21 +5,19 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-import math
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from orchestrator.domain import planner
-from orchestrator.domain.durations import Durations
 from orchestrator.domain.intake import batch as intake_batch
 from orchestrator.domain.intake import refusal
 from orchestrator.domain.intake.rows import FileFormat, Intake
 from orchestrator.engine import submission_rules as rules
 from orchestrator.engine.deps import Deps
+from orchestrator.engine.forecast import forecast
 from orchestrator.engine.launch_orders import ENVELOPE_BYTES
 from orchestrator.engine.shown import shown
 from orchestrator.engine.who import Who
@@ -99,8 +97,15 @@ class SubmittedBatch:
     plan: dict[str, Any]
 
 
-async def submit_run(deps: Deps, who: Who, spec: RunSpec) -> Submitted:
+#: Does something more in the transaction that stores a submission: given it and the id.
+Within = Callable[[AsyncConnection, UUID], Awaitable[None]]
+
+
+async def submit_run(deps: Deps, who: Who, spec: RunSpec, *, within: Within | None = None) -> Submitted:
     """Store one run.
+
+    Args:
+        within: what it raises undoes the submission.
 
     Raises:
         BadInput: the input breaks the workflow's schema; nothing is stored.
@@ -128,6 +133,8 @@ async def submit_run(deps: Deps, who: Who, spec: RunSpec) -> Submitted:
                 return _same(known, hashlib.sha256(body).digest(), "run")
         moment = await transaction_now(connection)
         await submissions.insert_run(connection, place, run, spec.labels, actor=who.actor, now=moment)
+        if within is not None:
+            await within(connection, run.id)
         await reach(Point.SUBMIT_WRITTEN)
         return Submitted(id=run.id, created=True)
 
@@ -136,8 +143,20 @@ async def submit_run(deps: Deps, who: Who, spec: RunSpec) -> Submitted:
     return stored
 
 
-async def submit_batch(deps: Deps, who: Who, spec: BatchSpec, data: bytes) -> SubmittedBatch:
+async def check_input(deps: Deps, found: ConnectionRow, row: WorkflowRow, given: bytes | None) -> None:
+    """Raise `BadInput` for an input that `submit_run` would refuse."""
+    if given is not None:
+        limit = deps.provider(found.provider).capabilities.max_body_bytes - ENVELOPE_BYTES
+        intake_batch.read_single(given, _schema(row), max_bytes=limit)
+
+
+async def submit_batch(
+    deps: Deps, who: Who, spec: BatchSpec, data: bytes, *, within: Within | None = None
+) -> SubmittedBatch:
     """Store a batch: every row of the file, or (with `skip_invalid`) every good one.
+
+    Args:
+        within: what it raises undoes the submission.
 
     Raises:
         BadInput: some rows are bad, with each one's number, line and field; nothing is stored.
@@ -146,10 +165,10 @@ async def submit_batch(deps: Deps, who: Who, spec: BatchSpec, data: bytes) -> Su
     found = await find_connection(deps, who, spec.connection)
     row = await known_workflow(deps, found, spec.workflow_id)
     intake = await _read(deps, found, row, spec, data)
-    plan = _plan(deps, found, row, spec, count=len(intake.rows))
+    plan = forecast(deps, found, row, concurrency=spec.concurrency, wave_size=spec.wave_size, count=len(intake.rows))
     if spec.dry_run:
         return _answer(intake, None, plan, created=False, warnings=())
-    stored, warnings = await _store(deps, who, _place(who, found, row), spec, intake)
+    stored, warnings = await _store(deps, who, _place(who, found, row), spec, intake, within)
     return _answer(intake, stored.id, plan, created=stored.created, warnings=warnings)
 
 
@@ -175,7 +194,7 @@ async def _read(deps: Deps, found: ConnectionRow, row: WorkflowRow, spec: BatchS
 
 
 async def _store(
-    deps: Deps, who: Who, place: Place, spec: BatchSpec, intake: Intake
+    deps: Deps, who: Who, place: Place, spec: BatchSpec, intake: Intake, within: Within | None
 ) -> tuple[Submitted, tuple[str, ...]]:
     batch = _new_batch(deps, spec, intake)
     # Sorted, so that ids follow the file's order even within one millisecond.
@@ -199,6 +218,8 @@ async def _store(
         earlier = await submissions.same_file(connection, who.workspace_id, batch.source_sha256)
         moment = await transaction_now(connection)
         await submissions.insert_batch(connection, place, batch, runs, actor=who.actor, now=moment)
+        if within is not None:
+            await within(connection, batch.id)
         await reach(Point.SUBMIT_WRITTEN)
         warnings = () if earlier is None else (_same_file_warning(*earlier),)
         return Submitted(id=batch.id, created=True), warnings
@@ -262,27 +283,6 @@ def _answer(
         warnings=warnings,
         plan=plan,
     )
-
-
-def _plan(deps: Deps, found: ConnectionRow, row: WorkflowRow, spec: BatchSpec, *, count: int) -> dict[str, Any]:
-    """Say how the batch will go out, and about how long it takes at least."""
-    widths = deps.provider(found.provider).capabilities.wave_widths
-    single = spec.wave_size == 1 or not widths
-    width = min(found.max_concurrent, count) if single else widths[spec.concurrency]
-    known = Durations(count=row.durations_count, log_mean=row.durations_log_mean, log_var=row.durations_log_var)
-    launches = count if single else math.ceil(count / (spec.wave_size or planner.LARGEST_WAVE))
-    by_slots_s = count * known.mean_s / max(width, 1)
-    by_rate_s = (count + launches) * 60 / found.requests_per_minute
-    return {
-        "runs": count,
-        "mode": "single launches" if single else "waves",
-        "side_by_side": width,
-        "requests_at_least": count + launches,
-        "seconds_at_least": round(max(by_slots_s, by_rate_s), 1),
-        "bound_by": "slots" if by_slots_s >= by_rate_s else "rate",
-        "mean_s": round(known.mean_s, 2),
-        "mean_is_a_guess": known.count == 0,
-    }
 
 
 def _place(who: Who, found: ConnectionRow, row: WorkflowRow) -> Place:

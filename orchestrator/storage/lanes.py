@@ -93,12 +93,14 @@ GRANT = text("""
 
 RELEASE = text("DELETE FROM grants WHERE id = :id")
 
-# A pump asks this before it rings or works: one row, from two small indexes.
+# A pump asks this before it rings or works: one row, from a few small indexes.
 ANY_DUE = text("""
     SELECT EXISTS (SELECT FROM lanes WHERE launch_due_at <= orch_now()) AS launch,
            EXISTS (SELECT FROM lanes WHERE poll_due_at <= orch_now()) AS poll,
            EXISTS (SELECT FROM timers WHERE kind = 'download' AND due_at <= orch_now()) AS download,
-           EXISTS (SELECT FROM timers WHERE kind = 'sending' AND due_at <= orch_now()) AS sweep""")
+           EXISTS (SELECT FROM timers WHERE kind = 'sending' AND due_at <= orch_now()) AS sweep,
+           EXISTS (SELECT FROM schedules WHERE next_at <= orch_now() AND removed_at IS NULL)
+               OR EXISTS (SELECT FROM fires WHERE due_at <= orch_now()) AS fire""")
 
 # Wakes a lane from outside a claim: a submission, an operator, a resumed connection.
 WAKE = {
@@ -172,7 +174,7 @@ async def release(
 
 
 async def any_due(connection: AsyncConnection) -> frozenset[str]:
-    """Return which kinds of work are due anywhere: `launch`, `poll`, `download`, `sweep`."""
+    """Return which kinds of work are due anywhere: `launch`, `poll`, `download`, `sweep`, `fire`."""
     row = (await connection.execute(ANY_DUE)).one()
     return frozenset(kind for kind, due in row._mapping.items() if due)
 

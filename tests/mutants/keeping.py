@@ -138,6 +138,12 @@ RESULTS = (
         tests=["tests/providers/test_files.py"],
     ),
     Mutant(
+        "one_name_for_all_claims",
+        "a worker that comes late writes over the file that another has stored",
+        [Swap("orchestrator/engine/download.py", "{file.number}.{claim.fence}\"", "{file.number}\"")],
+        tests=["tests/engine/test_late_and_paused.py"],
+    ),
+    Mutant(
         "redirects_are_files",
         "the body of a redirect is stored as the file",
         [Swap(FILES, "        if response.status_code != 200:\n", "        if response.status_code >= 400:\n")],

@@ -1,0 +1,208 @@
+"""Fire: carry out ticks that are due: read the file, submit it, say what became of it.
+
+Claim, read the file (no transaction open), record: what is submitted and that it was are one transaction, under the
+claim's fence. How ticks get their rows is in `ticks`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import datetime
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from orchestrator.domain import fires as rules
+from orchestrator.domain import templates
+from orchestrator.domain.chain import NewEvent
+from orchestrator.domain.fires import FireFacts, FireState, Verdict
+from orchestrator.domain.intake.batch import MAX_FILE_BYTES
+from orchestrator.engine import poison, submit, ticks
+from orchestrator.engine.deps import Deps
+from orchestrator.engine.submit import BatchSpec, RunSpec
+from orchestrator.engine.who import Who
+from orchestrator.errors import BadInput, Conflict, NotFound, OrchestratorError, Unavailable
+from orchestrator.storage import events, fires, schedules
+from orchestrator.storage.database import now as transaction_now
+from orchestrator.storage.fires import Earlier, FireClaim
+from orchestrator.storage.schedules import ScheduleRow
+
+#: Fires that one claim takes.
+FIRES_AT_ONCE = 4
+
+#: A claim that is lost with its worker is free again so soon, seconds; reading a file takes a moment.
+LEASE_S = 60.0
+
+
+class _Void(Exception):
+    """The claim was lost; whoever holds it now decides."""
+
+
+async def fire_due(deps: Deps, *, worker: UUID) -> int | None:
+    """Plan one schedule whose time has come, or carry out fires that are due. Returns how many, None for nothing."""
+    planned = await ticks.plan_due(deps)
+    if planned:
+        return planned
+
+    async def claim(connection: AsyncConnection) -> list[FireClaim]:
+        return await fires.claim(connection, limit=FIRES_AT_ONCE, lease_s=LEASE_S)
+
+    claims = await deps.db.run(claim)
+    for held in claims:  # one after the other: a fire may wait for the one before it
+        await _carry_out_apart(deps, held)
+    return len(claims) or None
+
+
+async def _carry_out_apart(deps: Deps, held: FireClaim) -> None:
+    """Carry out one tick; one that breaks our code stops no other, and is tried again when its lease ends."""
+    done = await poison.caught(lambda: _carry_out(deps, held))
+    if isinstance(done, poison.Poisoned):
+        poison.tell("fire", done, schedule=held.name, fire=str(held.id))
+
+
+async def _carry_out(deps: Deps, held: FireClaim) -> None:
+    """Decide about one fire, and record it."""
+
+    async def read(connection: AsyncConnection) -> tuple[ScheduleRow, Earlier, datetime]:
+        schedule = await schedules.read(connection, held.schedule_id)
+        return schedule, await fires.earlier(connection, held.schedule_id, held.nominal_at), schedule.now
+
+    schedule, earlier, now = await deps.db.run(read)
+    facts = FireFacts(
+        id=held.id,
+        nominal_at=held.nominal_at,
+        deadline_at=held.deadline_at,
+        tries=held.tries,
+        running=_running(earlier),
+        is_behind=earlier.is_behind,
+        asked_by=held.asked_by,
+    )
+    name = None if schedule.template is None else templates.fill(schedule.template, _local(schedule, held.nominal_at))
+    verdict = _gone(schedule) or rules.consider(facts, ticks.policy_of(schedule), now=now)
+    if verdict is None:
+        verdict = await _submitted(deps, schedule, held, facts, earlier, name, now=now)
+    if verdict is not None:
+        await _settle(deps, schedule, held, verdict, path=name)
+
+
+async def _submitted(
+    deps: Deps,
+    schedule: ScheduleRow,
+    held: FireClaim,
+    facts: FireFacts,
+    earlier: Earlier,
+    name: str | None,
+    *,
+    now: datetime,
+) -> Verdict | None:
+    """Submit what a fire names; None when it was done, else what it comes to instead."""
+    try:
+        await _submit(deps, schedule, held, earlier, name)
+        return None
+    except _Void:
+        return None
+    except NotFound as error:
+        if error.code in ("input_missing", "input_unsettled"):
+            return rules.wait(facts, FireState.WAITING, error.message, now=now)
+        return rules.missed(f"{error.message}")
+    except (BadInput, Conflict) as error:
+        return rules.missed(_said(error))
+    except OrchestratorError as error:  # the provider's schema, the store of inputs, the database: it may come back
+        return rules.trouble(facts, error.message, now=now)
+
+
+async def _submit(deps: Deps, schedule: ScheduleRow, held: FireClaim, earlier: Earlier, name: str | None) -> None:
+    who = Who(
+        workspace_id=schedule.workspace_id, actor=held.asked_by or f"schedule:{schedule.name}", scopes=frozenset()
+    )
+    told = _fired_event(schedule, held)
+
+    if schedule.input is not None:
+
+        async def ran(connection: AsyncConnection, id: UUID) -> None:
+            await _take(connection, schedule, told, await fires.fired(connection, held, run=id))
+
+        run = RunSpec(connection=schedule.connection, workflow_id=schedule.workflow, input=schedule.input, id=held.id)
+        await submit.submit_run(deps, who, run, within=ran)
+        return
+    assert name is not None, "what is no run is a file"
+    if deps.incoming is None:
+        raise Unavailable("this process has no folder of inputs", code="inputs_folder")
+    data = await deps.incoming.read(name, max_bytes=MAX_FILE_BYTES)
+    sha256 = hashlib.sha256(data).digest()
+    if sha256 == earlier.source_sha256 and not schedule.allows_same_content:
+        assert earlier.nominal_at is not None, "it has a content"
+        raise Conflict(
+            f"the file {name} is the same, byte for byte, as at {rules.stamp(earlier.nominal_at)}"
+            f" (SHA-256 {sha256.hex()[:12]}…)",
+            code="same_content",
+        )
+
+    async def stored(connection: AsyncConnection, id: UUID) -> None:
+        done = await fires.fired(connection, held, batch=id, path=name, sha256=sha256)
+        await _take(connection, schedule, told, done)
+
+    spec = BatchSpec(
+        connection=schedule.connection,
+        workflow_id=schedule.workflow,
+        format=templates.format_of(name),
+        name=f"{schedule.name} {rules.stamp(held.nominal_at)}",
+        id=held.id,
+        **schedule.options,
+    )
+    await submit.submit_batch(deps, who, spec, data, within=stored)
+
+
+async def _take(connection: AsyncConnection, schedule: ScheduleRow, told: NewEvent, done: bool) -> None:
+    if not done:
+        raise _Void
+    await events.append_to_workspace(connection, schedule.workspace_id, [told], at=await transaction_now(connection))
+
+
+async def _settle(deps: Deps, schedule: ScheduleRow, held: FireClaim, verdict: Verdict, *, path: str | None) -> None:
+    """Write what a fire came to; tell of a missed one."""
+
+    async def write(connection: AsyncConnection) -> bool:
+        if not await fires.settle(connection, held, verdict, path=path):
+            return False
+        if verdict.again_at is None:
+            told = NewEvent(type=f"tick_{verdict.state}", actor="orchestrator", data=_tick(schedule, held))
+            await events.append_to_workspace(
+                connection, schedule.workspace_id, [told], at=await transaction_now(connection)
+            )
+        return True
+
+    if await deps.db.run(write) and verdict.state is FireState.MISSED:
+        ticks.tell_missed(schedule.name, held.nominal_at, verdict.why or "")
+
+
+def _gone(schedule: ScheduleRow) -> Verdict | None:
+    if schedule.removed_at is None:
+        return None
+    return Verdict(state=FireState.SKIPPED, why="the schedule was removed")
+
+
+def _running(earlier: Earlier) -> str | None:
+    if not earlier.is_running or earlier.nominal_at is None:
+        return None
+    what = f"batch {earlier.batch_id}" if earlier.batch_id is not None else f"run {earlier.run_id}"
+    return f"{what} of {rules.stamp(earlier.nominal_at)} has not ended"
+
+
+def _local(schedule: ScheduleRow, at: datetime) -> datetime:
+    return at.astimezone(ZoneInfo(schedule.zone))
+
+
+def _tick(schedule: ScheduleRow, held: FireClaim) -> dict[str, object]:
+    return {"schedule": schedule.name, "nominal_at": rules.stamp(held.nominal_at), "fire": str(held.id)}
+
+
+def _fired_event(schedule: ScheduleRow, held: FireClaim) -> NewEvent:
+    return NewEvent(type="tick_fired", actor=held.asked_by or f"schedule:{schedule.name}", data=_tick(schedule, held))
+
+
+def _said(error: OrchestratorError) -> str:
+    """Return a refusal with its first places: the row and field are what a person needs."""
+    problems = error.problems[:3] if isinstance(error, BadInput) else ()
+    return "; ".join([error.message, *(str(problem) for problem in problems)])[:1000]

@@ -1,0 +1,1 @@
+"""When schedules fire: golden clock changes, an oracle that shares no code, refusals, properties."""
