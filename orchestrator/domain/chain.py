@@ -12,6 +12,7 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from json.encoder import encode_basestring as quoted
 from uuid import UUID
 
 GENESIS = bytes(32)
@@ -59,13 +60,14 @@ def canonical_data(data: Mapping[str, object] | None) -> str:
 
 def canonical_bytes(*, stream: UUID, seq: int, at: datetime, type: str, actor: str, data: str) -> bytes:
     """Return exactly what is hashed for an event."""
-    fields = [str(stream), seq, timestamp(at), type, actor, data]
-    return json.dumps(fields, separators=(",", ":"), ensure_ascii=False).encode()
+    # As json.dumps([…], separators=(",", ":"), ensure_ascii=False) writes it, at a third of the time: verifying a
+    # history does little else. A UUID and a timestamp hold nothing to escape.
+    return f'["{stream}",{seq},"{timestamp(at)}",{quoted(type)},{quoted(actor)},{quoted(data)}]'.encode()
 
 
 def timestamp(at: datetime) -> str:
     """Return a time in UTC with microseconds, the precision that the database keeps."""
-    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return at.astimezone(UTC).isoformat(timespec="microseconds").removesuffix("+00:00") + "Z"
 
 
 def append(head: Head, stream: UUID, new: Iterable[NewEvent], *, at: datetime) -> tuple[list[Event], Head]:
