@@ -34,7 +34,9 @@ OLDEST_DUE = text("""
     SELECT 'launch' AS kind, min(launch_due_at) AS due_at FROM lanes
     UNION ALL SELECT 'poll', min(poll_due_at) FROM lanes
     UNION ALL SELECT 'download', min(due_at) FROM timers WHERE kind = 'download'
-    UNION ALL SELECT 'sweep', min(due_at) FROM timers WHERE kind = 'sending'""")
+    UNION ALL SELECT 'sweep', min(due_at) FROM timers WHERE kind = 'sending'
+    UNION ALL SELECT 'fire', LEAST((SELECT min(next_at) FROM schedules WHERE removed_at IS NULL),
+        (SELECT min(due_at) FROM fires WHERE due_at IS NOT NULL))""")
 
 # Those with work, or that are stopped, first: a lane that waits for a person must not vanish from the graphs.
 LANES = text("""
