@@ -16,6 +16,7 @@ class Code(StrEnum):
     IN_DOUBT = "in_doubt"
     RESULT_AT_RISK = "result_at_risk"
     RESULT_LOST = "result_lost"
+    TICK_MISSED = "tick_missed"
     STORE_FULL = "store_full"
     STORE_AWAY = "store_away"
     BROKER_AWAY = "broker_away"
@@ -56,6 +57,10 @@ WORDS: Mapping[Code, tuple[str, str]] = {
     Code.RESULT_AT_RISK: (
         "results are not stored, and their URLs die soon",
         "make room in the artifact store, or let workers reach the files' host; `because` says what hinders",
+    ),
+    Code.TICK_MISSED: (
+        "a schedule's tick was missed: it submitted nothing though it should have",
+        "`orchestrator schedule fires NAME --state missed`, then `orchestrator schedule run-now NAME`",
     ),
     Code.RESULT_LOST: (
         "a result could not be had; what was had is kept",

@@ -10,7 +10,9 @@ from datetime import datetime, timedelta
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from orchestrator.domain import alarm_words
 from orchestrator.domain import fires as rules
+from orchestrator.domain.alarm_words import Code
 from orchestrator.domain.calendar.rhythms import Rhythm, next_tick, ticks_between
 from orchestrator.domain.chain import NewEvent
 from orchestrator.domain.fires import Backlog, CatchUp, FireState, Overlap, Policy
@@ -106,10 +108,10 @@ def _backlog(rhythm: Rhythm, policy: Policy, *, since: datetime, until: datetime
 
 
 def tell_missed(schedule: str, nominal_at: datetime, why: str) -> None:
-    """Warn of a tick that submitted nothing though it should have."""
-    log.warning(
-        "a schedule's tick was missed", code="tick_missed", schedule=schedule, at=rules.stamp(nominal_at), why=why
-    )
+    """Tell at once of a tick that was missed: it happens once, and nothing shows it again by itself."""
+    what, hint = alarm_words.WORDS[Code.TICK_MISSED]
+    at = rules.stamp(nominal_at)
+    log.warning(what, code=str(Code.TICK_MISSED), hint=hint, schedule=schedule, at=at, because=why)
 
 
 def rhythm_of(schedule: ScheduleRow) -> Rhythm:
