@@ -1,0 +1,93 @@
+"""What every number of a report means. A label that is printed with a number stands here, and a test sees to it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from orchestrator.domain.report.figures import FirstOutcome
+from orchestrator.domain.report.totals import FIRST_WORDS
+from orchestrator.domain.statuses import MEANINGS
+
+#: The totals' own words.
+TERMS: Mapping[str, str] = {
+    "rows in the file": "data rows of the submitted file, as its batch's row says: accepted and refused together",
+    "rows in files and single runs": "the same over all batches of the period, and the runs that were submitted alone",
+    "accepted": "runs that exist: rows of files and single submissions that were stored",
+    "refused at submission": "rows that were not stored because they broke the workflow's schema, as the history says",
+    "accepted, as the history tells": "first events of runs, from the hash-chained history",
+    "launches": "runs in committed launch requests (intents), each time that they were in one",
+    "executions linked": "attempts of which the provider's execution id is known",
+    "in doubt": "attempts that were sent, or may have been, of which nobody knows what came; to be settled still",
+    "doubts given up": "attempts that were in doubt and were settled without an id: launched again, failed, abandoned",
+    "refused": "attempts that the provider refused for good",
+    "never sent": "attempts that are known not to have started anything, and stand last under their number",
+    "never sent, launched again": "launches that started nothing and were made again as the same attempt",
+    "on the wire": "launches whose answer is not recorded yet",
+    "doubts raised": "times that it was not known whether a launch arrived (events `in_doubt`)",
+    "in doubt now": "runs that are in doubt",
+    "adopted": "doubts that ended with the execution's id: a person found it, or the journal of launches had it",
+    "settled by a late answer": "doubts whose answer came after all, with the id",
+    "never sent, says its worker": "doubts that the launching worker lifted itself: it had written nothing",
+    "not started, says a person": "doubts that a person settled as not started; launched under the same number",
+    "launched again by a person": "doubts after which a person had the run launched as the next attempt",
+    "launched again by policy": "doubts after which the workflow's policy (on_doubt=relaunch) launched it again",
+    "failed by policy": "doubts that the workflow's policy (on_doubt=fail) ended as error",
+    "abandoned by a person": "doubts after which a person stopped watching the run",
+    "files offered": "result files that the provider named, of every attempt",
+    "stored": "result files stored byte for byte, with size and SHA-256",
+    "lost": "result files not stored whose run says result_lost, or which an earlier attempt offered",
+    "given up with their run": "result files not stored of runs that were abandoned",
+    "still to come": "result files not stored yet of runs that have not ended",
+    "files stored": "rows of stored result files",
+    "storings, as the history tells": "events `result_stored` of the hash-chained history",
+    "amount in, all rows": "the sum of the named input field over every accepted row that has a number there",
+    "amount out": "the sum of the named field over the JSON results of the finished runs",
+    "amount in of runs not finished": "that part of the amount in whose runs have not finished",
+    "none": "there is none",
+}
+
+FIRSTS: Mapping[str, str] = {
+    FIRST_WORDS[FirstOutcome.FINISHED]: "runs that finished with their first attempt",
+    FIRST_WORDS[FirstOutcome.ERROR]: "runs whose first attempt ended as error, whatever came of a retry",
+    FIRST_WORDS[FirstOutcome.RESULT_LOST]: "runs whose first attempt finished and lost a result",
+    FIRST_WORDS[FirstOutcome.CANCELLED]: "runs whose first attempt was cancelled",
+    FIRST_WORDS[FirstOutcome.ABANDONED]: "runs whose first attempt was abandoned",
+    FIRST_WORDS[FirstOutcome.DOUBTED]: "runs whose first attempt is not known to have started, and was launched again",
+    FIRST_WORDS[FirstOutcome.OPEN]: "runs at their first attempt that have not ended",
+}
+
+TIMINGS: Mapping[str, str] = {
+    "waiting to launch": "from a run's acceptance by us to the provider's acceptance of its first attempt; a doubt that"
+    " was settled by an id counts until then",
+    "at the provider": "from the provider's acceptance of an attempt to the look that saw its end; with people's time",
+    "with a person": "from the look that saw the provider wait for a person to the one that saw it go on",
+    "storing a file": "from the look that first saw a result file to its last byte on disk",
+    "to result": "from a finished run's acceptance to its end, every result stored",
+}
+
+EFFORT: Mapping[str, str] = {
+    "attempts": "launches under numbers of their own: rows of executions",
+    "launch requests": "committed launch requests; each was at most one request, and a wave's is one for all its runs",
+    "of these, nothing started": "launch requests that never left, or that the provider turned away to be sent again",
+    "looks": "requests that asked how an execution stands, as they are recorded per attempt; looks that only renewed"
+    " result URLs after an execution's end are not among them",
+    "requests of the budget": "launch requests and looks together; reads of workflows and probes belong to no run",
+    "reopened by a person": "runs queued again, or fetched again, by a person after they had ended",
+    "result bytes stored": "the sizes of all stored result files together",
+}
+
+COLUMNS: Mapping[str, str] = {
+    "p50, p95, max": "what half, and 95 %, of the measured cases do not exceed, and the largest; a real case each",
+    "measured": "cases that were measured; what has not happened yet is not among them",
+    "failed": "runs that ended as error, result_lost or abandoned",
+    "under way": "runs that have not ended",
+}
+
+DEFINITIONS: Mapping[str, str] = {
+    **TERMS,
+    **FIRSTS,
+    **{str(status): meaning for status, meaning in MEANINGS.items()},
+    **TIMINGS,
+    **EFFORT,
+    **COLUMNS,
+}

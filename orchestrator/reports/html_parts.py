@@ -1,0 +1,181 @@
+"""The parts of a report's page: tables, the headline, the frame around them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from orchestrator.domain.report.figures import Listing, ReportHead, ReportKind
+from orchestrator.domain.report.totals import ControlTotal, Term, number
+from orchestrator.reports.markup import Child, Markup, foreign, joined, style, tag
+from orchestrator.reports.style import RULES
+from orchestrator.reports.words import cell, clock, size
+
+#: Nothing may be loaded, run or sent: a saved page stays what it was.
+_POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
+
+_KINDS: Mapping[ReportKind, str] = {
+    ReportKind.BATCH: "Batch report",
+    ReportKind.PERIOD: "Period report",
+    ReportKind.RUN: "Run dossier",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Column:
+    """A column of a table: its title, and how its cells look (`num`, `time`, `hash`, `short`)."""
+
+    title: str
+    look: str | None = None
+
+
+def page(head: ReportHead, body: Iterable[Child]) -> bytes:
+    """Return a whole page, self-contained."""
+    title = f"{_KINDS[head.kind]}: {head.subject}"
+    document = tag(
+        "html",
+        tag(
+            "head",
+            tag("meta", charset="utf-8"),
+            _meta("Content-Security-Policy", _POLICY),
+            tag("meta", name_="viewport", content="width=device-width, initial-scale=1"),
+            tag("title", title[:200]),
+            style(RULES),
+        ),
+        tag("body", _top(head), *body, _foot(head)),
+        lang="en",
+    )
+    return ("<!doctype html>\n" + document + "\n").encode("utf-8", errors="replace")
+
+
+def _meta(equivalent: str, content: str) -> Markup:
+    return tag("meta", http_equiv=equivalent, content=content)
+
+
+def _top(head: ReportHead) -> Markup:
+    made = [
+        tag("div", "made ", tag("b", f"{clock(head.made_at, head.zone)} {head.zone}")),
+        tag("div", "by ", tag("b", foreign(head.made_by))),
+    ]
+    kind = tag("div", tag("b", _KINDS[head.kind]), tag("div", "Orchestrator · workspace ", foreign(head.workspace)))
+    facts = [tag("span", f"{label} ", tag("b", foreign(value))) for label, value in head.facts.items()]
+    if head.since is not None and head.until is not None:
+        period = f"{clock(head.since, head.zone, seconds=False)} to {clock(head.until, head.zone, seconds=False)}"
+        facts.insert(0, tag("span", "runs accepted from ", tag("b", period), f" (end excluded, {head.zone})"))
+    return joined([tag("header", kind, tag("div", made)), tag("h1", foreign(head.subject)),
+                   tag("div", facts, class_="facts")])  # fmt: skip
+
+
+def _foot(head: ReportHead) -> Markup:
+    says = (
+        f"Every figure is as of {clock(head.made_at, head.zone)} {head.zone}, read in one snapshot of the database. "
+        f"Times are in {head.zone}. This page loads nothing and runs nothing."
+    )
+    return tag("footer", says)
+
+
+def section(title: str, *parts: Child, note: str | None = None, class_: str | None = None) -> Markup:
+    """Return a part of the page under its title."""
+    return tag("section", tag("h2", title, tag("small", note) if note else None), *parts, class_=class_)
+
+
+def table(columns: Sequence[Column], rows: Iterable[Sequence[Child]], *, wrong: frozenset[int] = frozenset()) -> Markup:
+    """Return a table. `wrong` are the places of the rows that must catch the eye."""
+    titles = [tag("th", column.title, class_=column.look if column.look == "num" else None) for column in columns]
+    body = [
+        tag(
+            "tr",
+            *(tag("td", value, class_=column.look) for column, value in zip(columns, row, strict=True)),
+            class_="wrong" if place in wrong else None,
+        )
+        for place, row in enumerate(rows)
+    ]
+    return tag("table", tag("thead", tag("tr", *titles)), tag("tbody", *body))
+
+
+def totals(found: Sequence[ControlTotal]) -> Markup:
+    """Return the control totals, each with both sides in numbers and words."""
+    columns = (Column(title="Control total"), Column(title="Left side"), Column(title="Right side"),
+               Column(title="Verdict"))  # fmt: skip
+    rows = [
+        (
+            tag("b", total.name),
+            _term(total.left),
+            _sum(total),
+            tag("span", ("✓ " if total.adds_up else "✗ ") + total.verdict, class_="yes" if total.adds_up else "no"),
+        )
+        for total in found
+    ]
+    wrong = frozenset(place for place, total in enumerate(found) if not total.adds_up)
+    return table(columns, rows, wrong=wrong)
+
+
+def _term(term: Term) -> Markup:
+    return joined([tag("b", number(term.value)), " ", foreign(term.label)])
+
+
+def _sum(total: ControlTotal) -> Markup:
+    """Return the right side; terms that are 0 are left out where others are not."""
+    shown = [term for term in total.right if term.value] or list(total.right[:1])
+    parts: list[Child] = []
+    for place, term in enumerate(shown):
+        parts += [tag("span", "+", class_="plus")] if place else []
+        parts.append(_term(term))
+    return joined(parts)
+
+
+def pairs(rows: Iterable[tuple[str, Child]], *, title: str, value: str = "") -> Markup:
+    """Return a narrow table of names and numbers."""
+    return table((Column(title=title), Column(title=value, look="num")), rows)
+
+
+#: Lists of a report: (column of the row, title, look).
+LISTS: Mapping[str, Sequence[tuple[str, str, str | None]]] = {
+    "failures": (
+        ("place", "Run", None), ("external_id", "External id", None), ("status", "Status", "short"),
+        ("error_code", "Cause", "short"), ("error_message", "What was said", None), ("attempts", "Attempts", "num"),
+        ("ended_at", "Ended", "time"),
+    ),
+    "results": (
+        ("place", "Run", None), ("filename", "File", None), ("size_bytes", "Size", "num"),
+        ("sha256", "SHA-256", "hash"), ("stored_at", "Stored", "time"),
+    ),
+}  # fmt: skip
+
+
+def listing(name: str, title: str, found: Listing, zone: str) -> Markup:
+    """Return one of the lists behind the figures, or that it is empty; says where the rest of a long one is."""
+    if not found.total:
+        return section(title, tag("p", "None.", class_="soft"))
+    # A column without anything in it only takes room from the others.
+    shown = [told for told in LISTS[name] if told[0] == "place" or any(row.get(told[0]) for row in found.rows)]
+    columns = [Column(title=title, look=look) for _, title, look in shown]
+    rows = [[_cell(column, row, zone) for column, _, _ in shown] for row in found.rows]
+    note = f"{found.total:,}"
+    if found.total > len(found.rows):
+        note = f"the first {len(found.rows):,} of {found.total:,}; all of them are in this report's CSV, list “{name}”"
+    return section(title, table(columns, rows), note=note)
+
+
+def _cell(column: str, row: Mapping[str, Any], zone: str) -> Child:
+    if column == "place":
+        return run_name(row.get("index"), row["run"])
+    value = row.get(column)
+    match value:
+        case None:
+            return ""
+        case datetime():
+            return clock(value, zone)
+        case int() if column == "size_bytes":
+            return size(value)
+        case _:
+            return foreign(cell(value))
+
+
+def run_name(index: int | None, run: UUID | str) -> Markup:
+    """Return how a run is named: its place in its file, and its id."""
+    id_ = tag("span", str(run), class_="id")
+    return id_ if index is None else joined([f"#{index} ", id_])

@@ -1,0 +1,73 @@
+"""How a report looks: calm and dense, the same on screen and on paper, readable in grey."""
+
+from __future__ import annotations
+
+RULES = """
+:root { --ink: #1c2430; --soft: #5c6675; --line: #d9dee6; --pale: #f4f6f9; --ok: #2e6f9e; --bad: #b4442d;
+  --off: #a9b0ba; --open: #fdf6e3; --warn: #fff4ec; }
+* { box-sizing: border-box; }
+body { margin: 0 auto; padding: 28px 32px 48px; max-width: 1040px; background: #fff; color: var(--ink);
+  font: 13px/1.45 system-ui, -apple-system, "Segoe UI", "Liberation Sans", Arial, sans-serif;
+  font-variant-numeric: tabular-nums; }
+header { display: flex; justify-content: space-between; gap: 24px; border-bottom: 2px solid var(--ink);
+  padding-bottom: 8px; color: var(--soft); font-size: 12px; }
+header b { color: var(--ink); font-weight: 600; }
+header div:last-child { text-align: right; }
+h1 { font-size: 24px; line-height: 1.2; margin: 16px 0 2px; font-weight: 650; overflow-wrap: anywhere; }
+h2 { font-size: 14px; margin: 26px 0 6px; font-weight: 650; break-after: avoid; }
+h2 small { font-weight: 400; color: var(--soft); font-size: 12px; margin-left: 8px; }
+p { margin: 4px 0; }
+.soft { color: var(--soft); }
+.facts { display: flex; flex-wrap: wrap; gap: 2px 22px; color: var(--soft); font-size: 12px; margin: 6px 0 14px; }
+.facts b { color: var(--ink); font-weight: 500; overflow-wrap: anywhere; }
+.headline { display: grid; grid-template-columns: 1fr 1fr; gap: 20px; padding: 12px 16px; border: 1px solid var(--line);
+  border-left: 5px solid var(--bad); border-radius: 3px; }
+.headline.good { border-left-color: var(--ok); }
+.headline .big { font-size: 20px; font-weight: 650; line-height: 1.25; }
+.headline ul { margin: 2px 0 0; padding-left: 16px; }
+.headline h3 { margin: 0; font-size: 12px; font-weight: 600; }
+table { border-collapse: collapse; width: 100%; font-size: 12px; }
+th { text-align: left; font-weight: 600; color: var(--soft); border-bottom: 1px solid var(--ink);
+  vertical-align: bottom; padding: 3px 10px 3px 0; }
+td { border-bottom: 1px solid var(--line); padding: 3px 10px 3px 0; vertical-align: top; overflow-wrap: anywhere; }
+td:last-child, th:last-child { padding-right: 0; }
+.num { text-align: right; white-space: nowrap; }
+.time { white-space: nowrap; }
+.short { white-space: nowrap; overflow-wrap: normal; }
+.hash { font: 10px/1.5 ui-monospace, "Liberation Mono", Menlo, monospace; overflow-wrap: anywhere; }
+bdi { unicode-bidi: isolate; }
+.id { font: 10px/1.5 ui-monospace, "Liberation Mono", Menlo, monospace; white-space: nowrap; }
+.yes { color: var(--ok); font-weight: 600; white-space: nowrap; }
+.no { color: var(--bad); font-weight: 700; }
+tr.wrong td { background: var(--warn); }
+.plus { color: var(--soft); padding: 0 3px; }
+.charts { display: grid; grid-template-columns: repeat(3, 1fr); gap: 18px; margin-top: 18px; }
+figure { margin: 0; break-inside: avoid; }
+figcaption { font-weight: 650; font-size: 12px; margin-bottom: 4px; }
+figcaption small { display: block; min-height: 1.45em; font-weight: 400; color: var(--soft); }
+svg { width: 100%; height: auto; display: block; overflow: visible; }
+svg text { font: 10px system-ui, "Liberation Sans", Arial, sans-serif; fill: #46505e; }
+svg .grid { stroke: var(--line); stroke-width: 1; }
+svg .ok { fill: var(--ok); } svg .bad { fill: var(--bad); } svg .off { fill: var(--off); }
+svg .open { fill: var(--open); stroke: #a08a3c; stroke-width: 0.8; }
+.name { min-width: 96px; }
+.two section { break-inside: avoid; }
+.two { display: grid; grid-template-columns: 1fr 1fr; gap: 0 32px; }
+dl { margin: 0; font-size: 11px; columns: 2; column-gap: 32px; }
+dl div { break-inside: avoid; margin-bottom: 3px; }
+dt { display: inline; font-weight: 600; } dt::after { content: ":"; }
+dd { display: inline; margin: 0; color: var(--soft); }
+footer { margin-top: 28px; padding-top: 6px; border-top: 1px solid var(--line); color: var(--soft); font-size: 11px; }
+@media (max-width: 760px) { .charts, .headline, .two { grid-template-columns: 1fr; } dl { columns: 1; } }
+@page { size: A4; margin: 13mm 13mm 15mm;
+  @bottom-right { content: counter(page) " of " counter(pages); font: 9px "Liberation Sans", Arial, sans-serif;
+    color: #5c6675; } }
+@media print {
+  body { max-width: none; padding: 0; font-size: 10.5px; -webkit-print-color-adjust: exact; print-color-adjust: exact; }
+  table { font-size: 9.5px; } .hash, .id { font-size: 7.5px; } dl { font-size: 8.5px; columns: 2; }
+  h1 { font-size: 19px; margin-top: 10px; } h2 { font-size: 12px; margin-top: 16px; }
+  header, .facts, figcaption, h2 small, .headline h3 { font-size: 9.5px; } .headline .big { font-size: 16px; }
+  .charts { grid-template-columns: repeat(3, 1fr); gap: 12px; } .headline, .two { grid-template-columns: 1fr 1fr; }
+  thead { display: table-header-group; } tr { break-inside: avoid; }
+}
+"""
