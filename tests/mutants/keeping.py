@@ -140,7 +140,7 @@ RESULTS = (
     Mutant(
         "one_name_for_all_claims",
         "a worker that comes late writes over the file that another has stored",
-        [Swap("orchestrator/engine/download.py", "{file.number}.{claim.fence}\"", "{file.number}\"")],
+        [Swap("orchestrator/engine/download.py", '{file.number}.{claim.fence}"', '{file.number}"')],
         tests=["tests/engine/test_late_and_paused.py"],
     ),
     Mutant(
