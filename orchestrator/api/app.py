@@ -16,6 +16,7 @@ from orchestrator.api import (
     inbox,
     openapi,
     problems,
+    reports,
     runs,
     schedules,
     system,
@@ -34,7 +35,7 @@ POOL_SIZE = 10
 
 DepsFactory = Callable[[], AbstractAsyncContextManager[Deps]]
 
-ROUTERS = tuple(m.router for m in (runs, batches, schedules, connections, workflows, doubts, inbox, tokens))
+ROUTERS = tuple(m.router for m in (reports, runs, batches, schedules, connections, workflows, doubts, inbox, tokens))
 
 
 def create_app(settings: Settings, *, deps_factory: DepsFactory | None = None) -> FastAPI:

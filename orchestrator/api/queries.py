@@ -103,6 +103,10 @@ class Query:
             "dateTo", lambda day: datetime.combine(day + timedelta(days=1), time.min, UTC) - timedelta(microseconds=1)
         )
 
+    def moment(self, name: str) -> datetime | None:
+        """Return a moment; a date means its beginning."""
+        return self._moment(name, lambda day: datetime.combine(day, time.min, UTC))
+
     def bound_to(self, call: Call) -> tuple[str, ...]:
         """Return what a page of this list depends on, for its cursors."""
         filters = sorted(f"{k}={v}" for k, v in self._given.multi_items() if k not in ("cursor", "limit", "after"))

@@ -112,10 +112,13 @@ class Wire:
             raise self._foreign(response) from None
 
     @contextmanager
-    def stream(self, path: str) -> Iterator[httpx.Response]:
+    def stream(
+        self, path: str, query: Query | None = None, *, timeout_s: float | None = None
+    ) -> Iterator[httpx.Response]:
         """Open a body for reading piece by piece. A break in the middle is the caller's to see: no retry."""
         try:
-            with self._http.stream("GET", API + path) as response:
+            options: dict[str, Any] = {} if timeout_s is None else {"timeout": timeout_s}
+            with self._http.stream("GET", API + path, params=_flat(query or {}), **options) as response:
                 if response.status_code >= 300:
                     response.read()
                     raise self._error(response)

@@ -23,7 +23,8 @@ from orchestrator.engine.report_order import Report, ReportFormat, ReportOptions
 from orchestrator.engine.report_print import listed_in, write_lists, written
 from orchestrator.engine.who import Who
 from orchestrator.errors import BadInput, NotFound, Unavailable
-from orchestrator.storage import report_run, reports
+from orchestrator.storage import events, report_run, reports
+from orchestrator.storage.database import now as transaction_now
 from orchestrator.storage.report_rows import SummedFile
 from orchestrator.storage.report_scope import Scope
 
@@ -125,6 +126,17 @@ async def run_dossier(deps: Deps, who: Who, run_id: UUID, options: ReportOptions
     await spool.write(await asyncio.to_thread(report_dossier.printed, found, options.format, options.csv_list))
     holds, headline = report_dossier.judged(found)
     return finished(options, head, spool, name=f"run-{run_id}", adds_up=holds, headline=headline)
+
+
+async def note_made(deps: Deps, who: Who, made: Report, **about: object) -> None:
+    """Write into the workspace's history who made which report, and the hash of what they were given."""
+    facts = {"kind": made.kind, "format": made.format, "sha256": made.sha256, "adds_up": made.adds_up, **about}
+
+    async def note(connection: AsyncConnection) -> None:
+        told = who.act().event("report_made", **facts)
+        await events.append_to_workspace(connection, who.workspace_id, [told], at=await transaction_now(connection))
+
+    await deps.db.run(note)
 
 
 @asynccontextmanager

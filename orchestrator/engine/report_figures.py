@@ -50,6 +50,7 @@ async def count(connection: AsyncConnection, scope: Scope, head: ReportHead) -> 
         acts=await report_ledger.acts(connection, scope),
         submitters=told.accepted_by,
         questions=await reports.questions(connection, scope),
+        fires=await report_ledger.fires(connection, scope),
         parts=await reports.parts(connection, scope) if head.kind is ReportKind.PERIOD else (),
     )
 

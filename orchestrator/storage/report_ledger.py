@@ -15,18 +15,21 @@ from orchestrator.domain.report.figures import (
     ActGroup,
     DoubtFigures,
     DoubtGroup,
+    FireFigure,
     IntakeFigures,
     LaunchFigures,
     ResultFigures,
 )
 from orchestrator.storage.database import rows
 from orchestrator.storage.report_rows import ACTS_OF, DOUBTS_OF
-from orchestrator.storage.report_scope import BATCHES, RUNS, Scope, fact
+from orchestrator.storage.report_scope import BATCHES, RUNS, Scope, ScopeKind, fact
 from orchestrator.storage.reports import Spread
 
 #: Groups of acts that a report shows; the list of single acts has them all.
 MAX_ACT_GROUPS = 200
 MAX_DOUBT_GROUPS = 1_000
+#: Ticks that a report shows: a schedule of each minute has so many in a week.
+MAX_TICKS = 10_080
 
 INTAKE = {
     kind: text(f"""
@@ -43,6 +46,21 @@ TOLD = {
     SELECT e.type, e.actor, count(*)::bigint AS events FROM runs r JOIN events e ON e.stream = r.id
     WHERE {where} AND e.stream BETWEEN :first AND :last GROUP BY 1, 2""")
     for kind, where in RUNS.items()
+}
+
+# Of a batch the tick that submitted it; of a period the ticks whose nominal time lies in it.
+FIRES = {
+    ScopeKind.BATCH: "f.batch_id = CAST(:batch AS uuid)",
+    ScopeKind.PERIOD: "f.nominal_at >= :since AND f.nominal_at < :until",
+    ScopeKind.WORKFLOW: "f.nominal_at >= :since AND f.nominal_at < :until AND w.remote_id = CAST(:workflow AS text)",
+}
+TICKS = {
+    kind: text(f"""
+    SELECT s.name AS schedule, f.nominal_at, f.state AS became, f.why,
+        COALESCE(f.batch_id, f.run_id)::text AS batch
+    FROM fires f JOIN schedules s ON s.id = f.schedule_id JOIN workflows w ON w.id = s.workflow_id
+    WHERE f.workspace_id = CAST(:workspace AS uuid) AND {where} ORDER BY f.nominal_at, s.name LIMIT :most""")
+    for kind, where in FIRES.items()
 }
 
 # A wave's intent belongs to its batch, a single launch's to its run.
@@ -207,3 +225,9 @@ def _settlement(row: Any) -> str:
 async def acts(connection: AsyncConnection, scope: Scope) -> Sequence[ActGroup]:
     """Return what people and policies did, alike acts together, at most `MAX_ACT_GROUPS`, the first one first."""
     return [ActGroup(**row._mapping) for row in await rows(connection, ACTS[scope.kind], scope.values())]
+
+
+async def fires(connection: AsyncConnection, scope: Scope) -> Sequence[FireFigure]:
+    """Return the ticks of schedules in the report's period, oldest first, and what became of each."""
+    found = await rows(connection, TICKS[scope.kind], {**scope.values(), "most": MAX_TICKS})
+    return [FireFigure(**row._mapping) for row in found]

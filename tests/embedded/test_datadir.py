@@ -22,7 +22,7 @@ def test_a_new_data_folder_and_all_in_it_is_for_its_owner_only(tmp_path: Path) -
     data.create()
     data.create()
     folders = [data.root, *data.root.iterdir()]
-    assert {path.name for path in folders[1:]} == {"postgres", "artifacts", "keys", "logs", "run"}
+    assert {path.name for path in folders[1:]} == {"postgres", "artifacts", "inputs", "keys", "logs", "run"}
     assert {mode_of(path) for path in folders} == {0o700}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
@@ -15,6 +16,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from orchestrator.engine import connections, reading, submit
@@ -93,14 +95,23 @@ class Site:
 
     async def until(self, batch_id: UUID, condition: Callable[[dict[str, Any]], bool], *, limit_s: float = 60) -> Any:
         """Wait until a batch looks so; return it."""
-        import asyncio
-
         ends_at = time.monotonic() + limit_s
         while True:
             batch = await reading.get_batch(self.deps, self.who, batch_id)
             if condition(batch):
                 return batch
             assert time.monotonic() < ends_at, f"{batch}\n{self.fleet.logs()[-5000:]}"
+            await asyncio.sleep(0.2)
+
+    async def until_registered(self, count: int, *, limit_s: float = 60) -> None:
+        """Wait until so many workers have begun: one that is stopped while it starts dies of the signal."""
+        ends_at = time.monotonic() + limit_s
+        while True:
+            async with self.deps.db.transaction() as connection:
+                found = await connection.execute(text("SELECT count(*) FROM workers WHERE state = 'running'"))
+            if found.scalar_one() >= count:
+                return
+            assert time.monotonic() < ends_at, self.fleet.logs()[-5000:]
             await asyncio.sleep(0.2)
 
     async def share_in_tasks(self) -> tuple[int, int]:

@@ -31,6 +31,7 @@ async def all_stored_and_none_twice(site: Site, batch_id: Any, count: int) -> No
 
 async def test_work_runs_inside_tasks_while_the_broker_is_up(site: Site) -> None:
     site.fleet.start(2)
+    await site.until_registered(2)
     batch_id = await site.submit(60)
     batch = await site.until(batch_id, ended)
     assert batch["status"] == "finished"
@@ -65,6 +66,7 @@ async def test_killing_every_worker_loses_nothing_and_launches_nothing_twice(sit
 
 async def test_stopping_the_workers_makes_no_doubt_and_their_successors_finish(site: Site) -> None:
     site.fleet.start(2)
+    await site.until_registered(2)
     batch_id = await site.submit(60)
     await site.until(batch_id, lambda b: b["counts"]["queued"] < 60)
     assert site.fleet.stop() == [0, 0]
