@@ -105,7 +105,7 @@ async def _submitted(
     except NotFound as error:
         if error.code in ("input_missing", "input_unsettled"):
             return rules.wait(facts, FireState.WAITING, error.message, now=now)
-        return rules.missed(f"{error.message}")
+        return rules.missed(error.message)
     except (BadInput, Conflict) as error:
         return rules.missed(_said(error))
     except OrchestratorError as error:  # the provider's schema, the store of inputs, the database: it may come back

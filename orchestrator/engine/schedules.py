@@ -87,8 +87,8 @@ async def update_schedule(
         await _check_input(deps, who, name, plan["input"])
 
     async def change(session: AsyncConnection, row: ScheduleRow) -> NewEvent:
-        await ticks.plan_schedule(deps, session, row, until=row.now)
-        rhythm, next_at = ticks.rhythm_of(row), (await schedules.read(session, row.id)).next_at
+        row, _ = await ticks.plan_whole(deps, session, row)
+        rhythm, next_at = ticks.rhythm_of(row), row.next_at
         if cron is not None or every is not None or zone is not None:
             rhythm = _changed(row, cron=cron, every=every, zone=zone)
             next_at = next_tick(rhythm, row.now)
@@ -109,7 +109,7 @@ async def pause_schedule(deps: Deps, who: Who, name: str, note: str) -> dict[str
     async def pause(session: AsyncConnection, row: ScheduleRow) -> NewEvent:
         if row.paused_at is not None:
             raise Conflict(f"it is paused already, by {row.paused_by}: {row.paused_note}", code="schedule_paused")
-        await ticks.plan_schedule(deps, session, row, until=row.now)
+        await ticks.plan_whole(deps, session, row)
         await schedules.pause(session, row.id, by=who.actor, note=note)
         await fires.hurry(session, row.id)
         return who.act(note).event("schedule_paused", schedule=name)
@@ -124,13 +124,11 @@ async def resume_schedule(deps: Deps, who: Who, name: str) -> dict[str, Any]:
     async def resume(session: AsyncConnection, row: ScheduleRow) -> NewEvent:
         if row.paused_at is None:
             raise Conflict("it is not paused", code="schedule_active")
-        # All ticks of the pause, however long it was: what is planned after this is fired.
-        while (planned := await ticks.plan_schedule(deps, session, row, until=row.now)) >= ticks.TICKS_AT_ONCE:
-            row = await schedules.read(session, row.id)
+        row, skipped = await ticks.plan_whole(deps, session, row)
         await schedules.resume(session, row.id)
         if row.next_at is None:  # it was set aside, or is over: asked anew, and an error is the caller's to see
             await schedules.advance(session, row.id, next_tick(ticks.rhythm_of(row), row.now))
-        return who.act().event("schedule_resumed", schedule=name, skipped=planned or None)
+        return who.act().event("schedule_resumed", schedule=name, skipped=skipped or None)
 
     await _act(deps, who, name, resume)
     return await schedule_reading.show_schedule(deps, who, name)
@@ -161,7 +159,7 @@ async def remove_schedule(deps: Deps, who: Who, name: str, *, reason: str | None
     """Remove a schedule. Its history stays; what it submitted goes on; what still waits is skipped."""
 
     async def remove(session: AsyncConnection, row: ScheduleRow) -> NewEvent:
-        await ticks.plan_schedule(deps, session, row, until=row.now)
+        await ticks.plan_whole(deps, session, row)
         await schedules.remove(session, row.id)
         await fires.hurry(session, row.id)
         return who.act(reason).event("schedule_removed", schedule=name)

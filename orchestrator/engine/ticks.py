@@ -90,6 +90,15 @@ async def plan_schedule(deps: Deps, connection: AsyncConnection, schedule: Sched
     return len(ticks)
 
 
+async def plan_whole(deps: Deps, connection: AsyncConnection, schedule: ScheduleRow) -> tuple[ScheduleRow, int]:
+    """Write the rows of all of a locked schedule's ticks up to now; return it as it stands then, and how many."""
+    count = 0
+    while done := await plan_schedule(deps, connection, schedule, until=schedule.now):
+        count += done
+        schedule = await schedules.read(connection, schedule.id)
+    return schedule, count
+
+
 def _backlog(rhythm: Rhythm, policy: Policy, *, since: datetime, until: datetime) -> Backlog:
     """Return which ticks of a long absence are caught up with, without walking through all of it."""
     end = until if policy.paused_at is None else min(until, policy.paused_at - timedelta(microseconds=1))

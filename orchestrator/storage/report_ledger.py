@@ -50,7 +50,7 @@ TOLD = {
 
 # Of a batch the tick that submitted it; of a period the ticks whose nominal time lies in it.
 FIRES = {
-    ScopeKind.BATCH: "f.batch_id = CAST(:batch AS uuid)",
+    ScopeKind.BATCH: "f.id = CAST(:batch AS uuid)",  # a tick's batch has its id
     ScopeKind.PERIOD: "f.nominal_at >= :since AND f.nominal_at < :until",
     ScopeKind.WORKFLOW: "f.nominal_at >= :since AND f.nominal_at < :until AND w.remote_id = CAST(:workflow AS text)",
 }

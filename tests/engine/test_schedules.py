@@ -315,6 +315,14 @@ async def test_a_change_of_the_rhythm_leaves_ticks_that_came_before_it(clerk: Cl
     assert await clerk.states() == ["fired"]
 
 
+async def test_a_change_after_a_long_absence_leaves_no_tick_without_a_row(clerk: Clerk) -> None:
+    await clerk.schedule(catch_up="none")
+    await clerk.pass_s(1_200 * HOUR_S + 600)
+    await schedules.update_schedule(clerk.deps, clerk.office.who, "hourly", cron="0 3 * * *", plan={})
+    (row,) = await query(clerk.office, "SELECT count(*) AS n FROM fires WHERE state = 'missed'")
+    assert row.n == 1_200
+
+
 async def test_what_makes_no_sense_is_refused_when_the_schedule_is_made(clerk: Clerk) -> None:
     for plan in (
         {"template": "../secret.csv"},
