@@ -21,6 +21,10 @@ RESTART_S = (0.5, 20.0)
 #: How long a process is frozen at a fault point, seconds: short of its lease, past its send deadline, long past both.
 FREEZES_S = (2.0, 16.0, 30.0, 600.0)
 
+#: Moments that a world reaches seldom, beside looks and downloads: struck so many times as often.
+_SELDOM = frozenset(Point) - {point for point in Point if point.split(".")[0] in ("poll", "download", "artifact")}
+_SELDOM_MORE_OFTEN = 5
+
 
 class Monkey:
     """Kills and starves. Everything is drawn from the seed; `heal` ends it."""
@@ -55,7 +59,8 @@ class Monkey:
 
     async def at_point(self, worker: SimWorker, point: Point) -> None:
         """Kill or freeze a process at a fault point, now and then."""
-        if not self._is_on or not self._world.faults.is_on or self._rng.random() >= self._world.plan.point_rate:
+        rate = self._world.plan.point_rate * (_SELDOM_MORE_OFTEN if point in _SELDOM else 1)
+        if not self._is_on or not self._world.faults.is_on or self._rng.random() >= rate:
             return
         if self._rng.random() < 0.25:
             self._world.faults.count(point, "frozen")

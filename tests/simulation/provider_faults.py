@@ -20,6 +20,8 @@ from tests.simulation.provider import SimProvider
 
 #: A silence that outlasts every patience of ours.
 _SILENCE_S = 200.0
+#: Launches of whole waves are few beside looks: so many times as often are they struck, or most faults never meet one.
+_WAVES_MORE_OFTEN = 5
 
 #: name -> the sandbox's rule for it. Those that end a run for good (400, a lost execution) are rarer than the others.
 _ANYWHERE: Mapping[str, dict[str, Any]] = {
@@ -168,8 +170,11 @@ class ProviderFaults:
         whole = sum(shares.values())
         for name, rule in named.items():
             document = {key: value for key, value in rule.items() if key != "share"}
-            document |= {"kind": kind, "probability": self._rate * shares[name] / whole}
+            document |= {"kind": kind, "probability": self._rate_of(kind) * shares[name] / whole}
             (self._rules[f"provider.{kind}", name],) = self._provider.service.rules.add([document])
+
+    def _rate_of(self, kind: str) -> float:
+        return max(self._rate, min(0.4, self._rate * _WAVES_MORE_OFTEN)) if kind == "batch" else self._rate
 
     def _note_rules(self) -> None:
         for where, rule in self._rules.items():
@@ -214,7 +219,7 @@ class ProviderFaults:
         names = [name for name in TWISTS.get(kind.value, ()) if self._may(f"provider.{kind.value}", name)]
         if not self._is_on or not names or answer.status != 200 or not isinstance(answer.document, dict):
             return answer
-        if self._rng.random() >= self._rate / 4:
+        if self._rng.random() >= self._rate_of(kind.value) / 4:
             return answer
         name = self._rng.choice(names)
         document = self._changed(name, kind, json.loads(json.dumps(answer.document)))
