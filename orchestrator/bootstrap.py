@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from functools import lru_cache, partial
 from pathlib import Path
 
+from orchestrator.artifacts.anchors import anchors_at
 from orchestrator.artifacts.highwater import HighWater
 from orchestrator.artifacts.incoming import Incoming
 from orchestrator.artifacts.registry import artifact_store
@@ -22,6 +23,7 @@ from orchestrator.runtime import system_sources
 from orchestrator.settings import Settings
 from orchestrator.storage.database import Database
 from orchestrator.storage.sealing import Sealer
+from orchestrator.storage.signing import Signer
 
 
 @asynccontextmanager
@@ -59,6 +61,8 @@ async def build(settings: Settings, *, program: str, pool_size: int = 5) -> Asyn
             check_api_key=check_api_key,
             incoming=Incoming(settings.inputs_dir or DataDir(settings.data_dir).inputs),
             outside=HighWater(_outside(settings, store.root)),
+            signer=signer(settings),
+            anchors=anchors_at(settings.anchors, default=_anchors(settings, store.root)),
         )
     finally:
         for made in providers.values():
@@ -76,6 +80,20 @@ def _outside(settings: Settings, artifacts: Path) -> list[Path]:
     if settings.artifacts_url is None:
         return [data.highwater]
     return [artifacts / ".highwater", *([data.highwater] if data.root.exists() else [])]
+
+
+def _anchors(settings: Settings, artifacts: Path) -> Path:
+    """Return where checkpoints are kept if nothing is named: like marks, but in one place."""
+    data = DataDir(settings.data_dir)
+    return data.anchors if settings.artifacts_url is None else artifacts / ".anchors"
+
+
+@lru_cache(maxsize=4)
+def signer(settings: Settings) -> Signer:
+    """Return what signs checkpoints: by the key that is set, else by one that the secret key gives."""
+    if settings.signing_key is not None:
+        return Signer.from_base64(settings.signing_key.get_secret_value())
+    return Signer(sealer(settings).derive("signing key of checkpoints"))
 
 
 @lru_cache(maxsize=4)

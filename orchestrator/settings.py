@@ -46,6 +46,13 @@ class Settings(BaseModel):
     secret_key: SecretStr | None = Field(
         default=None, description="seals secrets, 32 bytes base64; unset: in the data folder"
     )
+    signing_key: SecretStr | None = Field(
+        default=None, description="signs checkpoints of the history, 32 bytes base64; unset: made from the secret key"
+    )
+    anchors: str | None = Field(
+        default=None,
+        description="where checkpoints are kept: a folder, or `stdout`; unset: `anchors` in the data folder",
+    )
     host: str = Field(default="127.0.0.1", description="the address that the API listens on")
     port: int = Field(default=8700, ge=0, le=65535, description="its port; 0 takes a free one")
     workers: int = Field(default=2, ge=1, le=64, description="worker processes that `up` starts")

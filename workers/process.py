@@ -18,7 +18,7 @@ import psutil
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from orchestrator import __version__
-from orchestrator.engine import highwater, pump, sweep
+from orchestrator.engine import checkpoints, highwater, pump, sweep
 from orchestrator.engine.deps import Deps
 from orchestrator.engine.watch import Watch
 from orchestrator.errors import OrchestratorError
@@ -133,6 +133,11 @@ class WorkerProcess:
     def keep_mark(self) -> None:
         """Compare the database with the places outside, and move the mark on."""
         self.loop.run(highwater.keep_mark(self.deps), timeout_s=60)
+
+    def keep_checkpoints(self) -> None:
+        """Sign the history where that is due, and bring out what was signed."""
+        # The first checkpoint of a long history reads all of it.
+        self.loop.run(checkpoints.keep(self.deps), timeout_s=900)
 
     def register(self) -> None:
         """Write the worker's row."""

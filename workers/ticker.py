@@ -32,6 +32,9 @@ FIRST_WATCH_S = 3.0
 #: How often the database's mark is advanced and written outside, seconds: what a restore may lose unseen.
 MARK_S = 5.0
 
+#: How often it is asked whether a checkpoint of the history is due, seconds.
+CHECKPOINT_S = 10.0
+
 #: Its threads end within so long, seconds, unless the database keeps them waiting.
 STOP_S = 10.0
 
@@ -67,7 +70,7 @@ class Ticker:
     def start(self) -> None:
         """Start ticking."""
         duties = (self._tick_for_ever, self._beat_for_ever, self._sweep_for_ever, self._watch_for_ever)
-        for duty in (*duties, self._mark_for_ever):
+        for duty in (*duties, self._mark_for_ever, self._sign_for_ever):
             thread = threading.Thread(target=duty, name=duty.__name__.strip("_"), daemon=True)
             thread.start()
             self._threads.append(thread)
@@ -155,31 +158,52 @@ class Ticker:
                 return
 
     def _watch_for_ever(self) -> None:
-        """Look around now and then; a worker that drains leaves it to the others."""
-        pause_s = FIRST_WATCH_S
-        while not self._stopping.wait(pause_s * random.uniform(0.8, 1.2)):
-            pause_s = WATCH_S
-            if self._process.draining.is_set():
-                continue
-            try:
-                self._process.watch(broker_away_s=self._away_s())
-            except (OrchestratorError, TimeoutError) as error:
-                log.warning("the watch could not look around", why=str(error))
-            except Exception:  # a bug in the watch must not blind it for good
-                log.exception("the watch failed")
+        """Look around now and then."""
+        self._repeat(
+            lambda: self._process.watch(broker_away_s=self._away_s()),
+            failing="the watch could not look around",
+            first_s=FIRST_WATCH_S,
+            every_s=WATCH_S,
+        )
 
     def _mark_for_ever(self) -> None:
-        """Compare the database with its mark outside, and move both on; the first time at once."""
-        while True:
+        """Compare the database with its mark outside, and move both on; the first time at once, and to the very end."""
+        self._repeat(
+            self._process.keep_mark, failing="the high-water mark was not moved", every_s=MARK_S, also_draining=True
+        )
+
+    def _sign_for_ever(self) -> None:
+        """Sign the history whenever that is due."""
+        failing = "the history was not signed"
+        self._repeat(self._process.keep_checkpoints, failing=failing, first_s=CHECKPOINT_S, every_s=CHECKPOINT_S)
+
+    def _repeat(
+        self,
+        duty: Callable[[], None],
+        *,
+        failing: str,
+        every_s: float,
+        first_s: float = 0.0,
+        also_draining: bool = False,
+    ) -> None:
+        """Do a duty again and again; a worker that drains leaves it to the others.
+
+        Args:
+            failing: what to say when it fails.
+            first_s: how long to wait before the first time.
+        """
+        pause_s = first_s
+        while not self._stopping.wait(pause_s * random.uniform(0.8, 1.2)):
+            pause_s = every_s
+            if self._process.draining.is_set() and not also_draining:
+                continue
             try:
-                self._process.keep_mark()
-                self._failing.discard("the high-water mark was not moved")
+                duty()
+                self._failing.discard(failing)
             except (OrchestratorError, TimeoutError) as error:
-                self._tell_first("the high-water mark was not moved", error)
-            except Exception:  # a bug here must not stop the marks for good
-                log.exception("the high-water mark was not moved")
-            if self._stopping.wait(MARK_S):
-                return
+                self._tell_first(failing, error)
+            except Exception:  # a bug in a duty must not end it for good
+                log.exception(failing)
 
     def _sweep_for_ever(self) -> None:
         """Ring for a sweep now and then, due or not: dead workers announce nothing."""

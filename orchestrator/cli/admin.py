@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
-from orchestrator.cli import output
+from orchestrator.cli import direct, output
 from orchestrator.cli.options import NeededReason, OutputOption, group
-from orchestrator.errors import BadInput, Unavailable
-
-if TYPE_CHECKING:
-    from orchestrator.settings import Settings
+from orchestrator.errors import BadInput
 
 app = group("Operators' acts, directly on the database: the hold of all launches after a restore.")
 
@@ -33,7 +30,7 @@ def held(output_: OutputOption = None) -> None:
     """Say whether launches are held after a restore, why, and what may run at the provider unknown here."""
     from orchestrator.engine import restore
 
-    _print(_on_deps(restore.held), is_done=False)
+    _print(direct.on_database(restore.held), is_done=False)
 
 
 @app.command()
@@ -57,42 +54,10 @@ def release(
     except ValueError:
         raise BadInput("--gone takes a folder's id", hint="orchestrator admin held") from None
     if dry_run:
-        _print(_on_deps(restore.held), is_done=False)
+        _print(direct.on_database(restore.held), is_done=False)
         return
-    report = _on_deps(lambda deps: restore.release(deps, actor=LOCAL_ACTOR, reason=reason, gone=folders))
+    report = direct.on_database(lambda deps: restore.release(deps, actor=LOCAL_ACTOR, reason=reason, gone=folders))
     _print(report, is_done=True)
-
-
-def _on_deps(act: Any) -> dict[str, Any]:
-    """Do something with what the verbs need, on the database that is named, or the data folder's own."""
-    import asyncio
-
-    from orchestrator import bootstrap
-    from orchestrator.cli.prepare import PROGRAM
-    from orchestrator.settings import load_settings
-
-    settings = _with_database(load_settings())
-
-    async def run() -> dict[str, Any]:
-        async with bootstrap.build(settings, program=PROGRAM, pool_size=1) as deps:
-            done: dict[str, Any] = await act(deps)
-            return done
-
-    return asyncio.run(run())
-
-
-def _with_database(settings: Settings) -> Settings:
-    """Return the settings with the embedded database's URL, where no other is named."""
-    from pydantic import SecretStr
-
-    from orchestrator.embedded.datadir import DataDir
-    from orchestrator.embedded.postgres import EmbeddedPostgres
-
-    if settings.database_url is not None:
-        return settings
-    if not DataDir(settings.data_dir).root.exists() or (postgres := EmbeddedPostgres(settings.data_dir)).pid is None:
-        raise Unavailable("PostgreSQL does not run in this folder", hint="orchestrator up; or set ORCH_DATABASE_URL")
-    return settings.model_copy(update={"database_url": SecretStr(postgres.dsn())})
 
 
 def _print(report: dict[str, Any], *, is_done: bool) -> None:

@@ -13,6 +13,7 @@ import typer
 
 from orchestrator.cli import (
     admin,
+    audit,
     batches,
     connections,
     doubts,
@@ -57,6 +58,7 @@ for name, noun in (
     ("batch", batches),
     ("schedule", schedules),
     ("report", reports),
+    ("audit", audit),
     ("doubt", doubts),
     ("inbox", inbox),
     ("token", tokens),

@@ -92,6 +92,12 @@ def flush() -> None:
     sys.stdout.flush()
 
 
+def text(line: str) -> None:
+    """Print a line of what was asked for, to a person: programs get it in their own form."""
+    if _format is Format.TABLE:
+        _write(harmless(line))
+
+
 def say(text: str) -> None:
     """Tell a person something, on stderr."""
     if _format is Format.TABLE:

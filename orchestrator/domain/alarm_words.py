@@ -25,6 +25,7 @@ class Code(StrEnum):
     WORKER_SILENT = "worker_silent"
     WORK_STALLED = "work_stalled"
     NOT_SWEPT = "not_swept"
+    HISTORY_UNSIGNED = "history_unsigned"
     CLOCK_OFF = "clock_off"
     DISK_LOW = "disk_low"
     DISK_SILENT = "disk_silent"
@@ -97,6 +98,10 @@ WORDS: Mapping[Code, tuple[str, str]] = {
     Code.NOT_SWEPT: (
         "nobody has swept for long: the work of dead workers is not taken up",
         "is the database slow, or a lane locked for long? `orchestrator doctor`",
+    ),
+    Code.HISTORY_UNSIGNED: (
+        "the history has not been signed for over an hour: until it is, what is rewritten does not show",
+        "do workers run? Their logs say why a checkpoint could not be written",
     ),
     Code.CLOCK_OFF: (
         "this machine's clock and the database's are apart",

@@ -32,6 +32,9 @@ BROKER_REMIND_S = 600.0
 
 UNSWEPT_S = 60.0
 
+#: The history is signed at least hourly.
+UNSIGNED_S = 3900.0
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Alarm:
@@ -71,6 +74,7 @@ def shared(seen: Sights, *, sweep_interval_s: float) -> list[Alarm]:
         *_of_results(seen.results, seen.now),
         *_of_workers(seen, unswept_s=max(UNSWEPT_S, 4 * sweep_interval_s)),
         *_of_work(seen),
+        *_of_history(seen),
     ]
 
 
@@ -180,6 +184,11 @@ def _of_work(seen: Sights) -> Iterator[Alarm]:
                 "minutes_without_launch": round(idle_s / 60),
             }
             yield Alarm(code=Code.SLOTS_TAKEN, subject=f"{flow.connection}/{flow.workflow_id}", facts=facts)
+
+
+def _of_history(seen: Sights) -> Iterator[Alarm]:
+    if seen.signed_ago_s is not None and seen.signed_ago_s > UNSIGNED_S:
+        yield Alarm(code=Code.HISTORY_UNSIGNED, facts={"minutes": round(seen.signed_ago_s / 60)})
 
 
 def _of_disk(disk: DiskSight) -> Iterator[Alarm]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -73,6 +74,24 @@ class Manifest:
     events: int
     checkpoints: int
     files: Mapping[str, FileFacts]
+
+
+class Tally:
+    """Counts and hashes a file as it passes by."""
+
+    def __init__(self) -> None:
+        self._digest = hashlib.sha256()
+        self._bytes = self._lines = 0
+
+    def add(self, text: bytes) -> None:
+        """Take the next piece."""
+        self._digest.update(text)
+        self._bytes += len(text)
+        self._lines += text.count(b"\n")
+
+    def facts(self) -> FileFacts:
+        """Return what a manifest says of all that has passed."""
+        return FileFacts(sha256=self._digest.hexdigest(), bytes=self._bytes, lines=self._lines)
 
 
 def event_line(event: Event) -> str:

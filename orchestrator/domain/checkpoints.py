@@ -9,9 +9,10 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import struct
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from uuid import UUID
 
@@ -25,6 +26,23 @@ NO_PREVIOUS = "0" * 64
 KEY_ID_BYTES = 16
 PUBLIC_KEY_BYTES = 32
 SIGNATURE_BYTES = 64
+
+#: A checkpoint is due so long after the last one when something happened since, seconds.
+EVERY_S = 60.0
+#: And so long after it when nothing did: silence is vouched for too.
+AT_LEAST_EVERY_S = 3600.0
+
+#: Heads that one checkpoint holds at most; what is left comes with the next, at once.
+MAX_HEADS = 100_000
+
+#: No transaction is open for so long. What it writes bears its begin's time: the next checkpoint looks back so far.
+LOOK_BACK = timedelta(minutes=5)
+
+#: Before any history of ours.
+BEFORE_ALL = datetime(2000, 1, 1, tzinfo=UTC)
+
+#: A head as it is kept: stream, seq, hash.
+_PACKED = struct.Struct(">16sQ32s")
 
 #: Numbers beyond it are nobody's: the database's own bound of a bigint.
 MAX_NUMBER = 2**63 - 1
@@ -87,6 +105,34 @@ class SignedCheckpoint:
     body: str
     signature: bytes
     heads: Sequence[StreamHead] = ()
+
+
+def is_due(last_at: datetime | None, *, now: datetime, has_news: bool) -> bool:
+    """Tell whether the next checkpoint is to be signed now. A clock that was set back never holds it up for long."""
+    if last_at is None:
+        return True
+    since_s = abs((now - last_at).total_seconds())
+    return since_s >= (EVERY_S if has_news else AT_LEAST_EVERY_S)
+
+
+def look_from(settled_until: datetime | None, *, now: datetime) -> datetime:
+    """Return from when on events may not be anchored yet.
+
+    Args:
+        settled_until: what the last checkpoint left: everything before it is anchored, unless clocks went back.
+    """
+    return BEFORE_ALL if settled_until is None else min(settled_until, now - LOOK_BACK)
+
+
+def pack_heads(heads: Iterable[StreamHead]) -> bytes:
+    """Return heads as they are kept beside their checkpoint, in the order of its root."""
+    return b"".join(_PACKED.pack(head.stream.bytes, head.seq, head.hash) for head in ordered(heads))
+
+
+def unpack_heads(packed: bytes) -> tuple[StreamHead, ...]:
+    """Return what `pack_heads` packed. Bytes that are no whole head are dropped: the count of heads shows them."""
+    whole = packed[: len(packed) // _PACKED.size * _PACKED.size]
+    return tuple(StreamHead(stream=UUID(bytes=s), seq=n, hash=h) for s, n, h in _PACKED.iter_unpack(whole))
 
 
 def next_checkpoint(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import TypeVar
@@ -17,6 +16,7 @@ from orchestrator.domain.audit_export import (
     MAX_SMALL_FILE_BYTES,
     FileFacts,
     Manifest,
+    Tally,
 )
 from orchestrator.domain.checkpoint_chain import Flaw, Period, VerifySignature
 from orchestrator.domain.checkpoints import Unreadable
@@ -44,7 +44,7 @@ def verify_export(
     missing = [name for name in (MANIFEST, KEYS, CHECKPOINTS, EVENTS) if name not in files]
     if missing:
         return _nothing(f"{missing[0]}: is missing")
-    tallies = {name: _Tally(lines) for name, lines in files.items()}
+    tallies = {name: _Tallied(lines) for name, lines in files.items()}
     try:
         manifest = _small(MANIFEST, tallies, audit_export.read_manifest)
         own_keys = _small(KEYS, tallies, audit_export.read_keys)
@@ -60,30 +60,29 @@ def verify_export(
         workspace=manifest.workspace,
     )
     problem = verdict.problem or _unsigned(verdict, trusted_keys) or _mismatch(manifest, tallies, verdict)
+    if problem is None and anchors is not None and verdict.anchors == 0:
+        problem = "the anchors: there are none, so they show nothing"
     return replace(verdict, ok=problem is None, problem=problem)
 
 
-class _Tally:
+class _Tallied:
     """Lines, hashed and counted as they pass."""
 
     def __init__(self, lines: Iterable[bytes]) -> None:
         self._lines = lines
-        self._digest = hashlib.sha256()
-        self._bytes = self._feeds = 0
+        self._tally = Tally()
 
     def __iter__(self) -> Iterator[bytes]:
         for line in self._lines:
-            self._digest.update(line)
-            self._bytes += len(line)
-            self._feeds += line.endswith(b"\n")
+            self._tally.add(line)
             yield line
 
     def facts(self) -> FileFacts:
         """Return what a manifest should say of what has passed."""
-        return FileFacts(sha256=self._digest.hexdigest(), bytes=self._bytes, lines=self._feeds)
+        return self._tally.facts()
 
 
-def _small(name: str, tallies: Mapping[str, _Tally], read: Callable[[bytes], T]) -> T:
+def _small(name: str, tallies: Mapping[str, _Tallied], read: Callable[[bytes], T]) -> T:
     content = b""
     for line in tallies[name]:
         content += line
@@ -114,7 +113,7 @@ def _unsigned(verdict: Verdict, trusted_keys: Mapping[str, bytes] | None) -> str
     return None
 
 
-def _mismatch(manifest: Manifest, tallies: Mapping[str, _Tally], verdict: Verdict) -> str | None:
+def _mismatch(manifest: Manifest, tallies: Mapping[str, _Tallied], verdict: Verdict) -> str | None:
     for name, said in manifest.files.items():
         if tallies[name].facts() != said:
             return f"{name}: is not the file that {MANIFEST} describes (SHA-256, bytes or lines differ)"

@@ -145,6 +145,8 @@ class Sights:
     inbox: tuple[InboxSight, ...] = ()
     slots: tuple[SlotsSight, ...] = ()
     launch_holds: tuple[HoldSight, ...] = ()
+    #: Since the history of any workspace was last signed, the longest of all; None: there is no workspace.
+    signed_ago_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

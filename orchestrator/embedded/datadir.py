@@ -6,6 +6,7 @@
     inputs/               files that other programs leave for schedules
     keys/                 the secret key and the database's passwords, 0600 each
     logs/
+    anchors/              signed checkpoints of the history; keep a copy where nobody here can change it
     highwater/            how far the database had come, and what was launched lately: shows a restore
     run/                  locks; nothing in it is worth a backup
     client.json           how the command line reaches the API, 0600
@@ -41,6 +42,7 @@ class DataDir:
         self.inputs = self.root / "inputs"
         self.keys = self.root / "keys"
         self.logs = self.root / "logs"
+        self.anchors = self.root / "anchors"
         self.highwater = self.root / "highwater"
         self.run = self.root / "run"
         self.client_file = self.root / "client.json"

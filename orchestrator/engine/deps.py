@@ -8,12 +8,13 @@ from uuid import UUID
 
 from orchestrator.domain.answers import Access
 from orchestrator.domain.backoff import PollPolicy
-from orchestrator.engine.ports import ArtifactStore, FileFetcher, Incoming, Outside, Provider
+from orchestrator.engine.ports import Anchors, ArtifactStore, FileFetcher, Incoming, Outside, Provider
 from orchestrator.engine.watermark import Watermark
 from orchestrator.runtime import Sources
 from orchestrator.settings import Settings
 from orchestrator.storage.database import Database
 from orchestrator.storage.sealing import Sealer
+from orchestrator.storage.signing import Signer
 
 API_KEY = "connections.api_key"
 
@@ -37,6 +38,10 @@ class Deps:
     incoming: Incoming | None = None
     #: Where the mark and the journal of launches are kept; None in a world that is never restored.
     outside: Outside | None = None
+    #: Signs checkpoints of the history; None in a process that signs none.
+    signer: Signer | None = None
+    #: Where signed checkpoints are kept outside the database; None: nowhere.
+    anchors: Anchors | None = None
     #: What this process remembers of the database that it began with.
     watermark: Watermark = field(default_factory=Watermark)
 

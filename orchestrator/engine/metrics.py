@@ -194,6 +194,12 @@ def _workers(reading: Reading) -> Iterator[Metric]:
             "Since any worker last swept; beyond a minute, the work of dead workers is not taken up.",
             seen.swept_ago_s,
         )
+    if reading.seen.signed_ago_s is not None:
+        yield _gauge(
+            "orch_history_unsigned_seconds",
+            "Since the history was last signed; beyond that time nothing vouches for it.",
+            reading.seen.signed_ago_s,
+        )
     units = CounterMetricFamily(
         "orch_work_units_total",
         "Claims that a living worker has worked, in Celery tasks or in its ticker, which works without a broker.",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
+from uuid import UUID
 
 from orchestrator.domain.answers import (
     Accepted,
@@ -98,6 +99,24 @@ class Outside(Protocol):
 
     def journal(self) -> AsyncIterator[list[bytes]]:
         """Yield the journal's lines, a file at a time, the newest first."""
+
+
+class Anchors(Protocol):
+    """Where signed checkpoints are kept outside the database. Every call raises `Unavailable` when it is away."""
+
+    @property
+    def place(self) -> str:
+        """Where it is, for people."""
+
+    @property
+    def can_be_read(self) -> bool:
+        """Whether `last` knows what other processes, and earlier ones, have kept."""
+
+    async def last(self, workspace: UUID) -> bytes | None:
+        """Return the last line that is kept of a workspace."""
+
+    async def append(self, workspace: UUID, lines: Sequence[bytes], *, anew: bool) -> None:
+        """Append whole lines, durably; if `anew`, apart from what was kept before."""
 
 
 class ArtifactStore(Protocol):

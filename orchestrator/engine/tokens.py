@@ -114,6 +114,22 @@ async def ensure_workspace(deps: Deps, name: str = "default") -> UUID:
     return await deps.db.run(ensure)
 
 
+async def find_workspace(deps: Deps, name: str) -> UUID:
+    """Return the workspace of a name.
+
+    Raises:
+        NotFound: there is none.
+    """
+
+    async def find(connection: AsyncConnection) -> UUID | None:
+        return await tokens.find_workspace(connection, name)
+
+    found = await deps.db.run(find)
+    if found is None:
+        raise NotFound(f"there is no workspace {name!r}", code="workspace_not_found")
+    return found
+
+
 def _new_secret(deps: Deps) -> str:
     body = base64.b32encode(deps.sources.bits(_SECRET_BITS).to_bytes(_SECRET_BITS // 8)).decode().lower()
     return f"{PREFIX}{body}{_checksum(body)}"

@@ -95,6 +95,11 @@ SLOTS = text(f"""
     WHERE n.paused_at IS NULL AND EXISTS (SELECT FROM timers t WHERE t.workflow_id = w.id AND t.kind = 'launch')
     ORDER BY w.id LIMIT 200""")  # noqa: S608 - our own words
 
+SIGNED = text("""
+    SELECT extract(epoch FROM orch_now() - min(COALESCE(c.at, w.created_at)))::float AS ago_s
+    FROM workspaces w LEFT JOIN LATERAL (SELECT at FROM checkpoints k WHERE k.workspace_id = w.id
+        ORDER BY k.number DESC LIMIT 1) c ON true""")
+
 HOLDS = text("SELECT code, because, held_at FROM launch_holds ORDER BY held_at LIMIT 10")
 
 OVERDUE = text("SELECT count(*)::int AS runs FROM timers WHERE kind = 'poll' AND stage >= 1")
@@ -169,6 +174,7 @@ async def sights(connection: AsyncConnection, now: datetime, *, dead_after_s: fl
             for row in await rows(connection, SLOTS, {})
         ),
         launch_holds=tuple(HoldSight(**row._mapping) for row in await rows(connection, HOLDS, {})),
+        signed_ago_s=(await connection.execute(SIGNED)).scalar_one(),
     )
 
 

@@ -11,9 +11,10 @@ from typing import Any
 from psycopg import AsyncConnection, OperationalError
 from psycopg.abc import PQGen
 from psycopg.errors import _WaitTimeout
-from sqlalchemy import event
+from sqlalchemy import event, text
 from sqlalchemy.dialects.postgresql.psycopg import PGDialectAsync_psycopg
 from sqlalchemy.engine import Dialect
+from sqlalchemy.ext.asyncio import AsyncConnection as Transaction
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 #: The server ends a statement by itself after so long; ANSWER_WITHIN_S is a little more.
@@ -27,6 +28,12 @@ PING_WITHIN_S = 3.0
 
 #: How often a wait looks up, seconds: psycopg's own figure.
 _LOOK_S = 0.1
+
+# On one core: what reads a whole history must not take the cores from the workers. Memory for a join of a million rows.
+_TAKE_TIME = text("""
+    SELECT set_config('statement_timeout', CAST(:statement_ms AS text), true),
+        set_config('idle_in_transaction_session_timeout', '60s', true), set_config('work_mem', '64MB', true),
+        set_config('max_parallel_workers_per_gather', '0', true), set_config('jit', 'off', true)""")
 
 
 class BoundedConnection(AsyncConnection[Any]):
@@ -72,3 +79,10 @@ def _set(connection: Any, patience_s: float) -> None:
     driver = getattr(connection, "driver_connection", None)  # None where the pool has just dropped it
     if isinstance(driver, BoundedConnection):
         driver.patience_s = patience_s
+
+
+async def take_time(transaction: Transaction, statement_s: int) -> None:
+    """Let the statements of this one transaction take longer than others may."""
+    await transaction.execute(_TAKE_TIME, {"statement_ms": str(statement_s * 1000)})
+    # Back to the ordinary patience by itself, when the connection is next taken from the pool.
+    _set(await transaction.get_raw_connection(), statement_s + 5.0)

@@ -22,7 +22,7 @@ from orchestrator.domain.report.figures import Cause, FirstOutcome, Part, Pass, 
 from orchestrator.domain.statuses import ENDINGS, RunStatus
 from orchestrator.errors import Unavailable
 from orchestrator.storage.database import now, one, rows
-from orchestrator.storage.patience import BoundedConnection
+from orchestrator.storage.patience import take_time
 from orchestrator.storage.report_scope import BATCHES, RUNS, Scope, ScopeKind, fact
 
 #: One statement of a report may take so long, seconds; ordinary ones have 20.
@@ -35,12 +35,6 @@ AT_ONCE = 2
 MAX_PARTS = 200
 
 SNAPSHOT = text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
-
-# Patient, and on one core: a report must not take the cores from the workers. Memory for one join of a million rows.
-PATIENT = text(f"""
-    SELECT set_config('statement_timeout', '{STATEMENT_S}s', true),
-        set_config('idle_in_transaction_session_timeout', '60s', true), set_config('work_mem', '64MB', true),
-        set_config('max_parallel_workers_per_gather', '0', true), set_config('jit', 'off', true)""")
 
 # Not a lock on any row: a turnstile for reports alone, free again when the transaction ends.
 TURNSTILE = text("SELECT pg_try_advisory_xact_lock(7205020, :place)")
@@ -186,11 +180,7 @@ async def begin(connection: AsyncConnection) -> datetime:
         Unavailable: as many reports as may be are being made.
     """
     await connection.execute(SNAPSHOT)
-    await connection.execute(PATIENT)
-    driver = (await connection.get_raw_connection()).driver_connection
-    if isinstance(driver, BoundedConnection):
-        # Back to the ordinary patience by itself, when the connection is next taken from the pool.
-        driver.patience_s = STATEMENT_S + 5.0
+    await take_time(connection, STATEMENT_S)
     for place in range(AT_ONCE):
         if (await connection.execute(TURNSTILE, {"place": place})).scalar_one():
             return await now(connection)

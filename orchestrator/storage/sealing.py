@@ -29,6 +29,7 @@ class Sealer:
             raise Misconfigured("the secret key must be 32 bytes", hint="make one with: openssl rand -base64 32")
         self._aead = AESGCM(key)
         self._key_id = hashlib.sha256(b"orchestrator key id" + key).digest()[:_KEY_ID_BYTES]
+        self._derived_from = hashlib.sha256(b"orchestrator derived keys" + key).digest()
         self._mac_key = hashlib.sha256(b"orchestrator fingerprints" + key).digest()
 
     @classmethod
@@ -62,6 +63,10 @@ class Sealer:
         except (InvalidTag, ValueError):  # a ValueError: too short even for its nonce
             raise Misconfigured("a sealed secret does not belong to its row", code="seal_broken") from None
         return plain.decode()
+
+    def derive(self, purpose: str) -> bytes:
+        """Return 32 bytes for another purpose: the same from the same key, and telling nothing about it."""
+        return hmac.new(self._derived_from, purpose.encode(), hashlib.sha256).digest()
 
     def fingerprint(self, *parts: str) -> str:
         """Return a keyed hash: equal for equal secrets, telling nothing about them."""

@@ -91,3 +91,9 @@ async def workspace(connection: AsyncConnection, name: str, *, new_id: UUID) -> 
     await connection.execute(INSERT_WORKSPACE, {"id": new_id, "name": name})
     found: UUID = (await connection.execute(WORKSPACE, {"name": name})).scalar_one()
     return found
+
+
+async def find_workspace(connection: AsyncConnection, name: str) -> UUID | None:
+    """Return the workspace of a name, None when there is none."""
+    row = await one(connection, WORKSPACE, {"name": name})
+    return None if row is None else row.id

@@ -15,9 +15,8 @@ BOUNDARIES = {
     ("orchestrator/cli/main.py", "_invoke"): "a program that calls us gets a problem object and an exit code",
     ("workers/ticker.py", "_tick_for_ever"): "a worker whose ticker died would look alive and do nothing",
     ("workers/ticker.py", "_work"): "a bug in one kind of work must not stop the others; it is logged, and met again",
-    ("workers/ticker.py", "_watch_for_ever"): "what is told of troubles must not stop at the first bug",
+    ("workers/ticker.py", "_repeat"): "a bug must not end the watch, the marks or the signing for good; it is logged",
     ("workers/ticker.py", "_beat_for_ever"): "a worker whose heart stopped would be taken for dead while it works",
-    ("workers/ticker.py", "_mark_for_ever"): "a bug must not stop the marks for good; it is logged, and met again",
     ("workers/ringer.py", "_ring_for_ever"): "a broker's library raises what it likes; work goes on without it",
 }
 

@@ -20,7 +20,7 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "typer": ("orchestrator/cli/",),
     "rich": ("orchestrator/cli/",),
     "alembic": ("orchestrator/storage/migrate.py", "migrations/"),
-    "cryptography": ("orchestrator/storage/sealing.py",),
+    "cryptography": ("orchestrator/storage/sealing.py", "orchestrator/storage/signing.py"),
     "prometheus_client": ("orchestrator/engine/metrics.py",),
     "jsonschema": ("orchestrator/domain/intake/", "sandbox/"),
     "psycopg": (

@@ -1,0 +1,33 @@
+"""What a verification came to, in the lines that a person reads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from orchestrator.domain.chain import timestamp
+from orchestrator.domain.verification import Verdict
+
+
+def verdict_lines(verdict: Verdict, *, anchors_given: bool, keys_given: bool) -> Iterator[str]:
+    """Yield what was found, the worst first.
+
+    Args:
+        keys_given: the keys came from elsewhere than what was verified.
+    """
+    if verdict.problem is None:
+        yield "Everything is as it was signed."
+    else:
+        yield f"NOT AS IT WAS SIGNED. First bad place: {verdict.problem}"
+        if verdict.bad_streams:
+            yield f"  bad streams: {verdict.bad_streams}"
+    yield f"  looked at: {verdict.events:,} events of {verdict.streams:,} streams, {verdict.checkpoints:,} checkpoints"
+    yield f"  can be trusted: {verdict.trusted}"
+    if verdict.unanchored_since is not None:
+        since = timestamp(verdict.unanchored_since)
+        yield f"  not signed yet: {verdict.unanchored_events:,} events, the first of {since}: nothing vouches for them"
+    if not keys_given:
+        yield "  the key was taken from the export itself, which proves only that it is of one piece (see --key)"
+    if anchors_given:
+        yield f"  anchors: {verdict.anchors:,} compared"
+    else:
+        yield "  anchors: none given, so a cut-off end would not show (see --anchors)"
