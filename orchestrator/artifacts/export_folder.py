@@ -47,8 +47,6 @@ class ExportFolder:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        for name in (EVENTS, CHECKPOINTS, KEYS) if kind is None else ():
-            self.write(name, b"")  # an empty history has all of its files, too
         for file in self._files.values():
             with file:
                 if kind is None:

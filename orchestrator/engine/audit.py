@@ -47,6 +47,8 @@ class _Writing:
         self._sink = sink
         self._tallies = {name: Tally() for name in (EVENTS, CHECKPOINTS, KEYS)}
         self.streams = self.events = self.checkpoints = 0
+        for name in self._tallies:
+            sink.write(name, b"")  # also an empty history has all of its files
 
     def write(self, name: str, text: str) -> None:
         """Append to a file that the manifest will describe."""

@@ -70,7 +70,8 @@ class Clock:
 
 @pytest.fixture
 def superuser(postgres: EmbeddedPostgres, database_url: str) -> str:
-    return postgres.superuser_libpq(psycopg.conninfo.conninfo_to_dict(database_url.replace("+psycopg", ""))["dbname"])
+    named = psycopg.conninfo.conninfo_to_dict(database_url.replace("+psycopg", ""))
+    return postgres.superuser_libpq(str(named["dbname"]))
 
 
 @pytest.fixture
@@ -137,7 +138,8 @@ async def test_what_was_written_before_a_checkpoint_and_committed_after_it_is_in
     async with deps.db.transaction() as connection:
         new = NewEvent(type="slow", actor="token:test")
         await events.append_to_workspace(connection, who.workspace_id, [new], at=await now(connection))
-        # Another process: it knows nothing of this transaction, and is done before it.
+        # Another process, later: it knows nothing of this transaction, and is done before it.
+        await clock.move(seconds=14)
         other = asyncio.create_task(checkpoints.keep(deps), context=Context())
         await asyncio.wait({other}, timeout=10)
     assert other.result() == 1

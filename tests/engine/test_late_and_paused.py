@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -14,19 +13,15 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from orchestrator.domain.answers import FileAnswer
-from orchestrator.domain.changes import Change, Timer, TimerKind
-from orchestrator.domain.statuses import RunStatus
 from orchestrator.engine import doubts, download, launch, reading, sweep
 from orchestrator.engine.deps import Deps
 from orchestrator.errors import Unavailable
 from orchestrator.faultpoints import Point, watched_by
 from orchestrator.providers.script import ScriptProvider
-from orchestrator.storage import downloads, looks, workers
-from orchestrator.storage.changes import Applied
-from orchestrator.storage.looks import LaneNews, LookBatch, LookResult
+from orchestrator.storage import database, downloads, workers
 from tests.engine.conftest import Hands, Office
 from tests.engine.test_launching import becomes, launches, single, status
-from tests.engine.test_nothing_is_stranded import change, claim_launches, count_is, query
+from tests.engine.test_nothing_is_stranded import claim_launches, count_is, query
 
 pytestmark = pytest.mark.anyio
 
@@ -95,6 +90,35 @@ async def test_a_commit_whose_answer_was_lost_sends_nothing_and_does_not_accuse_
     assert launches(office) == 1
 
 
+async def test_an_answer_is_kept_for_as_long_as_the_database_is_away(
+    office: Office, hands: Hands, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_id = await single(office)
+    transaction = office.deps.db.transaction
+    refusals = 0
+
+    @asynccontextmanager
+    async def away(*_: Any) -> AsyncIterator[AsyncConnection]:
+        nonlocal refusals
+        if 0 < refusals <= 20:
+            refusals += 1
+            raise Unavailable("the database is away")
+        async with transaction() as connection:
+            yield connection
+
+    async def goes_away(point: Point) -> None:
+        nonlocal refusals
+        refusals = refusals or int(point is Point.LAUNCH_ANSWERED)
+
+    monkeypatch.setattr(database, "LONGEST_PAUSE_S", 0.01)
+    with monkeypatch.context() as patched, watched_by(goes_away):
+        patched.setattr(office.deps.db, "transaction", away)
+        await launch.launch_due(office.deps, worker=hands.id)
+    assert refusals == 21, "it was tried again and again"
+    assert await status(office, run_id) == "processing"
+    assert launches(office) == 1
+
+
 async def test_a_late_answer_settles_the_doubts_of_a_whole_wave(office: Office, hands: Hands) -> None:
     submitted = await office.submit([{"n": n, "sandbox": "duration_s=0.1"} for n in range(6)])
     claimed = await claim_launches(office, hands)
@@ -156,39 +180,6 @@ async def test_a_refusal_that_comes_after_the_fence_was_taken_changes_nothing(of
     await sweep.sweep(office.deps, dead=[hands.id])
     await launch.launch_one(office.deps, claimed.orders[0])
     assert await status(office, run_id) == "in_doubt", "whoever took the fence has decided; no id, no evidence"
-
-
-async def test_a_late_look_is_void_once_another_worker_holds_the_claim(office: Office, hands: Hands) -> None:
-    run_id = await single(office, b'{"sandbox": "duration_s=60"}')
-    await hands.work(until=becomes(office, run_id, "processing"))
-    other = office.deps.sources.new_id()
-
-    async def claim_looks(worker: UUID) -> LookBatch:
-        await change(office, "UPDATE timers SET due_at = now() WHERE kind = 'poll'")
-        await change(office, "UPDATE lanes SET poll_due_at = now()")
-
-        async def claim(connection: AsyncConnection) -> LookBatch | None:
-            return await looks.claim(connection, worker=worker, limit=5, lease_s=60, sources=office.deps.sources)
-
-        batch = await office.deps.db.run(claim)
-        assert batch is not None
-        assert len(batch.claims) == 1
-        return batch
-
-    late = await claim_looks(hands.id)
-    held = await claim_looks(other)
-    timer = Timer(kind=TimerKind.POLL, due_at=late.now + timedelta(hours=1))
-    seen = Change(run_id=UUID(str(run_id)), was=RunStatus.PROCESSING, to=RunStatus.PROCESSING, timer=timer)
-
-    async def record(connection: AsyncConnection) -> Applied:
-        results = [LookResult(claim=late.claims[0], change=seen)]
-        return await looks.record(
-            connection, late, results, [0.0], LaneNews(), sources=office.deps.sources, sealer=office.deps.sealer
-        )
-
-    assert (await office.deps.db.run(record)).changes == ()
-    (row,) = await query(office, "SELECT worker_id, fence FROM timers WHERE subject_id = :id", id=run_id)
-    assert (row.worker_id, row.fence) == (other, held.claims[0].fence), "the holder's claim was written over"
 
 
 async def test_files_that_a_late_worker_stored_are_not_recorded_twice(office: Office, hands: Hands) -> None:

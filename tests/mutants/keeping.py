@@ -88,21 +88,20 @@ LEASES = (
                 'HELD = text("SELECT 1 FROM timers WHERE subject_id = :id AND CAST(:fence AS bigint) > 0 FOR UPDATE")',
             )
         ],
-        seeds=ROUGH,
-        tests=["tests/engine"],
+        tests=["tests/engine/test_fences.py"],
     ),
     Mutant(
         "fence_outlives_its_record",
         "an act that was recorded can be recorded again",
         [Swap(CHANGES, '        fence = 0, worker_id = NULL""")', '        worker_id = NULL""")')],
+        tests=["tests/engine/test_fences.py"],
         seeds=ROUGH,
     ),
     Mutant(
         "nobody_is_buried",
         "the leases of dead workers are not ended",
         [Swap(SWEEP, "            await workers.void_leases(connection, lane_id, still)", "            pass")],
-        seeds=ROUGH,
-        tests=["tests/engine/test_burial_and_pump.py"],
+        tests=["tests/engine/test_fences.py", "tests/engine/test_burial_and_pump.py"],
     ),
     Mutant(
         "last_settle_is_blind",

@@ -46,6 +46,7 @@ LAUNCHING = (
         "claim_commits_twice",
         "a launch claim whose commit's answer was lost is made again, and sent",
         [Swap(LAUNCH, "lambda: deps.db.run(claim, tries=1)", "lambda: deps.db.run(claim, tries=5)")],
+        tests=["tests/engine/test_late_and_paused.py"],
         seeds=ROUGH,
     ),
     Mutant(
@@ -65,7 +66,7 @@ LAUNCHING = (
                 "they are committed.\n        return await deps.db.run(record, tries=5)",
             )
         ],
-        tests=["tests/guarantees/test_dependencies_restarts.py", "tests/guarantees/test_dependencies_hanging.py"],
+        tests=["tests/engine/test_late_and_paused.py"],
     ),
     Mutant(
         "launch_recorded_without_right",
@@ -220,6 +221,7 @@ READING = (
                 "            return decision",
             )
         ],
+        tests=["tests/unit/test_launch_decisions.py", "tests/engine/test_launching.py"],
         seeds=ROUGH,
     ),
 )
