@@ -132,8 +132,20 @@ RESULTS = (
     Mutant(
         "short_files_are_files",
         "a file that was cut is stored as if it were whole",
-        [Swap(FILES, "    if received < length_bytes:\n", "    if False:\n")],
-        seeds=ROUGH,
+        # The client, the fetcher and the verb each notice it: the bug is that none of them does.
+        [
+            Swap(
+                FILES,
+                "        if failure is not None:\n            raise _failed(failure)\n        if part is None:\n",
+                "        if failure is not None or part is None:\n",
+            ),
+            Swap(FILES, "    if received < length_bytes:\n", "    if False:\n"),
+            Swap(
+                "orchestrator/engine/download.py",
+                "        if answer.length_bytes is not None and stored",
+                "        if False and stored",
+            ),
+        ],
         tests=["tests/providers/test_files.py"],
     ),
     Mutant(
