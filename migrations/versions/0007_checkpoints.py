@@ -13,6 +13,9 @@ depends_on = None
 # that a summary of each range of pages is all it takes: nothing is added to what an event costs to write.
 EVENTS_BY_TIME = "CREATE INDEX events_at ON events USING brin (at) WITH (pages_per_range = 32, autosummarize = on)"
 
+# Nothing happens by nobody: what the product does by itself is done by `orchestrator`.
+ACTOR = "ALTER TABLE events ADD CONSTRAINT events_actor CHECK (actor <> '')"
+
 CHECKPOINTS = """
 -- Every key that ever signed: checkpoints of long ago must still be read.
 CREATE TABLE signing_keys (
@@ -51,6 +54,7 @@ CREATE TABLE anchored_heads (
 def upgrade() -> None:
     """Make the tables, and the index by which the streams that moved are found."""
     op.execute(EVENTS_BY_TIME)
+    op.execute(ACTOR)
     driver = op.get_bind().connection.driver_connection
     assert driver is not None, "an online migration has a connection"
     driver.execute(CHECKPOINTS)
@@ -60,4 +64,5 @@ def downgrade() -> None:
     """Remove them."""
     for table in ("anchored_heads", "checkpoints", "signing_keys"):
         op.execute(f"DROP TABLE {table}")
+    op.execute("ALTER TABLE events DROP CONSTRAINT events_actor")
     op.execute("DROP INDEX events_at")

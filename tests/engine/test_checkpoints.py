@@ -15,6 +15,7 @@ import psycopg
 import psycopg.conninfo
 import pytest
 from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from orchestrator.artifacts.anchors import FolderAnchors, StdoutAnchors
 from orchestrator.domain import checkpoints as rules
@@ -36,7 +37,7 @@ pytestmark = pytest.mark.anyio
 
 
 async def all_of(deps: Deps, who: Who) -> list[Stored]:
-    async def read(connection):  # type: ignore[no-untyped-def]
+    async def read(connection: AsyncConnection) -> list[Stored]:
         return await stored.read(connection, who.workspace_id, limit=1000)
 
     return await deps.db.run(read)
@@ -45,7 +46,7 @@ async def all_of(deps: Deps, who: Who) -> list[Stored]:
 async def happen(deps: Deps, who: Who, type: str = "noted") -> None:
     """Let something happen in the workspace."""
 
-    async def write(connection):  # type: ignore[no-untyped-def]
+    async def write(connection: AsyncConnection) -> None:
         new = NewEvent(type=type, actor="token:test")
         await events.append_to_workspace(connection, who.workspace_id, [new], at=await now(connection))
 
@@ -196,7 +197,7 @@ async def test_another_history_is_anchored_beside_the_old_one_and_told_of(
     assert isinstance(deps.anchors, FolderAnchors)
     kept = (deps.anchors.folder / f"{who.workspace_id}.jsonl").read_bytes()
 
-    async def set_back(connection):  # type: ignore[no-untyped-def]
+    async def set_back(connection: AsyncConnection) -> None:
         await connection.execute(text("ALTER TABLE checkpoints DISABLE TRIGGER no_change"))
         await connection.execute(text("DELETE FROM checkpoints WHERE number = 2"))
 
@@ -228,6 +229,15 @@ async def test_checkpoints_refuse_every_change_even_by_the_superuser(deps: Deps,
         for change in ("UPDATE checkpoints SET body = ''", "DELETE FROM checkpoints", "TRUNCATE checkpoints"):
             with pytest.raises(psycopg.Error, match="append-only"):
                 connection.execute(change.encode())
+
+
+async def test_nothing_happens_by_nobody(deps: Deps, who: Who) -> None:
+    async def write(connection: AsyncConnection) -> None:
+        new = NewEvent(type="noted", actor="")
+        await events.append_to_workspace(connection, who.workspace_id, [new], at=await now(connection))
+
+    with pytest.raises(Exception, match="events_actor"):
+        await deps.db.run(write)
 
 
 async def test_workspaces_are_signed_apart(deps: Deps, who: Who, office: Office) -> None:
