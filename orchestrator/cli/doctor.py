@@ -21,6 +21,7 @@ from orchestrator.storage.migrate import current_state
 FREE_WARN_BYTES = 5_000_000_000
 FREE_FAIL_BYTES = 500_000_000
 CLOCK_WARN_S = 2.0
+UNSIGNED_S = 3900.0
 CONNECT_TIMEOUT_S = 5
 ANSWER_TIMEOUT_S = 5.0
 START = "orchestrator up"
@@ -64,6 +65,7 @@ def examine() -> list[Check]:
     if database_url is not None:
         checks += [_attempt("migrations", lambda: _migrations(database_url))]
         checks += [_attempt("launches", lambda: _launches(database_url))]
+        checks += [_attempt("history", lambda: _history(database_url, settings))]
         checks += [_attempt("clock", lambda: _clock(database_url))]
     checks += [*_api(settings), _disk(data), _secret_key(data, settings), _private_networks(settings)]
     return checks
@@ -135,6 +137,23 @@ def _launches(url: str) -> Check:
     if held is not None:
         return Check(name="launches", level=Level.FAIL, found=f"held: {held[0]}", do="orchestrator admin held")
     return Check(name="launches", level=Level.OK, found="not held")
+
+
+def _history(url: str, settings: Settings) -> Check:
+    """Say when the history was last signed, and where what was signed is kept."""
+    query = "SELECT extract(epoch FROM orch_now() - max(at)) FROM checkpoints"
+    with psycopg.connect(_libpq(url), connect_timeout=CONNECT_TIMEOUT_S) as connection:
+        try:
+            row = connection.execute(query).fetchone()
+        except psycopg.errors.UndefinedTable:
+            return Check(name="history", level=Level.FAIL, found="the schema is too old", do="orchestrator migrate")
+    if row is None or row[0] is None:
+        return Check(name="history", level=Level.OK, found="not signed yet; a worker does it within a minute")
+    if row[0] > UNSIGNED_S:
+        found = f"last signed {row[0] / 60:.0f} min ago"
+        return Check(name="history", level=Level.WARN, found=found, do="See logs/worker-*.log for why.")
+    place = settings.anchors or "beside the data; keep a copy where nobody here can change it"
+    return Check(name="history", level=Level.OK, found=f"signed {row[0]:.0f} s ago; anchors: {place}")
 
 
 def _clock(url: str) -> Check:
