@@ -52,7 +52,7 @@ async def _measure(
 ) -> dict[str, Any]:
     async with AsyncExitStack() as stack:
         deps = await stack.enter_async_context(build(settings, program="bench"))
-        who = await _prepare(deps, stage)
+        who = await prepare(deps, stage)
         environment = child_environment(settings)
         pids = [
             processes.start_python(f"{name}-{number}", "orchestrator.cli", "worker", environment=environment)
@@ -71,7 +71,7 @@ async def _measure(
     return {**figures, "api_requests_per_execution": round(requests / stage.load.total, 2)}
 
 
-async def _prepare(deps: Deps, stage: Stage) -> Who:
+async def prepare(deps: Deps, stage: Stage) -> Who:
     """Make a connection for each key, with a backoff schedule like everybody's."""
     load: Load = stage.load
     workspace = await tokens.ensure_workspace(deps)

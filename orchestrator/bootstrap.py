@@ -10,6 +10,7 @@ from pathlib import Path
 from orchestrator.artifacts.anchors import anchors_at
 from orchestrator.artifacts.highwater import HighWater
 from orchestrator.artifacts.incoming import Incoming
+from orchestrator.artifacts.leftovers import Leftovers
 from orchestrator.artifacts.registry import artifact_store
 from orchestrator.embedded.datadir import DataDir
 from orchestrator.engine.deps import Deps
@@ -63,6 +64,7 @@ async def build(settings: Settings, *, program: str, pool_size: int = 5) -> Asyn
             outside=HighWater(_outside(settings, store.root)),
             signer=signer(settings),
             anchors=anchors_at(settings.anchors, default=_anchors(settings, store.root)),
+            leftovers=Leftovers(store),
         )
     finally:
         for made in providers.values():

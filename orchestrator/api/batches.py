@@ -17,8 +17,8 @@ from orchestrator.api.auth import Call, Operating, Reading, Submitting
 from orchestrator.api.idempotency import stored_once
 from orchestrator.api.openapi import SUBMISSION_OPTIONS, described, listed, parameter
 from orchestrator.api.queries import Query
-from orchestrator.api.runs import page_of_runs
-from orchestrator.engine import operate, reading
+from orchestrator.api.runs import erasing, page_of_runs
+from orchestrator.engine import erase, operate, reading
 
 router = APIRouter(prefix="/batches", tags=["batches"])
 BATCH = "/{batch_id:uuid}"
@@ -110,3 +110,13 @@ async def cancel_batch(batch_id: UUID, call: Operating) -> Response:
 async def retry_failed(batch_id: UUID, call: Operating) -> Response:
     """Queue again what ended in `error` or `cancelled`."""
     return await _do(call, batch_id, operate.retry_failed)
+
+
+@router.post(BATCH + ":erase", **described("Erasure", body="Erase"))
+async def erase_batch(batch_id: UUID, call: Operating) -> Response:
+    """Erase the content of all runs of a batch, once all of them have ended, and its own name and external id."""
+
+    async def do(given: dict[str, Any]) -> Answer:
+        return Answer(view=await erase.erase_batch(call.deps, call.who, batch_id, **given))
+
+    return await act(call, erasing, do)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from typing import Any
 from uuid import UUID
 
@@ -103,9 +103,9 @@ class Query:
             "dateTo", lambda day: datetime.combine(day + timedelta(days=1), time.min, UTC) - timedelta(microseconds=1)
         )
 
-    def moment(self, name: str) -> datetime | None:
-        """Return a moment; a date means its beginning."""
-        return self._moment(name, lambda day: datetime.combine(day, time.min, UTC))
+    def moment(self, name: str, zone: tzinfo = UTC) -> datetime | None:
+        """Return a moment; a date means its beginning, in the zone."""
+        return self._moment(name, lambda day: datetime.combine(day, time.min, zone).astimezone(UTC))
 
     def bound_to(self, call: Call) -> tuple[str, ...]:
         """Return what a page of this list depends on, for its cursors."""

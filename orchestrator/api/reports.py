@@ -27,8 +27,8 @@ _SUMS = (
     parameter("sum_result", "string", "fields of the results that are summed and compared, a comma list"),
 )
 _PERIOD = (
-    parameter("from", "string", "accepted at or after: ISO 8601 with a zone, or YYYY-MM-DD", required=True),
-    parameter("to", "string", "accepted before: ISO 8601 with a zone, or YYYY-MM-DD", required=True),
+    parameter("from", "string", "accepted at or after: ISO 8601 with a zone, or YYYY-MM-DD in tz", required=True),
+    parameter("to", "string", "accepted before: ISO 8601 with a zone, or YYYY-MM-DD in tz", required=True),
     parameter("workflow", "string", "the provider's id of the workflow"),
 )
 _NAMES = ("format", "list", "tz")
@@ -47,14 +47,15 @@ async def report_batch(batch_id: UUID, call: Reading) -> Response:
 async def report_period(call: Reading) -> Response:
     """Report on what was accepted in a period."""
     query = Query(call.request.query_params, ("from", "to", "workflow", *_NAMES))
-    since, until = query.moment("from"), query.moment("to")
+    options = _options(query)
+    # The first of a month begins where the report's days begin, not in Greenwich.
+    zone = report.zone_named(options.zone)
+    since, until = query.moment("from", zone), query.moment("to", zone)
     if since is None or until is None:
         missing = Problem(message="is needed", code="field.missing", field="from" if since is None else "to")
         raise BadInput("a period needs from and to", code="field.missing", problems=[missing])
     workflow = query.text("workflow")
-    made = await report.period_report(
-        call.deps, call.who, since=since, until=until, workflow=workflow, options=_options(query)
-    )
+    made = await report.period_report(call.deps, call.who, since=since, until=until, workflow=workflow, options=options)
     return await _sent(call, made, since=since.isoformat(), until=until.isoformat(), workflow=workflow)
 
 

@@ -20,7 +20,7 @@ from orchestrator.api.idempotency import stored_once
 from orchestrator.api.openapi import RUN_FILTERS, described, listed, parameter
 from orchestrator.api.queries import Query
 from orchestrator.artifacts.filenames import safe_name
-from orchestrator.engine import operate, reading, submit
+from orchestrator.engine import erase, operate, reading, submit
 from orchestrator.engine.reading import OpenResult
 from orchestrator.engine.submit import RunSpec
 
@@ -195,3 +195,18 @@ async def check_run(run_id: UUID, call: Operating) -> Response:
         return Answer(view=await operate.check_now(call.deps, call.who, run_id))
 
     return await act(call, lambda _: None, check)
+
+
+@router.post(RUN + ":erase", **described("Erasure", body="Erase"))
+async def erase_run(run_id: UUID, call: Operating) -> Response:
+    """Erase the input, results and texts of a run that has ended, for good. Facts, hashes and history stay."""
+
+    async def do(given: dict[str, Any]) -> Answer:
+        return Answer(view=await erase.erase_run(call.deps, call.who, run_id, **given))
+
+    return await act(call, erasing, do)
+
+
+def erasing(fields: Fields) -> dict[str, Any]:
+    """Take what an erasing is told: why, and whether it only looks."""
+    return {"reason": fields.prose("reason"), "dry_run": fields.flag("dry_run")}

@@ -53,6 +53,10 @@ BODIES: Schema = schedule_schemas.BODIES | {
     "Reason": body({}, {"reason": REASON}),
     "NeededReason": body({"reason": REASON}),
     "Retry": body({}, {"relaunch": FLAG, "reason": REASON}),
+    "Erase": body(
+        {"reason": REASON | {"description": "kept in the history for ever, so name no person in it"}},
+        {"dry_run": FLAG | {"description": "only say what would be erased"}},
+    ),
     "NewRun": body(
         _SUBMISSION | {"input": ANY_OBJECT | {"description": "reaches the provider as these very bytes"}},
         {"external_id": SHORT, "labels": mapping(TEXT)},
@@ -103,6 +107,12 @@ _BATCH_ALWAYS: Schema = {
     "counts": mapping(WHOLE) | {"description": "runs by status"},
 }
 
+#: What an erasing counts: only what it took away, or would.
+_ERASED_COUNTS = (
+    *("runs", "runs_erased_before", "input_bytes", "labels", "external_ids", "error_texts", "filenames"),
+    *("files", "file_bytes"),
+)
+
 ANSWERS: Schema = schedule_schemas.ANSWERS | {
     "Problem": view(
         {
@@ -139,6 +149,7 @@ ANSWERS: Schema = schedule_schemas.ANSWERS | {
             "created_at": TIME,
             "launched_at": or_null(TIME),
             "finished_at": or_null(TIME),
+            "erased_at": or_null(TIME | {"description": "since then its input, results and texts are gone"}),
             "attempts": WHOLE,
             "execution_id": or_null(TEXT),
             "waiting_because": or_null(_WAITING),
@@ -150,7 +161,8 @@ ANSWERS: Schema = schedule_schemas.ANSWERS | {
         }
     ),
     "Result": view(
-        {"n": WHOLE, "filename": TEXT, "size_bytes": WHOLE, "sha256": SHA256, "url": TEXT, "stored_at": or_null(TIME)}
+        {"n": WHOLE, "filename": TEXT, "size_bytes": WHOLE, "sha256": SHA256, "url": TEXT, "stored_at": or_null(TIME)},
+        {"erased": FLAG | {"description": "the bytes and the name are gone; fetching answers 409"}},
     ),
     "Event": view(
         {"seq": WHOLE, "at": TIME, "type": TEXT, "actor": TEXT, "data": ANY_OBJECT, "hash": SHA256},
@@ -165,6 +177,7 @@ ANSWERS: Schema = schedule_schemas.ANSWERS | {
             "rate_per_minute": or_null(NUMBER),
             "eta_s": or_null(NUMBER),
             "waiting_because": or_null(_WAITING),
+            "erased_at": or_null(TIME),
         },
     ),
     "SubmittedBatch": view(
@@ -176,6 +189,20 @@ ANSWERS: Schema = schedule_schemas.ANSWERS | {
             "warnings": many(TEXT),
             "plan": ANY_OBJECT,
             "refused_file": or_null(TEXT | {"contentEncoding": "base64", "description": "the refused rows, to mend"}),
+        }
+    ),
+    "Erasure": view(
+        {
+            "kind": {"type": "string", "enum": ["run", "batch"]},
+            "id": ID,
+            "dry_run": FLAG,
+            "erased_at": or_null(TIME),
+            "erased_before": FLAG | {"description": "nothing was left to erase, and no event was written"},
+        }
+        | dict.fromkeys(_ERASED_COUNTS, WHOLE)
+        | {
+            "files_left": or_null(WHOLE | {"description": "still in the store; workers go on removing them"}),
+            "warnings": many(TEXT),
         }
     ),
     "Connection": view(

@@ -8,8 +8,9 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from orchestrator.cli import files, follow, live, output
+from orchestrator.cli import erasing, files, follow, live, output
 from orchestrator.cli.connect import connected
+from orchestrator.cli.erasing import DryRunOption, ReasonWithoutNames, YesOption
 from orchestrator.cli.exits import Exit
 from orchestrator.cli.options import (
     ConnectionOption,
@@ -147,6 +148,26 @@ def retry_failed(batch_id: BatchId, reason: ReasonOption = None, output_: Output
 
 
 @app.command()
+def erase(
+    batch_id: BatchId,
+    reason: ReasonWithoutNames,
+    yes: YesOption = False,
+    dry_run: DryRunOption = False,
+    output_: OutputOption = None,
+) -> None:
+    """Erase the content of all runs of a batch for good, once all have ended, and the batch's name and external id.
+
+    Ids, times, statuses, sizes, SHA-256 and the history stay; the history says who erased it and why. Nothing of it
+    can be retried or fetched any more. What the provider keeps, backups, exports, reports and fetched results are not
+    erased.
+    """
+    with connected() as client:
+        erasing.erase(
+            lambda only_look: client.batches.erase(batch_id, reason=reason, dry_run=only_look), yes=yes, dry_run=dry_run
+        )
+
+
+@app.command()
 def results(
     batch_id: BatchId,
     to: Annotated[str, typer.Option("--to", metavar="DIR", help="Store the files there.")],
@@ -160,7 +181,7 @@ def results(
         done = fetch(client, client.batches.runs(batch_id), Path(to))
     if done.without_results:
         output.say(f"{done.without_results} of {batch['total']} runs have no results (the batch is {batch['status']})")
-    report_fetched(to, files=done.files, kept=done.kept, size_bytes=done.size_bytes, broken=done.broken)
+    report_fetched(to, done)
 
 
 def _tell_of_submission(file: str, format_: files.Format, batch: SubmittedBatch) -> None:

@@ -77,7 +77,9 @@ def batch(
 
 @app.command()
 def period(
-    since: Annotated[str, typer.Option("--from", metavar="TIME", help="Accepted from then on: a date, or ISO 8601.")],
+    since: Annotated[
+        str, typer.Option("--from", metavar="TIME", help="Accepted from then on: a date in --tz, or ISO 8601.")
+    ],
     until: Annotated[str, typer.Option("--to", metavar="TIME", help="And before then.")],
     workflow: Annotated[str | None, typer.Option("--workflow", metavar="WORKFLOW_ID")] = None,
     format: FormatOption = Format.HTML,

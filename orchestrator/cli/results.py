@@ -32,6 +32,7 @@ class Fetched:
     files: int = 0
     kept: int = 0
     without_results: int = 0
+    erased: int = 0
     size_bytes: int = 0
     broken: list[str] = field(default_factory=list)
 
@@ -68,6 +69,9 @@ def _fetch_run(client: Client, run: Mapping[str, Any], folder: Path, done: Fetch
     if not offered:
         done.without_results += 1
         return []
+    if run.get("erased_at"):
+        done.erased += 1
+        return []
     home = folder / folder_name(run)
     home.mkdir(exist_ok=True)
     taken: set[str] = set()
@@ -102,10 +106,11 @@ def _is_there(path: Path, sha256: str, size_bytes: int) -> bool:
 def _row(run: Mapping[str, Any], stored: list[Path]) -> list[str]:
     error = run.get("error") or {}
     offered = run.get("results") or []
+    is_erased = bool(run.get("erased_at"))
     values = [run.get("index"), run["id"], run.get("external_id"), run["status"]]
-    values += [error.get("code"), error.get("message"), run.get("execution_id"), len(offered)]
+    values += [error.get("code"), error.get("message"), run.get("execution_id"), 0 if is_erased else len(offered)]
     values += [_joined(result["sha256"] for result in offered), _joined(result["size_bytes"] for result in offered)]
-    values += [_joined(str(path) for path in stored)]
+    values += ["erased" if is_erased else _joined(str(path) for path in stored)]
     return [_safe(value) for value in values]
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from orchestrator.cli import follow, live, output
+from orchestrator.cli import erasing, follow, live, output
 from orchestrator.cli.connect import connected
+from orchestrator.cli.erasing import DryRunOption, ReasonWithoutNames, YesOption
 from orchestrator.cli.exits import Exit
 from orchestrator.cli.inputs import pairs_of, read_input
 from orchestrator.cli.options import (
@@ -24,6 +25,9 @@ from orchestrator.cli.options import (
 )
 from orchestrator.cli.times import in_words, since
 from orchestrator.client import Run
+
+if TYPE_CHECKING:
+    from orchestrator.cli.results import Fetched
 
 app = group("Runs: one input for one workflow each.")
 
@@ -138,12 +142,15 @@ def results(run_id: RunId, to: ToOption = None, output_: OutputOption = None) ->
     """List a run's result files, or store them in a folder, verified."""
     with connected() as client:
         if to is None:
-            output.rows(client.runs.results(run_id), RESULT_COLUMNS, nothing="No results.")
+            found = client.runs.results(run_id)
+            output.rows(found, RESULT_COLUMNS, nothing="No results.")
+            if any(result.get("erased") for result in found):
+                output.say("They were erased: sizes and SHA-256 are all that is left")
             return
         from orchestrator.cli.results import fetch
 
         done = fetch(client, [client.runs.get(run_id)], Path(to))
-    report_fetched(to, files=done.files, kept=done.kept, size_bytes=done.size_bytes, broken=done.broken)
+    report_fetched(to, done)
 
 
 @app.command()
@@ -186,15 +193,40 @@ def check(run_id: RunId, output_: OutputOption = None) -> None:
         _acted(client.runs.check(run_id), run_id)
 
 
-def report_fetched(to: str, *, files: int, kept: int, size_bytes: int, broken: list[str]) -> None:
+@app.command()
+def erase(
+    run_id: RunId,
+    reason: ReasonWithoutNames,
+    yes: YesOption = False,
+    dry_run: DryRunOption = False,
+    output_: OutputOption = None,
+) -> None:
+    """Erase the input, results and texts of a run that has ended, for good.
+
+    Ids, times, statuses, sizes, SHA-256 and the history stay; the history says who erased it and why. The run cannot be
+    retried or fetched any more. What the provider keeps, backups, exports, reports and fetched results are not erased.
+    """
+    with connected() as client:
+        erasing.erase(
+            lambda only_look: client.runs.erase(run_id, reason=reason, dry_run=only_look), yes=yes, dry_run=dry_run
+        )
+
+
+def report_fetched(to: str, done: Fetched) -> None:
     """Say what a fetch came to; leave with its exit code when something did not verify."""
     if output.is_for_programs():
-        output.one({"folder": to, "files": files, "kept": kept, "size_bytes": size_bytes, "broken": broken})
-    output.say(f"{files} files ({size_bytes:,} bytes, {kept} of them were there already) in {to}, SHA-256 verified")
+        told = {"files": done.files, "kept": done.kept, "size_bytes": done.size_bytes, "erased": done.erased}
+        output.one({"folder": to, **told, "broken": done.broken})
+    output.say(
+        f"{done.files} files ({done.size_bytes:,} bytes, {done.kept} of them were there already) in {to}, "
+        "SHA-256 verified"
+    )
+    if done.erased:
+        output.say(f"The results of {done.erased} runs were erased; they are not there any more")
     output.say(f"Next: {to}/results.csv lists them in input order")
-    for line in broken:
+    for line in done.broken:
         output.say(f"error: {line}")
-    if broken:
+    if done.broken:
         raise typer.Exit(Exit.UNVERIFIED)
 
 

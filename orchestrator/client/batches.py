@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any, Literal, cast
@@ -9,13 +10,15 @@ from urllib.parse import quote
 
 from orchestrator.client.errors import Invalid
 from orchestrator.client.runs import pages
-from orchestrator.client.shapes import Batch, Run, SubmittedBatch
+from orchestrator.client.shapes import Batch, Erasure, Run, SubmittedBatch
 from orchestrator.client.wire import Body, Wire
 
 #: What the server takes. Checked here too: a server that refuses in the middle of a body is hard to hear.
 MAX_FILE_BYTES = 64 * 1024 * 1024
 #: Ten thousand rows are checked, one by one, before the answer.
 SUBMIT_TIMEOUT_S = 180.0
+#: Ten thousand runs are erased in one transaction, some of their files after it.
+ERASE_TIMEOUT_S = 180.0
 
 _CONTENT_TYPES = {"csv": "text/csv", "jsonl": "application/x-ndjson", "json": "application/json"}
 
@@ -98,6 +101,19 @@ class Batches:
     def retry_failed(self, batch_id: str, *, reason: str | None = None) -> Batch:
         """Queue again what ended in `error` or `cancelled`."""
         return self._act(batch_id, "retry-failed", reason)
+
+    def erase(self, batch_id: str, *, reason: str, dry_run: bool = False) -> Erasure:
+        """Erase the content of all runs of a batch for good, and its own name and external id.
+
+        Args:
+            dry_run: only return what would be erased.
+
+        Raises:
+            Conflict: some of its runs have not ended.
+        """
+        given = json.dumps({"reason": reason, "dry_run": dry_run}, ensure_ascii=False).encode()
+        path = f"{_path(batch_id)}:erase"
+        return cast(Erasure, self._wire.json("POST", path, body=given, timeout_s=ERASE_TIMEOUT_S))
 
     def _act(self, batch_id: str, verb: str, reason: str | None) -> Batch:
         return cast(Batch, self._wire.post(f"{_path(batch_id)}:{verb}", {"reason": reason} if reason else {}))

@@ -60,7 +60,7 @@ class Reports:
         list: str | None = None,
         tz: str | None = None,
     ) -> Made:
-        """Report on what was accepted from `since` on and before `until`: ISO 8601 with a zone, or dates."""
+        """Report on what was accepted from `since` on and before `until`: ISO 8601 with a zone, or dates in `tz`."""
         query: Query = {
             "from": since, "to": until, "workflow": workflow, "format": format, "list": list, "tz": tz,
         }  # fmt: skip

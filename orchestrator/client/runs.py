@@ -11,7 +11,7 @@ from typing import Any, cast
 from urllib.parse import quote
 
 from orchestrator.client.errors import VerificationFailed
-from orchestrator.client.shapes import Event, Result, Run
+from orchestrator.client.shapes import Erasure, Event, Result, Run
 from orchestrator.client.wire import Query, Wire
 
 MAX_PAGE = 200
@@ -136,6 +136,18 @@ class Runs:
     def check(self, run_id: str) -> Run:
         """Ask the provider about this run as soon as the rate allows."""
         return self._act(run_id, "check")
+
+    def erase(self, run_id: str, *, reason: str, dry_run: bool = False) -> Erasure:
+        """Erase a run's input, results and texts for good; facts, hashes and history stay.
+
+        Args:
+            dry_run: only return what would be erased.
+
+        Raises:
+            Conflict: it has not ended.
+        """
+        given = {"reason": reason, "dry_run": dry_run}
+        return cast(Erasure, self._wire.post(f"{_path(run_id)}:erase", given))
 
     def _act(self, run_id: str, verb: str, **body: str | bool | None) -> Run:
         given = {name: value for name, value in body.items() if value is not None}

@@ -42,6 +42,7 @@ class Result(TypedDict, total=False):
     sha256: str
     url: str
     stored_at: str | None
+    erased: bool
 
 
 class Run(TypedDict, total=False):
@@ -62,6 +63,7 @@ class Run(TypedDict, total=False):
     created_by: str
     launched_at: str | None
     finished_at: str | None
+    erased_at: str | None
     attempts: int
     execution_id: str | None
     waiting_because: Waiting | None
@@ -89,6 +91,7 @@ class _BatchFacts(TypedDict, total=False):
     created_at: str
     created_by: str
     finished_at: str | None
+    erased_at: str | None
     paused_because: str | None
     source_sha256: str
     rate_per_minute: float | None
@@ -117,6 +120,30 @@ class SubmittedBatch(_BatchFacts, total=False):
     dry_run: bool
     plan: dict[str, Any]
     refused_file: str | None
+
+
+class Erasure(TypedDict, total=False):
+    """What an erasing took away, or on a dry run would: counts of a run's, or of all of a batch's runs together.
+
+    `erased_before` says that nothing was left to erase. `files_left` are still in the store, for workers to remove.
+    """
+
+    kind: str
+    id: str
+    dry_run: bool
+    erased_at: str | None
+    erased_before: bool
+    runs: int
+    runs_erased_before: int
+    input_bytes: int
+    labels: int
+    external_ids: int
+    error_texts: int
+    filenames: int
+    files: int
+    file_bytes: int
+    files_left: int | None
+    warnings: list[str]
 
 
 class Event(TypedDict, total=False):

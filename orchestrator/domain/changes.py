@@ -1,6 +1,6 @@
 """What an act means for one run, as a value: the facts to write, the events to add, when it is next due.
 
-Decisions make changes, storage applies them in bulk. Nothing else writes a run.
+Decisions make changes, storage applies them in bulk. Nothing else writes a run, but an erasing, which moves none.
 """
 
 from __future__ import annotations

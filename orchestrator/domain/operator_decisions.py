@@ -23,6 +23,7 @@ class RunFacts:
     attempt: int
     of_batch: bool
     execution_id: str | None
+    is_erased: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from orchestrator.domain.answers import Access
 from orchestrator.domain.backoff import PollPolicy
-from orchestrator.engine.ports import Anchors, ArtifactStore, FileFetcher, Incoming, Outside, Provider
+from orchestrator.engine.ports import Anchors, ArtifactStore, FileFetcher, Incoming, Leftovers, Outside, Provider
 from orchestrator.engine.watermark import Watermark
 from orchestrator.runtime import Sources
 from orchestrator.settings import Settings
@@ -42,6 +42,8 @@ class Deps:
     signer: Signer | None = None
     #: Where signed checkpoints are kept outside the database; None: nowhere.
     anchors: Anchors | None = None
+    #: Removes what the store holds and no row names; None for a store that never holds such.
+    leftovers: Leftovers | None = None
     #: What this process remembers of the database that it began with.
     watermark: Watermark = field(default_factory=Watermark)
 

@@ -82,6 +82,8 @@ async def _download_run(deps: Deps, claim: DownloadClaim) -> None:
 
     applied = await deps.db.run(record, tries=FOR_EVER)
     await reach(Point.DOWNLOAD_RECORDED)
+    if not applied.changes:
+        await _remove_unrecorded(deps, claim, outcomes)
     watch.tell_lost(applied.changes)
     await settle.settle_batches(deps, applied.batches_with_endings)
 
@@ -91,6 +93,21 @@ async def _remove_disbelieved(deps: Deps, came: list[FileOutcome], outcomes: lis
     for file, outcome in zip(came, outcomes, strict=True):
         if file.store_key is not None and outcome.store_key is None:
             await _remove(deps, file.store_key)
+
+
+async def _remove_unrecorded(deps: Deps, claim: DownloadClaim, outcomes: list[FileOutcome]) -> None:
+    """Remove what was stored under a claim that was lost: nothing will ever refer to it, and the run may be erased."""
+    stored = {outcome.store_key for outcome in outcomes if outcome.store_key is not None}
+
+    async def read(connection: AsyncConnection) -> set[str]:
+        # Asked, not taken for granted: the record may have been committed, and only its answer lost.
+        return await downloads.keys(connection, claim.run_id)
+
+    try:
+        for key in stored - await deps.db.run(read) if stored else ():
+            await _remove(deps, key)
+    except Unavailable as error:
+        log.warning("a useless file stays in the artifact store", run=str(claim.run_id), why=error.message)
 
 
 async def _remove(deps: Deps, key: str) -> None:

@@ -8,6 +8,7 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from orchestrator.domain import operator_decisions
+from orchestrator.domain.erasure import refuse_erased
 from orchestrator.domain.statuses import RunStatus as S
 from orchestrator.engine import acts, reading
 from orchestrator.engine.deps import Deps
@@ -35,14 +36,19 @@ async def retry_run(
     """Queue a run again as its next attempt."""
     act = who.act(reason)
     return await acts.on_run(
-        deps, who, run_id, lambda run, now: operator_decisions.retry(run, act, relaunch=relaunch, now=now)
+        deps,
+        who,
+        run_id,
+        lambda run, now: operator_decisions.retry(refuse_erased(run), act, relaunch=relaunch, now=now),
     )
 
 
 async def refetch_run(deps: Deps, who: Who, run_id: UUID, *, reason: str | None = None) -> dict[str, Any]:
     """Ask for a run's results once more."""
     act = who.act(reason)
-    return await acts.on_run(deps, who, run_id, lambda run, now: operator_decisions.refetch(run, act, now=now))
+    return await acts.on_run(
+        deps, who, run_id, lambda run, now: operator_decisions.refetch(refuse_erased(run), act, now=now)
+    )
 
 
 async def check_now(deps: Deps, who: Who, run_id: UUID) -> dict[str, Any]:
@@ -129,6 +135,8 @@ async def cancel_leftovers(deps: Deps) -> int:
 async def retry_failed(deps: Deps, who: Who, batch_id: UUID, *, reason: str | None = None) -> dict[str, Any]:
     """Queue again what of a batch ended in `error` or was cancelled; it is launched like the rest."""
     act = who.act(reason)
+    if (await acts.find_batch(deps, who, batch_id)).erased_at is not None:
+        raise Conflict("the batch was erased: the inputs of its runs are gone", code="erased")
 
     async def reopen(connection: AsyncConnection, batch: LockedBatch) -> None:
         for mark in ("uncancel", "resume", "reopen"):
@@ -144,6 +152,9 @@ async def retry_failed(deps: Deps, who: Who, batch_id: UUID, *, reason: str | No
         first=reopen,
     )
     if not retried:
+        counts = (await acts.find_batch(deps, who, batch_id)).counts
+        if counts.get(S.ERROR) or counts.get(S.CANCELLED):
+            raise Conflict("what failed or was cancelled of this batch was erased", code="erased")
         raise Conflict("nothing of this batch failed or was cancelled", code="nothing_to_retry")
 
     async def tell(connection: AsyncConnection, _: LockedBatch) -> None:

@@ -133,3 +133,13 @@ class ArtifactStore(Protocol):
     def open(self, key: str) -> AsyncIterator[bytes]: ...
     async def size(self, key: str) -> int | None: ...
     async def delete(self, key: str) -> None: ...
+
+
+class Leftovers(Protocol):
+    """What an artifact store holds beside the files that rows name. Raises `Unavailable` while the store is away."""
+
+    async def remove_all(self, folder: str) -> None:
+        """Remove everything of a run, durably. `folder` is `workspace/run`; a missing one is fine."""
+
+    async def remove_unfinished(self, *, older_than_s: float = 3_600.0) -> int:
+        """Remove unfinished files that nothing has written to for that long; return how many."""

@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from orchestrator.engine import views
 from orchestrator.engine.deps import Deps
 from orchestrator.engine.shown import shown
+from orchestrator.engine.submission_rules import known_as
 from orchestrator.engine.who import Who
 from orchestrator.errors import Conflict, NotFound, Unavailable
 from orchestrator.storage import batches, events, inbox, runs
@@ -65,7 +66,7 @@ async def list_runs(
         "connection": connection,
         "since": since,
         "until": until,
-        "external_id": external_id,
+        "external_ids": None if external_id is None else list(known_as(deps.sealer, who, external_id)),
         "after_index" if isinstance(after, int) else "before": after,
     }
     if labels:
@@ -109,7 +110,7 @@ async def open_result(deps: Deps, who: Who, run_id: UUID, n: int) -> OpenResult:
 
     Raises:
         NotFound: there is no such file.
-        Conflict: it is offered by the provider but not stored yet.
+        Conflict: it is offered by the provider but not stored yet; or it was erased.
         Unavailable: its row stands, but the store does not have its bytes.
     """
 
@@ -120,6 +121,9 @@ async def open_result(deps: Deps, who: Who, run_id: UUID, n: int) -> OpenResult:
     if file is None:
         await get_run(deps, who, run_id)
         raise NotFound(f"run {run_id} has no result {n}", code="result_not_found")
+    if file.erased_at is not None:
+        at = shown({"at": file.erased_at})["at"]
+        raise Conflict(f"result {n} was erased at {at}; its size and SHA-256 are all that is left", code="erased")
     if file.stored_at is None or file.store_key is None or file.size_bytes is None or file.sha256 is None:
         raise Conflict(f"result {n} is not stored yet", code="result_not_stored")
     if await deps.store.size(file.store_key) != file.size_bytes:

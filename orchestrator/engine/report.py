@@ -6,10 +6,10 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, tzinfo
 from typing import Any
 from uuid import UUID
-from zoneinfo import ZoneInfo, available_timezones
+from zoneinfo import available_timezones
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -23,6 +23,7 @@ from orchestrator.engine.report_order import Report, ReportFormat, ReportOptions
 from orchestrator.engine.report_print import listed_in, write_lists, written
 from orchestrator.engine.who import Who
 from orchestrator.errors import BadInput, NotFound, Unavailable
+from orchestrator.reports.words import clock, zone_of
 from orchestrator.storage import events, report_run, reports
 from orchestrator.storage.database import now as transaction_now
 from orchestrator.storage.report_rows import SummedFile
@@ -102,7 +103,8 @@ async def period_report(
             facts={"still open": "yes, the period has not ended"} if until > made_at else {},
         )
 
-    return await _make(deps, scope, options, head, name=f"period-{since:%Y%m%d}-{until:%Y%m%d}")
+    first, end = (moment.astimezone(zone_named(options.zone)) for moment in (since, until))
+    return await _make(deps, scope, options, head, name=f"period-{first:%Y%m%d}-{end:%Y%m%d}")
 
 
 async def run_dossier(deps: Deps, who: Who, run_id: UUID, options: ReportOptions) -> Report:
@@ -115,7 +117,7 @@ async def run_dossier(deps: Deps, who: Who, run_id: UUID, options: ReportOptions
         workspace = await reports.workspace_name(connection, who.workspace_id)
     head = ReportHead(
         kind=ReportKind.RUN,
-        subject=record.run["external_id"] or f"Run {run_id}",
+        subject=_subject(run_id, record.run),
         workspace=workspace,
         made_at=made_at,
         made_by=who.actor,
@@ -192,16 +194,32 @@ async def _count(connection: AsyncConnection, scope: Scope, options: ReportOptio
     )
 
 
+def zone_named(name: str) -> tzinfo:
+    """Return a time zone.
+
+    Raises:
+        BadInput: none has that name.
+    """
+    if name not in available_timezones():
+        raise BadInput(f"no time zone is named {name!r}", code="field.value", hint="such as Europe/Berlin")
+    return zone_of(name)
+
+
 def _check(options: ReportOptions) -> None:
-    if options.zone not in available_timezones():
-        raise BadInput(f"no time zone is named {options.zone!r}", code="field.value", hint="such as Europe/Berlin")
+    zone_named(options.zone)
     report_amounts.check(options.sum_input, option="sum_input")
     report_amounts.check(options.sum_result, option="sum_result")
 
 
+def _subject(run_id: UUID, run: Mapping[str, Any]) -> str:
+    if run["erased_at"] is not None:
+        return f"Run {run_id}, whose content was erased"
+    return run["external_id"] or f"Run {run_id}"
+
+
 def _batch_facts(batch_id: UUID, row: Mapping[str, Any], zone: str) -> dict[str, str]:
     def at(moment: datetime | None) -> str | None:
-        return None if moment is None else f"{moment.astimezone(ZoneInfo(zone)):%Y-%m-%d %H:%M:%S}"
+        return clock(moment, zone) or None
 
     facts = {
         "batch": str(batch_id),
@@ -211,6 +229,7 @@ def _batch_facts(batch_id: UUID, row: Mapping[str, Any], zone: str) -> dict[str,
         "submitted": f"{at(row['created_at'])} by {row['created_by']}",
         "ended": at(row["ended_at"]) or "not yet",
         "cancelled": at(row["cancelled_at"]),
+        "erased": at(row["erased_at"]),
         "paused": row["paused_because"],
         "concurrency": row["concurrency"],
         "file": f"{row['source_format']}, SHA-256 {row['source_sha256']}",

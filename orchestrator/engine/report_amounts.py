@@ -46,10 +46,11 @@ async def of_inputs(connection: AsyncConnection, scope: Scope, names: Sequence[s
 
 
 def _add_inputs(sums: list[AmountSum], block: Sequence[Sequence[Any]]) -> list[AmountSum]:
-    for run, index, status, body in block:
+    for run, index, status, body, is_erased in block:
         finished = status == RunStatus.FINISHED
+        none = Lack.ERASED if is_erased else Lack.MISSING
         for place, found in enumerate(sums):
-            amount = Lack.MISSING if body is None else amounts.amount_of(bytes(body), found.name)
+            amount = none if body is None else amounts.amount_of(bytes(body), found.name)
             sums[place] = found.plus(_row(index, run), amount, finished=finished)
     return sums
 
@@ -72,7 +73,7 @@ async def of_results(store: ArtifactStore, files: Sequence[SummedFile], names: S
     """Sum fields over the JSON results of the finished runs. No transaction is open: a store may be far away."""
     sums = [AmountSum(of="result", name=name) for name in names]
     for run, of_run in itertools.groupby(files, key=lambda file: (file.index, file.run)):
-        documents = [await _document(store, file) for file in of_run if _is_json(file)]
+        documents = [await _document(store, file) for file in of_run if file.is_erased or _is_json(file)]
         for place, found in enumerate(sums):
             amount = await asyncio.to_thread(_amount, documents, found.name)
             sums[place] = found.plus(_row(*run), amount, finished=True)
@@ -101,6 +102,8 @@ def _is_json(file: SummedFile) -> bool:
 
 async def _document(store: ArtifactStore, file: SummedFile) -> bytes | Lack:
     """Return a stored file, checked against the SHA-256 that was written when it was stored."""
+    if file.is_erased:
+        return Lack.ERASED
     if file.store_key is None or file.size_bytes is None:
         return Lack.NO_FILE
     if file.size_bytes > MAX_DOCUMENT_BYTES:

@@ -20,6 +20,8 @@ from orchestrator.storage.reports import Spread
 
 #: Rows of a list that the page shows; the rest is in the CSV.
 SHOWN_ROWS = 1_000
+#: A month's first results say little, and would be the most of its sheets; a batch's are what was ordered.
+SHOWN_RESULTS_OF_PERIOD = 100
 
 
 async def count(connection: AsyncConnection, scope: Scope, head: ReportHead) -> Figures:
@@ -33,6 +35,7 @@ async def count(connection: AsyncConnection, scope: Scope, head: ReportHead) -> 
     return Figures(
         head=head,
         runs=spread.runs,
+        erased=spread.erased,
         by_status={status: by_status[status] for status in RunStatus if status in by_status},
         intake=await report_ledger.intake(connection, scope, spread, told),
         launches=await report_ledger.launches(connection, scope, spread, told),
@@ -51,6 +54,7 @@ async def count(connection: AsyncConnection, scope: Scope, head: ReportHead) -> 
         submitters=told.accepted_by,
         questions=await reports.questions(connection, scope),
         fires=await report_ledger.fires(connection, scope),
+        ticks=await report_ledger.ticks(connection, scope),
         parts=await reports.parts(connection, scope) if head.kind is ReportKind.PERIOD else (),
     )
 
@@ -79,11 +83,13 @@ async def lists(connection: AsyncConnection, scope: Scope, figures: Figures) -> 
         Listed.FAILURES: sum(figures.by_status.get(status, 0) for status in FAILURES),
         Listed.RESULTS: figures.results.offered,
     }
+    is_short = figures.head.kind is ReportKind.PERIOD
+    limits = {Listed.FAILURES: SHOWN_ROWS, Listed.RESULTS: SHOWN_RESULTS_OF_PERIOD if is_short else SHOWN_ROWS}
     found = {}
     for listed, total in totals.items():
         rows: list[Mapping[str, Any]] = []
         if total:
-            read = await report_rows.stream(connection, listed, scope, limit=SHOWN_ROWS)
+            read = await report_rows.stream(connection, listed, scope, limit=limits[listed])
             async for block in read.blocks:
                 rows += [dict(zip(read.columns, row, strict=True)) for row in block]
         found[str(listed)] = Listing(rows=rows, total=max(total, len(rows)))

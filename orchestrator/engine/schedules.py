@@ -19,7 +19,7 @@ from orchestrator.engine.schedule_words import Plan
 from orchestrator.engine.who import Who
 from orchestrator.engine.workflows import find_connection, known_workflow
 from orchestrator.errors import Conflict
-from orchestrator.storage import events, fires, schedules
+from orchestrator.storage import erasure, events, fires, schedules
 from orchestrator.storage.database import now as transaction_now
 from orchestrator.storage.schedules import ScheduleRow
 
@@ -161,6 +161,7 @@ async def remove_schedule(deps: Deps, who: Who, name: str, *, reason: str | None
     async def remove(session: AsyncConnection, row: ScheduleRow) -> NewEvent:
         await ticks.plan_whole(deps, session, row)
         await schedules.remove(session, row.id)
+        await erasure.erase_input_of_removed(session, row.id)
         await fires.hurry(session, row.id)
         return who.act(reason).event("schedule_removed", schedule=name)
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from orchestrator.engine.who import Who
 from orchestrator.errors import BadInput
+from orchestrator.storage.sealing import Sealer
 
 MAX_LABELS = 32
 
@@ -31,6 +33,16 @@ def check_external_id(external_id: str | None) -> None:
     """Raise `BadInput` for an external id that could not be shown, or found again."""
     if external_id is not None and not (1 <= len(external_id) <= 200 and external_id.isprintable()):
         raise BadInput("an external id is 1 to 200 printable characters", code="external_id.invalid")
+
+
+def erased_external_id(sealer: Sealer, who: Who, external_id: str) -> str:
+    """Return what stands in place of the external id of something erased: a keyed hash, so that a repeat is known."""
+    return f"erased:{sealer.fingerprint('external_id', str(who.workspace_id), external_id)[:32]}"
+
+
+def known_as(sealer: Sealer, who: Who, external_id: str) -> tuple[str, str]:
+    """Return how an external id may be stored: as it is, or as that of something erased."""
+    return external_id, erased_external_id(sealer, who, external_id)
 
 
 def check_labels(labels: Mapping[str, str]) -> None:

@@ -128,7 +128,7 @@ async def submit_run(deps: Deps, who: Who, spec: RunSpec, *, within: Within | No
             return Submitted(id=run.id, created=True)
         if spec.external_id is not None:
             await submissions.serialize(connection, place, spec.external_id)
-            known = await submissions.find_run(connection, place, spec.external_id)
+            known = await submissions.find_run(connection, place, rules.known_as(deps.sealer, who, spec.external_id))
             if known is not None:
                 return _same(known, hashlib.sha256(body).digest(), "run")
         moment = await transaction_now(connection)
@@ -212,7 +212,7 @@ async def _store(
             return Submitted(id=batch.id, created=True), ()
         if spec.external_id is not None:
             await submissions.serialize(connection, place, spec.external_id)
-            known = await submissions.find_batch(connection, place, spec.external_id)
+            known = await submissions.find_batch(connection, place, rules.known_as(deps.sealer, who, spec.external_id))
             if known is not None:
                 return _same(known, batch.source_sha256, "batch"), ()
         earlier = await submissions.same_file(connection, who.workspace_id, batch.source_sha256)

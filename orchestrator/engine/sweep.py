@@ -1,4 +1,4 @@
-"""Sweep: void the leases of dead workers, turn launches that nobody recorded into doubts, settle what was left."""
+"""Sweep: void the leases of dead workers, turn launches that nobody recorded into doubts, finish what was left."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from orchestrator.domain import launch_decisions
 from orchestrator.domain.governor import CallKind
 from orchestrator.domain.launch_decisions import LaunchFacts
 from orchestrator.domain.statuses import LIVE
-from orchestrator.engine import clocks, launch, operate, poison, settle
+from orchestrator.engine import clocks, launch, operate, poison, removal, settle
 from orchestrator.engine.deps import Deps
 from orchestrator.faultpoints import Point, reach
 from orchestrator.storage import batches, housekeeping, intents, lanes, setbacks, turns, workers
@@ -45,6 +45,7 @@ async def sweep(
     done += await doubt_unrecorded_launches(deps)
     done += await operate.cancel_leftovers(deps)
     done += await settle_leftovers(deps)
+    done += await removal.remove_files(deps)
 
     async def tidy(connection: AsyncConnection) -> None:
         await housekeeping.tidy(connection)

@@ -74,6 +74,7 @@ def _run(row: RunRow, labels: Mapping[str, str], files: Sequence[FileRow], reaso
             "created_by": row.created_by,
             "launched_at": row.launched_at,
             "finished_at": row.ended_at,
+            "erased_at": row.erased_at,
             "attempts": row.attempt if row.launched_at is not None else 0,
             "execution_id": row.execution_id,
             "console_link": link,
@@ -105,6 +106,7 @@ def result(file: FileRow) -> dict[str, Any]:
         "sha256": file.sha256,
         "url": f"/api/v1/runs/{file.run_id}/results/{file.n}",
         "stored_at": file.stored_at,
+        "erased": file.erased_at is not None,
     }
 
 
@@ -174,6 +176,7 @@ def batch(row: BatchRow, *, rate_per_minute: float | None = None, waiting: Reaso
             "created_at": row.created_at,
             "created_by": row.created_by,
             "finished_at": row.ended_at,
+            "erased_at": row.erased_at,
             "paused_because": row.paused_because,
             "rate_per_minute": None if rate_per_minute is None else round(rate_per_minute, 1),
             "eta_s": eta_s,

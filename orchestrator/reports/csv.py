@@ -63,6 +63,8 @@ def _control(control: Sequence[ControlTotal]) -> Iterator[Line]:
 def _counts(figures: Figures) -> Iterator[Line]:
     for status, runs in figures.by_status.items():
         yield ("runs by status", status, runs, "runs", "")
+    if figures.erased:
+        yield ("runs by status", "of these, erased", figures.erased, "runs", "")
     for first, runs in first_outcomes(figures).items():
         yield ("first attempts", FIRST_WORDS[first], runs, "runs", "")
     for cause in figures.causes:
@@ -99,5 +101,8 @@ def _people(figures: Figures) -> Iterator[Line]:
         yield ("acts", f"{act.type} by {act.actor}", act.count, "times", act.reason or "")
     for kind, open_ in figures.questions.items():
         yield ("open questions", kind, open_, "questions", "")
+    for schedule, states in figures.ticks.items():
+        for state, ticks in states.items():
+            yield ("ticks of schedules", schedule, ticks, state, "")
     for fire in figures.fires:
         yield ("ticks", f"{fire.schedule} {cell(fire.nominal_at)}", fire.became, "", fire.why or "")

@@ -7,15 +7,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from orchestrator.domain.report import buckets
 from orchestrator.domain.report.amounts import AmountSum
 from orchestrator.domain.report.buckets import span
-from orchestrator.domain.report.definitions import COLUMNS, EFFORT, FIRSTS, TERMS, TIMINGS
-from orchestrator.domain.report.figures import DoubtGroup, Figures, Listing, ReportKind, Timing
+from orchestrator.domain.report.definitions import ACTS, COLUMNS, EFFORT, FIRSTS, TERMS, TICKS, TIMINGS
+from orchestrator.domain.report.figures import Figures, Listing, ReportHead, ReportKind, Timing
 from orchestrator.domain.report.totals import FIRST_WORDS, ControlTotal, first_outcomes, number
 from orchestrator.domain.report.verdict import Verdict, verdict
 from orchestrator.domain.statuses import MEANINGS, RunStatus
-from orchestrator.reports import html_parts, svg
+from orchestrator.reports import html_lists, html_parts, svg
 from orchestrator.reports.html_parts import Column, pairs, section, table
 from orchestrator.reports.markup import Child, Markup, foreign, joined, tag
-from orchestrator.reports.words import clock, size
+from orchestrator.reports.words import size
 
 TYPE = "text/html; charset=utf-8"
 
@@ -29,17 +29,26 @@ def page(figures: Figures, totals: tuple[ControlTotal, ...], lists: Mapping[str,
     zone = figures.head.zone
     body: list[Child] = [
         _headline(verdict(figures, totals)),
-        section("Control totals", html_parts.totals(totals), note="each equation from sources that are kept apart"),
+        section(
+            "Control totals",
+            html_parts.totals(totals),
+            note="each equation from sources that are kept apart",
+            class_="whole",
+        ),
         _charts(figures),
         *_how(figures),
         html_parts.listing("failures", "Failures", lists["failures"], zone),
-        _doubts(figures),
-        _acts(figures),
-        _ticks(figures),
+        html_lists.doubts(figures),
+        html_lists.acts(figures),
+        html_lists.ticks(figures),
         html_parts.listing("results", "Results", lists["results"], zone),
         section("What the numbers mean", _definitions(figures, totals)),
     ]
-    return html_parts.page(figures.head, body)
+    return html_parts.page(figures.head, body, about=_about(figures.head))
+
+
+def _about(head: ReportHead) -> str:
+    return html_parts.period(head) if head.kind is ReportKind.PERIOD else head.facts.get("batch", "")
 
 
 def _headline(said: Verdict) -> Markup:
@@ -85,7 +94,7 @@ def _step(step_s: int) -> str:
 
 def _how(figures: Figures) -> Iterator[Child]:
     """Yield what is behind the first sheet: the times, what it took, where everything stands."""
-    yield section("How long it took", _timings(figures.timings))
+    yield section("How long it took", _timings(figures.timings), class_="whole")
     yield tag(
         "div",
         section("Where the runs stand", pairs(_statuses(figures), title="Status", value="Runs")),
@@ -97,7 +106,7 @@ def _how(figures: Figures) -> Iterator[Child]:
     if figures.input_sums or figures.result_sums:
         yield section("Amounts", _sums((*figures.input_sums, *figures.result_sums)))
     if figures.head.kind is ReportKind.PERIOD:
-        yield section("Batches and single runs", _parts(figures))
+        yield html_lists.parts(figures)
 
 
 def _timings(timings: Sequence[Timing]) -> Markup:
@@ -113,7 +122,8 @@ def _span(seconds: float | None) -> str:
 
 
 def _statuses(figures: Figures) -> list[tuple[str, Child]]:
-    return [(str(s), f"{figures.by_status[s]:,}") for s in RunStatus if figures.by_status.get(s)]
+    erased = [("of these, erased", f"{figures.erased:,}")] if figures.erased else []
+    return [*((str(s), f"{figures.by_status[s]:,}") for s in RunStatus if figures.by_status.get(s)), *erased]
 
 
 def _firsts(figures: Figures) -> list[tuple[str, Child]]:
@@ -121,7 +131,10 @@ def _firsts(figures: Figures) -> list[tuple[str, Child]]:
 
 
 def _causes(figures: Figures) -> list[tuple[str, Child]]:
-    return [(f"{cause.status}: {cause.code}", f"{cause.runs:,}") for cause in figures.causes]
+    return [
+        (cause.code if cause.code == cause.status else f"{cause.status}: {cause.code}", f"{cause.runs:,}")
+        for cause in figures.causes
+    ]
 
 
 def _effort(figures: Figures) -> list[tuple[str, Child]]:
@@ -163,98 +176,12 @@ def _lacking(found: AmountSum) -> Child:
     return joined([counted, tag("div", f"first of them: {named}", class_="soft")])
 
 
-def _parts(figures: Figures) -> Markup:
-    columns = (
-        *(Column(title=title) for title in ("Batch", "Workflow")),
-        *(Column(title=title, look="num") for title in ("Runs", "Finished", "Failed", "Cancelled", "Under way")),
-    )
-    return table(
-        columns,
-        [
-            (
-                "single runs" if part.batch is None else _batch(part.name, part.batch),
-                foreign(part.workflow),
-                *(f"{n:,}" for n in (part.runs, part.finished, part.failed, part.cancelled, part.open)),
-            )
-            for part in figures.parts
-        ],
-    )
-
-
-def _batch(name: str | None, batch: str) -> Markup:
-    id_ = tag("span", batch, class_="hash")
-    return joined([foreign(name), " ", id_]) if name else id_
-
-
-def _doubts(figures: Figures) -> Markup:
-    """Show the doubts, a wave's on one line; those that are still open come first."""
-    if not figures.doubt_groups:
-        return section("Doubts", tag("p", "None.", class_="soft"))
-    zone = figures.head.zone
-    columns = (Column(title="Runs"), Column(title="Raised", look="time"), Column(title="Why"),
-               Column(title="Settled by"), Column(title="Who", look="name"), Column(title="Reason"),
-               Column(title="When", look="time"))  # fmt: skip
-    rows = [
-        (
-            _doubted(group),
-            clock(group.raised_at, zone),
-            foreign(group.why or ""),
-            tag("span", "still open", class_="no") if group.settled is None else foreign(group.settled),
-            foreign(group.actor or ""),
-            foreign(group.reason or ""),
-            clock(group.settled_at, zone),
-        )
-        for group in figures.doubt_groups
-    ]
-    told = sum(group.count for group in figures.doubt_groups)
-    note = f"{figures.doubts.raised:,}; each one is in this report's CSV, list “doubts”"
-    if told < figures.doubts.raised:
-        note = f"the first {told:,} of {note}"
-    return section("Doubts", table(columns, rows), note=note)
-
-
-def _doubted(group: DoubtGroup) -> Markup:
-    if group.count == 1:
-        return html_parts.run_name(group.first_index, group.run)
-    places = "" if group.first_index is None else f", #{group.first_index} to #{group.last_index}"
-    return joined([tag("b", f"{group.count:,}"), f" runs{places}"])
-
-
-def _acts(figures: Figures) -> Markup:
-    zone = figures.head.zone
-    submitted = "; ".join(f"{runs:,} by {actor}" for actor, runs in figures.submitters.items()) or "none"
-    columns = (Column(title="Act", look="short"), Column(title="Who", look="name"), Column(title="Reason"),
-               Column(title="Times", look="num"), Column(title="First", look="time"),
-               Column(title="Last", look="time"))  # fmt: skip
-    rows = [
-        (act.type, foreign(act.actor), foreign(act.reason or "–"), f"{act.count:,}", clock(act.first_at, zone),
-         clock(act.last_at, zone) if act.count > 1 else "")
-        for act in figures.acts
-    ]  # fmt: skip
-    return section(
-        "What people and policies did",
-        tag("p", "Runs submitted: ", foreign(submitted)),
-        table(columns, rows) if rows else tag("p", "No other act.", class_="soft"),
-        note="acts that are alike together; each one is in this report's CSV, list “acts”",
-    )
-
-
-def _ticks(figures: Figures) -> Markup | None:
-    if not figures.fires:
-        return None
-    columns = (Column(title="Schedule"), Column(title="Nominal time", look="time"), Column(title="Became"),
-               Column(title="Why"), Column(title="Batch", look="hash"))  # fmt: skip
-    rows = [
-        (foreign(f.schedule), clock(f.nominal_at, figures.head.zone), f.became, foreign(f.why or ""), f.batch or "")
-        for f in figures.fires
-    ]
-    return section("Schedule ticks", table(columns, rows))
-
-
 def _definitions(figures: Figures, totals: Sequence[ControlTotal]) -> Markup:
     """Return what the numbers of this very page mean."""
     used = {term.label for total in totals for term in (total.left, *total.right)} & TERMS.keys()
     meanings = {label: TERMS[label] for label in TERMS if label in used}
     meanings |= {str(s): MEANINGS[s] for s in RunStatus if figures.by_status.get(s)}
-    meanings |= {**FIRSTS, **TIMINGS, **EFFORT, **COLUMNS}
-    return tag("dl", *(tag("div", tag("dt", label), " ", tag("dd", says)) for label, says in meanings.items()))
+    meanings |= {**FIRSTS, **TIMINGS, **EFFORT, **COLUMNS, **(TICKS if figures.fires else {})}
+    done = {act.type for act in figures.acts}
+    meanings |= {f"act {name}": says for name, says in ACTS.items() if name in done}
+    return html_parts.definitions(meanings)

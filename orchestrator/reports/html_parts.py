@@ -11,7 +11,7 @@ from uuid import UUID
 from orchestrator.domain.report.figures import Listing, ReportHead, ReportKind
 from orchestrator.domain.report.totals import ControlTotal, Term, number
 from orchestrator.reports.markup import Child, Markup, foreign, joined, style, tag
-from orchestrator.reports.style import RULES
+from orchestrator.reports.style import rules
 from orchestrator.reports.words import cell, clock, size
 
 #: Nothing may be loaded, run or sent: a saved page stays what it was.
@@ -26,14 +26,23 @@ _KINDS: Mapping[ReportKind, str] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Column:
-    """A column of a table: its title, and how its cells look (`num`, `time`, `hash`, `short`)."""
+    """A column of a table: its title, and how its cells look (`num`, `time`, `hash`, `short`, `tight`)."""
 
     title: str
     look: str | None = None
 
 
-def page(head: ReportHead, body: Iterable[Child]) -> bytes:
-    """Return a whole page, self-contained."""
+#: A subject of more characters is set smaller: names may have 200.
+_LONG_SUBJECT_CHARS = 60
+
+
+def page(head: ReportHead, body: Iterable[Child], *, about: str = "") -> bytes:
+    """Return a whole page, self-contained.
+
+    Args:
+        about: what every printed sheet says that it belongs to: an id, a period.
+    """
+    sheet = f"{_KINDS[head.kind]} {about}, made {clock(head.made_at, head.zone)}; times are in {head.zone}"
     title = f"{_KINDS[head.kind]}: {head.subject}"
     document = tag(
         "html",
@@ -43,7 +52,7 @@ def page(head: ReportHead, body: Iterable[Child]) -> bytes:
             _meta("Content-Security-Policy", _POLICY),
             tag("meta", name_="viewport", content="width=device-width, initial-scale=1"),
             tag("title", title[:200]),
-            style(RULES),
+            style(rules(sheet)),
         ),
         tag("body", _top(head), *body, _foot(head)),
         lang="en",
@@ -63,16 +72,21 @@ def _top(head: ReportHead) -> Markup:
     kind = tag("div", tag("b", _KINDS[head.kind]), tag("div", "Orchestrator · workspace ", foreign(head.workspace)))
     facts = [tag("span", f"{label} ", tag("b", foreign(value))) for label, value in head.facts.items()]
     if head.since is not None and head.until is not None:
-        period = f"{clock(head.since, head.zone, seconds=False)} to {clock(head.until, head.zone, seconds=False)}"
-        facts.insert(0, tag("span", "runs accepted from ", tag("b", period), f" (end excluded, {head.zone})"))
-    return joined([tag("header", kind, tag("div", made)), tag("h1", foreign(head.subject)),
+        facts.insert(0, tag("span", "runs accepted from ", tag("b", period(head)), f" (end excluded, {head.zone})"))
+    look = "long" if len(head.subject) > _LONG_SUBJECT_CHARS else None
+    return joined([tag("header", kind, tag("div", made)), tag("h1", foreign(head.subject), class_=look),
                    tag("div", facts, class_="facts")])  # fmt: skip
+
+
+def period(head: ReportHead) -> str:
+    """Return from when to when a period lasts."""
+    return f"{clock(head.since, head.zone, seconds=False)} to {clock(head.until, head.zone, seconds=False)}"
 
 
 def _foot(head: ReportHead) -> Markup:
     says = (
         f"Every figure is as of {clock(head.made_at, head.zone)} {head.zone}, read in one snapshot of the database. "
-        f"Times are in {head.zone}. This page loads nothing and runs nothing."
+        f"Times without a zone are in {head.zone}. This page loads nothing and runs nothing."
     )
     return tag("footer", says)
 
@@ -82,18 +96,30 @@ def section(title: str, *parts: Child, note: str | None = None, class_: str | No
     return tag("section", tag("h2", title, tag("small", note) if note else None), *parts, class_=class_)
 
 
-def table(columns: Sequence[Column], rows: Iterable[Sequence[Child]], *, wrong: frozenset[int] = frozenset()) -> Markup:
-    """Return a table. `wrong` are the places of the rows that must catch the eye."""
+def table(
+    columns: Sequence[Column],
+    rows: Iterable[Sequence[Child]],
+    *,
+    looks: Mapping[int, str] | None = None,
+    class_: str | None = None,
+) -> Markup:
+    """Return a table; a narrow screen scrolls it by itself, so that the page stays as wide as the screen.
+
+    Args:
+        looks: place of a row -> how it looks: `wrong` catches the eye, `sum` is the sum of those above.
+    """
+    told = looks or {}
     titles = [tag("th", column.title, class_=column.look if column.look == "num" else None) for column in columns]
+    head = tag("thead", tag("tr", *titles)) if any(column.title for column in columns) else None
     body = [
         tag(
             "tr",
             *(tag("td", value, class_=column.look) for column, value in zip(columns, row, strict=True)),
-            class_="wrong" if place in wrong else None,
+            class_=told.get(place),
         )
         for place, row in enumerate(rows)
     ]
-    return tag("table", tag("thead", tag("tr", *titles)), tag("tbody", *body))
+    return tag("div", tag("table", head, tag("tbody", *body), class_=class_), class_="wide")
 
 
 def totals(found: Sequence[ControlTotal]) -> Markup:
@@ -109,8 +135,8 @@ def totals(found: Sequence[ControlTotal]) -> Markup:
         )
         for total in found
     ]
-    wrong = frozenset(place for place, total in enumerate(found) if not total.adds_up)
-    return table(columns, rows, wrong=wrong)
+    looks = {place: "wrong" for place, total in enumerate(found) if not total.adds_up}
+    return table(columns, rows, looks=looks, class_="totals")
 
 
 def _term(term: Term) -> Markup:
@@ -118,13 +144,14 @@ def _term(term: Term) -> Markup:
 
 
 def _sum(total: ControlTotal) -> Markup:
-    """Return the right side; terms that are 0 are left out where others are not."""
-    shown = [term for term in total.right if term.value] or list(total.right[:1])
+    """Return the right side; terms that are 0 are left out where others are not and nothing is wrong."""
+    shown = [term for term in total.right if term.value or not total.adds_up] or list(total.right[:1])
     parts: list[Child] = []
     for place, term in enumerate(shown):
-        parts += [tag("span", "+", class_="plus")] if place else []
-        parts.append(_term(term))
-    return joined(parts)
+        # A number is not parted from its sign and its words where a line ends.
+        sign = tag("span", "+" if place else "=", class_="plus")
+        parts += [tag("span", sign, _term(term), class_="term"), " "]
+    return joined(parts[:-1])
 
 
 def pairs(rows: Iterable[tuple[str, Child]], *, title: str, value: str = "") -> Markup:
@@ -140,8 +167,8 @@ LISTS: Mapping[str, Sequence[tuple[str, str, str | None]]] = {
         ("ended_at", "Ended", "time"),
     ),
     "results": (
-        ("place", "Run", None), ("filename", "File", None), ("size_bytes", "Size", "num"),
-        ("sha256", "SHA-256", "hash"), ("stored_at", "Stored", "time"),
+        ("place", "Run", None), ("filename", "File, and its SHA-256", None), ("size_bytes", "Size", "num"),
+        ("stored_at", "Stored", "time"),
     ),
 }  # fmt: skip
 
@@ -151,7 +178,8 @@ def listing(name: str, title: str, found: Listing, zone: str) -> Markup:
     if not found.total:
         return section(title, tag("p", "None.", class_="soft"))
     # A column without anything in it only takes room from the others.
-    shown = [told for told in LISTS[name] if told[0] == "place" or any(row.get(told[0]) for row in found.rows)]
+    always = ("place", "filename")
+    shown = [told for told in LISTS[name] if told[0] in always or any(row.get(told[0]) for row in found.rows)]
     columns = [Column(title=title, look=look) for _, title, look in shown]
     rows = [[_cell(column, row, zone) for column, _, _ in shown] for row in found.rows]
     note = f"{found.total:,}"
@@ -165,6 +193,9 @@ def _cell(column: str, row: Mapping[str, Any], zone: str) -> Child:
         return run_name(row.get("index"), row["run"])
     value = row.get(column)
     match value:
+        case _ if column == "filename":
+            # Below the name and not beside it: a hash in a narrow column makes four lines of each row on paper.
+            return file_name(value, row.get("sha256"))
         case None:
             return ""
         case datetime():
@@ -173,6 +204,17 @@ def _cell(column: str, row: Mapping[str, Any], zone: str) -> Child:
             return size(value)
         case _:
             return foreign(cell(value))
+
+
+def file_name(name: object, sha256: object) -> Markup:
+    """Return how a result file is named, with its hash below; one that is not stored has none."""
+    below = None if sha256 is None else tag("div", foreign(sha256), class_="hash")
+    return joined([None if name is None else foreign(name), below])
+
+
+def definitions(meanings: Mapping[str, str]) -> Markup:
+    """Return what words and numbers of the page mean."""
+    return tag("dl", *(tag("div", tag("dt", label), " ", tag("dd", says)) for label, says in meanings.items()))
 
 
 def run_name(index: int | None, run: UUID | str) -> Markup:

@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from orchestrator.domain.chain import Event
+from orchestrator.domain.report.definitions import DOSSIER
 from orchestrator.domain.report.dossier import Dossier, checks, facts
 from orchestrator.domain.statuses import MEANINGS, RunStatus
 from orchestrator.reports import html_parts
-from orchestrator.reports.html_parts import Column, section, table
+from orchestrator.reports.html_parts import Column, file_name, section, table
 from orchestrator.reports.markup import Child, Markup, foreign, joined, tag
 from orchestrator.reports.words import cell, clock, size
 
@@ -25,8 +26,8 @@ _LISTS: Mapping[str, Sequence[tuple[str, str, str | None]]] = {
         ("http_status", "HTTP", "num"), ("detail", "Detail", None), ("body_sha256", "SHA-256 of the body", "hash"),
     ),
     "results": (
-        ("attempt", "Attempt", "num"), ("filename", "File", None), ("size_bytes", "Size", "num"),
-        ("sha256", "SHA-256", "hash"), ("stored_at", "Stored", "time"), ("failure", "Failure", None),
+        ("attempt", "Attempt", "num"), ("filename", "File, and its SHA-256", None), ("size_bytes", "Size", "num"),
+        ("offered_at", "First seen", "time"), ("stored_at", "Stored", "time"), ("failure", "Failure", None),
     ),
     "questions": (
         ("kind", "Kind", "short"), ("title", "Question", None), ("opened_at", "Asked", "time"),
@@ -38,9 +39,11 @@ _LISTS: Mapping[str, Sequence[tuple[str, str, str | None]]] = {
 _FACTS: Mapping[str, str] = {
     "run": "Run",
     "batch": "Batch",
-    "index": "Index in its file",
+    "batch_name": "Name of the batch",
+    "index": "Place among its file’s accepted rows, from 0",
     "external_id": "External id",
-    "workflow": "Workflow",
+    "workflow_name": "Workflow",
+    "workflow": "The provider's id of it",
     "connection": "Connection",
     "provider_status": "The provider's word",
     "results_state": "Results",
@@ -49,6 +52,7 @@ _FACTS: Mapping[str, str] = {
     "created_at": "Accepted",
     "launched_at": "Launched",
     "ended_at": "Ended",
+    "erased_at": "Erased",
     "input_bytes": "Input, bytes",
     "input_sha256": "Input, SHA-256",
     "error_code": "Error",
@@ -74,8 +78,9 @@ def page(found: Dossier) -> bytes:
             note="each hash is SHA-256 of the one before and the event’s canonical bytes"
             + (f"; only the first {len(found.history):,} events" if found.truncated else ""),
         ),
+        section("What the words mean", html_parts.definitions(DOSSIER)),
     ]
-    return html_parts.page(found.head, body)
+    return html_parts.page(found.head, body, about=str(found.run["run"]))
 
 
 def _headline(found: Dossier) -> Markup:
@@ -100,7 +105,7 @@ def _checks(found: Dossier) -> Markup:
              foreign(check.says))
             for check in made
         ],
-        wrong=frozenset(place for place, check in enumerate(made) if not check.holds),
+        looks={place: "wrong" for place, check in enumerate(made) if not check.holds},
     )  # fmt: skip
 
 
@@ -117,10 +122,17 @@ def _run(found: Dossier) -> Markup:
 def _list(name: str, rows: Sequence[Mapping[str, Any]], zone: str) -> Markup:
     if not rows:
         return tag("p", "None.", class_="soft")
-    shown = _LISTS[name]
+    # A column without anything in it only takes room from the others.
+    shown = [told for told in _LISTS[name] if any(row[told[0]] is not None for row in rows)]
     return table(
         [Column(title=title, look=look) for _, title, look in shown],
-        [[_value(column, row[column], zone) for column, _, _ in shown] for row in rows],
+        [
+            [
+                file_name(row[column], row["sha256"]) if column == "filename" else _value(column, row[column], zone)
+                for column, _, _ in shown
+            ]
+            for row in rows
+        ],
     )
 
 

@@ -1,6 +1,6 @@
 """The three charts, as SVG in the page: outcomes over time, time to result, failures by cause.
 
-Drawn to be printed in grey too: what failed is the darkest, what is under way is hatched by its frame.
+Drawn to be printed in grey too: what failed is by far the darkest, what is under way has a broken frame.
 """
 
 from __future__ import annotations
@@ -57,11 +57,13 @@ def durations(buckets: Sequence[tuple[float | None, int]]) -> Markup:
     slot = min(PLOT_WIDTH / len(buckets), 56.0)
     drawn, names = [], []
     for n, (bound, runs) in enumerate(buckets):
-        name = "longer" if bound is None else f"< {span(bound)}"
+        name = "longer" if bound is None else span(bound)
         names.append((n * slot + slot / 2, name))
         if runs:
-            drawn.append(_column(n * slot, slot, 0, runs, most, class_="ok", title=f"{name}: {runs:,} runs"))
-    return _chart("Time to result", _axis(most), drawn, _labels(names), _legend([("finished runs", "ok")]))
+            told = f"{name if bound is None else f'less than {name}'}: {runs:,} runs"
+            drawn.append(_column(n * slot, slot, 0, runs, most, class_="ok", title=told))
+    legend = _legend([("finished runs, each bar in less than its time", "ok")])
+    return _chart("Time to result", _axis(most), drawn, _labels(names), legend)
 
 
 def causes(found: Sequence[Cause]) -> Markup:
@@ -90,7 +92,9 @@ def causes(found: Sequence[Cause]) -> Markup:
 
 
 def _at(bar: Bar, step_s: int) -> str:
-    return bar.at.strftime("%m-%d" if step_s >= DAY_S else "%m-%d %H:%M" if step_s > 900 else "%H:%M")
+    if step_s > DAY_S:
+        return bar.at.strftime("%Y-%m-%d")
+    return bar.at.strftime("%m-%d" if step_s == DAY_S else "%m-%d %H:%M" if step_s > 900 else "%H:%M")
 
 
 def _chart(title: str, *parts: Sequence[Markup] | Markup) -> Markup:
@@ -133,7 +137,7 @@ def _labels(places: Sequence[tuple[float, str]]) -> list[Markup]:
     """Label the places of the axis, as many as have room, from the first on."""
     found, free_from = [], 0.0
     for x, words in places:
-        half = 2.9 * len(words) + 2
+        half = 2.6 * len(words) + 2
         if x - half >= free_from - LEFT / 2:
             found.append(_text(LEFT + x, TOP + PLOT_HEIGHT + 13, words, anchor="middle"))
             free_from = x + half + LEFT / 2 + 4

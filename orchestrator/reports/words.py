@@ -23,10 +23,16 @@ def zone_of(name: str) -> tzinfo:
 
 
 def clock(at: datetime | None, zone: str, *, seconds: bool = True) -> str:
-    """Return a time for people, in the report's zone: `2026-03-29 01:30:00`; nothing where there is none."""
+    """Return a time for people, in the report's zone: `2026-03-29 01:30:00`; nothing where there is none.
+
+    Of the hour that a clock shows twice, in autumn, each time says how far it is from UTC: `02:30:00 +01:00`.
+    """
     if at is None:
         return ""
-    return at.astimezone(zone_of(zone)).strftime("%Y-%m-%d %H:%M:%S" if seconds else "%Y-%m-%d %H:%M")
+    local = at.astimezone(zone_of(zone))
+    told = local.strftime("%Y-%m-%d %H:%M:%S" if seconds else "%Y-%m-%d %H:%M")
+    is_twice = local.replace(fold=0).utcoffset() != local.replace(fold=1).utcoffset()
+    return f"{told} {local.isoformat()[-6:]}" if is_twice else told
 
 
 def size(size_bytes: int) -> str:

@@ -17,8 +17,8 @@ from orchestrator.storage.database import one, rows
 
 _COLUMNS = """b.id, b.workspace_id, b.workflow_id, w.lane_id, b.name, b.external_id, b.total, b.refused, b.concurrency,
     b.wave_size, b.max_failures_count, b.max_failures_percent, b.created_at, b.created_by, b.paused_at,
-    b.paused_because, b.cancelled_at, b.ended_at, b.final_counts, b.source_sha256, w.remote_id AS workflow,
-    w.name AS workflow_name, n.name AS connection"""
+    b.paused_because, b.cancelled_at, b.ended_at, b.final_counts, b.source_sha256, b.erased_at,
+    w.remote_id AS workflow, w.name AS workflow_name, n.name AS connection"""
 
 _FROM = "FROM batches b JOIN workflows w ON w.id = b.workflow_id JOIN connections n ON n.id = b.connection_id"
 
@@ -30,7 +30,7 @@ LIST = text(f"""
 
 LOCK = text("""
     SELECT b.id, b.workspace_id, w.lane_id, b.total, b.paused_at, b.cancelled_at, b.ended_at, b.max_failures_count,
-        b.max_failures_percent, b.excused_endings, b.excused_failures
+        b.max_failures_percent, b.excused_endings, b.excused_failures, b.erased_at
     FROM batches b JOIN workflows w ON w.id = b.workflow_id WHERE b.id = :id FOR UPDATE OF b""")
 
 # By index alone. An ended batch keeps its counts on its row, so old batches cost nothing.
@@ -68,9 +68,10 @@ QUEUED_IN_CANCELLED = text("""
 CANCEL = text("UPDATE batches SET cancelled_at = orch_now() WHERE id = :id")
 UNCANCEL = text("UPDATE batches SET cancelled_at = NULL WHERE id = :id")
 
+# An erased run has nothing left that could be launched or fetched: no bulk act takes it.
 RUNS_IN = text("""
     SELECT id, status, attempt, execution_id FROM runs
-    WHERE batch_id = :id AND status = ANY(CAST(:statuses AS text[])) ORDER BY id LIMIT :limit""")
+    WHERE batch_id = :id AND status = ANY(CAST(:statuses AS text[])) AND erased_at IS NULL ORDER BY id LIMIT :limit""")
 
 # A settle that was lost with its worker: the batch has no live run, and nobody has said so.
 UNSETTLED = text("""
@@ -112,6 +113,7 @@ class BatchRow:
     paused_because: str | None
     cancelled_at: datetime | None
     ended_at: datetime | None
+    erased_at: datetime | None
     source_sha256: str
     counts: Mapping[RunStatus, int]
 
@@ -127,6 +129,7 @@ class LockedBatch:
     is_paused: bool
     is_cancelled: bool
     has_ended: bool
+    is_erased: bool
     max_failures_count: int | None
     max_failures_percent: float | None
     excused_endings: int
@@ -166,6 +169,7 @@ async def lock(connection: AsyncConnection, batch_id: UUID) -> LockedBatch:
         is_paused=row.paused_at is not None,
         is_cancelled=row.cancelled_at is not None,
         has_ended=row.ended_at is not None,
+        is_erased=row.erased_at is not None,
         max_failures_count=row.max_failures_count,
         max_failures_percent=row.max_failures_percent,
         excused_endings=row.excused_endings,
@@ -216,7 +220,7 @@ async def mark(connection: AsyncConnection, batch_id: UUID, act: str, *, because
 async def runs_in(
     connection: AsyncConnection, batch_id: UUID, statuses: Sequence[RunStatus], *, limit: int
 ) -> list[RunInBatch]:
-    """Return runs of a batch that stand in some statuses, in id order."""
+    """Return runs of a batch that stand in some statuses and were not erased, in id order."""
     values = {"id": batch_id, "statuses": list(statuses), "limit": limit}
     return [
         RunInBatch(id=r.id, status=RunStatus(r.status), attempt=r.attempt, execution_id=r.execution_id)

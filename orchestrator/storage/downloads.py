@@ -45,6 +45,8 @@ RENEW = text("""
     UPDATE timers SET due_at = orch_now() + make_interval(secs => :lease_s)
     WHERE subject_id = :id AND fence = :fence""")
 
+KEYS = text("SELECT store_key FROM artifacts WHERE run_id = :id AND store_key IS NOT NULL")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DownloadClaim:
@@ -89,6 +91,11 @@ async def claim(
 async def renew(connection: AsyncConnection, claim: DownloadClaim, *, lease_s: float) -> None:
     """Hold the claim longer; nothing happens if it was lost."""
     await connection.execute(RENEW, {"id": claim.run_id, "fence": claim.fence, "lease_s": lease_s})
+
+
+async def keys(connection: AsyncConnection, run_id: UUID) -> set[str]:
+    """Return where a run's files are stored, of every attempt."""
+    return {row.store_key for row in await rows(connection, KEYS, {"id": run_id})}
 
 
 async def record(

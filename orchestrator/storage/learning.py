@@ -11,9 +11,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from orchestrator.domain.durations import Durations
 from orchestrator.storage.database import rows
 
+# No key is changed. FOR UPDATE would wait, under the lane's lock, for every submission that is being written: its runs
+# name the workflow. And where that submission then wants the lane, both would wait for each other.
 READ_DURATIONS = text("""
     SELECT id, durations_count, durations_log_mean, durations_log_var FROM workflows
-    WHERE id = ANY(CAST(:ids AS uuid[])) ORDER BY id FOR UPDATE""")
+    WHERE id = ANY(CAST(:ids AS uuid[])) ORDER BY id FOR NO KEY UPDATE""")
 
 SAVE_DURATIONS = text("""
     UPDATE workflows SET durations_count = :count, durations_log_mean = :log_mean, durations_log_var = :log_var

@@ -12,6 +12,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from orchestrator.domain.report.figures import (
+    MAX_ACT_GROUPS,
     ActGroup,
     DoubtFigures,
     DoubtGroup,
@@ -25,8 +26,6 @@ from orchestrator.storage.report_rows import ACTS_OF, DOUBTS_OF
 from orchestrator.storage.report_scope import BATCHES, RUNS, Scope, ScopeKind, fact
 from orchestrator.storage.reports import Spread
 
-#: Groups of acts that a report shows; the list of single acts has them all.
-MAX_ACT_GROUPS = 200
 MAX_DOUBT_GROUPS = 1_000
 #: Ticks that a report shows: a schedule of each minute has so many in a week.
 MAX_TICKS = 10_080
@@ -54,13 +53,27 @@ FIRES = {
     ScopeKind.PERIOD: "f.nominal_at >= :since AND f.nominal_at < :until",
     ScopeKind.WORKFLOW: "f.nominal_at >= :since AND f.nominal_at < :until AND w.remote_id = CAST(:workflow AS text)",
 }
+_TICKS_OF = {
+    kind: f"""FROM fires f JOIN schedules s ON s.id = f.schedule_id JOIN workflows w ON w.id = s.workflow_id
+    WHERE f.workspace_id = CAST(:workspace AS uuid) AND {where}"""
+    for kind, where in FIRES.items()
+}
+
+# Where there are too many, what fired is left out first: an auditor asks for what did not.
 TICKS = {
     kind: text(f"""
-    SELECT s.name AS schedule, f.nominal_at, f.state AS became, f.why,
+    SELECT s.name AS schedule, f.nominal_at, f.state AS became,
+        NULLIF(concat_ws('; ', 'run now by ' || f.asked_by, f.why), '') AS why,
         COALESCE(f.batch_id, f.run_id)::text AS batch
-    FROM fires f JOIN schedules s ON s.id = f.schedule_id JOIN workflows w ON w.id = s.workflow_id
-    WHERE f.workspace_id = CAST(:workspace AS uuid) AND {where} ORDER BY f.nominal_at, s.name LIMIT :most""")
-    for kind, where in FIRES.items()
+    {of} ORDER BY f.state = 'fired', f.nominal_at, s.name LIMIT :most""")
+    for kind, of in _TICKS_OF.items()
+}
+
+TICK_COUNTS = {
+    kind: text(f"""
+    SELECT s.name AS schedule, f.state, count(*)::int AS ticks {of} GROUP BY s.id, s.name, f.state
+    ORDER BY s.name, s.id""")
+    for kind, of in _TICKS_OF.items()
 }
 
 # A wave's intent belongs to its batch, a single launch's to its run.
@@ -127,8 +140,7 @@ DOUBTS = {
 DOUBT_GROUPS = {
     kind: text(f"""
     SELECT count(*)::int AS count, min(d.run::text) AS run, min(d.index) AS first_index, max(d.index) AS last_index,
-        d.raised_at, d.why, CASE WHEN d.how IS NULL THEN d.settled ELSE d.settled || ': ' || d.how END AS settled,
-        d.actor, d.reason, d.settled_at
+        d.raised_at, d.why, d.settled, d.how, d.actor, d.reason, d.settled_at
     FROM ({query}) d GROUP BY d.batch, d.raised_at, d.why, d.settled, d.how, d.actor, d.reason, d.settled_at
     ORDER BY d.settled IS NOT NULL, d.raised_at, 2 LIMIT {MAX_DOUBT_GROUPS}""")
     for kind, query in DOUBTS_OF.items()
@@ -215,7 +227,13 @@ async def doubt_groups(connection: AsyncConnection, scope: Scope, told: Told) ->
     """Return the doubts, those together that were raised and settled together, the open ones first."""
     if not told.by_type.get("in_doubt"):
         return ()
-    return [DoubtGroup(**row._mapping) for row in await rows(connection, DOUBT_GROUPS[scope.kind], scope.values())]
+    found = await rows(connection, DOUBT_GROUPS[scope.kind], scope.values())
+    return [_group(row) for row in found]
+
+
+def _group(row: Any) -> DoubtGroup:
+    told = {name: value for name, value in row._mapping.items() if name != "how"}
+    return DoubtGroup(**(told | {"settled": None if row.settled is None else _settlement(row)}))
 
 
 def _settlement(row: Any) -> str:
@@ -230,4 +248,14 @@ async def acts(connection: AsyncConnection, scope: Scope) -> Sequence[ActGroup]:
 async def fires(connection: AsyncConnection, scope: Scope) -> Sequence[FireFigure]:
     """Return the ticks of schedules in the report's period, oldest first, and what became of each."""
     found = await rows(connection, TICKS[scope.kind], {**scope.values(), "most": MAX_TICKS})
-    return [FireFigure(**row._mapping) for row in found]
+    every = [FireFigure(**row._mapping) for row in found]
+    return sorted(every, key=lambda fire: (fire.nominal_at, fire.schedule))
+
+
+async def ticks(connection: AsyncConnection, scope: Scope) -> dict[str, dict[str, int]]:
+    """Return what became of the ticks of each schedule -> how many. Schedules of one name are together."""
+    found: dict[str, dict[str, int]] = {}
+    for row in await rows(connection, TICK_COUNTS[scope.kind], scope.values()):
+        states = found.setdefault(row.schedule, {})
+        states[row.state] = states.get(row.state, 0) + row.ticks
+    return found

@@ -42,7 +42,7 @@ _RUN = """SELECT r.id AS run, r.batch_id AS batch, r.index, r.external_id, w.rem
     n.name AS connection, r.status, r.error_code, r.error_message, r.attempt AS attempts, r.execution_id,
     r.created_at, r.created_by, r.launched_at, r.ended_at,
     round(extract(epoch FROM r.ended_at - r.created_at), 3) AS seconds, r.results_state, r.input_bytes,
-    encode(r.input_sha256, 'hex') AS input_sha256
+    encode(r.input_sha256, 'hex') AS input_sha256, r.erased_at
     FROM runs r JOIN workflows w ON w.id = r.workflow_id JOIN connections n ON n.id = r.connection_id"""
 
 # What settled a doubt is the next such event; a late answer settles the doubt of its own attempt only.
@@ -108,7 +108,7 @@ LISTS: Mapping[Listed, Mapping[ScopeKind, TextClause]] = {
     },
     Listed.RESULTS: {
         kind: text(f"""SELECT r.id AS run, r.index, a.attempt, a.n, a.filename, a.size_bytes,
-        encode(a.sha256, 'hex') AS sha256, a.offered_at, a.stored_at, a.failure
+        encode(a.sha256, 'hex') AS sha256, a.offered_at, a.stored_at, a.failure, a.erased_at
     FROM runs r JOIN artifacts a ON a.run_id = r.id WHERE {where} ORDER BY {_ORDER[kind]}, a.attempt, a.n
     LIMIT :limit""")
         for kind, where in RUNS.items()
@@ -117,7 +117,8 @@ LISTS: Mapping[Listed, Mapping[ScopeKind, TextClause]] = {
 
 INPUTS = {
     kind: text(f"""
-    SELECT r.id AS run, r.index, r.status, i.body FROM runs r LEFT JOIN inputs i ON i.run_id = r.id WHERE {where}
+    SELECT r.id AS run, r.index, r.status, i.body, r.erased_at IS NOT NULL AS is_erased
+    FROM runs r LEFT JOIN inputs i ON i.run_id = r.id WHERE {where}
     ORDER BY {_ORDER[kind]} LIMIT {MAX_ROWS}""")
     for kind, where in RUNS.items()
 }
@@ -125,7 +126,8 @@ INPUTS = {
 # What is finished and has no file comes too, with nothing in its place: it must be counted as lacking.
 SUMMED = {
     kind: text(f"""
-    SELECT r.id AS run, r.index, a.filename, a.size_bytes, encode(a.sha256, 'hex') AS sha256, a.store_key
+    SELECT r.id AS run, r.index, a.filename, a.size_bytes, encode(a.sha256, 'hex') AS sha256, a.store_key,
+        r.erased_at IS NOT NULL AS is_erased
     FROM runs r LEFT JOIN artifacts a ON a.run_id = r.id AND a.attempt = r.attempt AND a.stored_at IS NOT NULL
     WHERE {where} AND r.status = 'finished' ORDER BY {_ORDER[kind]}, a.n LIMIT {MAX_SUMMED_FILES + 1}""")
     for kind, where in RUNS.items()
@@ -150,6 +152,7 @@ class SummedFile:
     size_bytes: int | None
     sha256: str | None
     store_key: str | None
+    is_erased: bool
 
 
 async def stream(connection: AsyncConnection, listed: Listed, scope: Scope, *, limit: int = MAX_ROWS) -> Rows:

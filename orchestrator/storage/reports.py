@@ -41,7 +41,7 @@ TURNSTILE = text("SELECT pg_try_advisory_xact_lock(7205020, :place)")
 
 BATCH = text("""
     SELECT b.name, b.external_id, b.total, b.refused, b.concurrency, b.created_at, b.created_by, b.paused_because,
-        b.cancelled_at, b.ended_at, encode(b.source_sha256, 'hex') AS source_sha256, b.source_format,
+        b.cancelled_at, b.ended_at, b.erased_at, encode(b.source_sha256, 'hex') AS source_sha256, b.source_format,
         w.name AS workflow_name, w.remote_id AS workflow, n.name AS connection
     FROM batches b JOIN workflows w ON w.id = b.workflow_id JOIN connections n ON n.id = b.connection_id
     WHERE b.workspace_id = :workspace AND b.id = :batch""")
@@ -56,7 +56,7 @@ SPREAD = {
     SELECT count(*)::int AS runs, count(*) FILTER (WHERE r.batch_id IS NULL)::int AS singles,
         min(r.id::text COLLATE "C")::uuid AS first, max(r.id::text COLLATE "C")::uuid AS last,
         min(r.created_at) AS first_created_at, max(r.created_at) AS last_created_at,
-        min(r.ended_at) AS first_ended_at, max(r.ended_at) AS last_ended_at
+        min(r.ended_at) AS first_ended_at, max(r.ended_at) AS last_ended_at, count(r.erased_at)::int AS erased
     FROM runs r WHERE {where}""")
     for kind, where in RUNS.items()
 }
@@ -165,6 +165,7 @@ class Spread:
 
     runs: int
     singles: int
+    erased: int
     first: UUID | None
     last: UUID | None
     first_created_at: datetime | None

@@ -22,7 +22,7 @@ _COLUMNS = """r.id, r.workspace_id, w.lane_id, r.batch_id, r.index, r.external_i
     n.console_url, n.paused_at AS connection_paused_at, w.launches_blocked_until, w.launches_blocked_because,
     t.kind AS timer_kind, t.due_at, GREATEST(t.looks, e.looks) AS looks, t.looked_at, t.tries, t.worker_id,
     t.deadline_at, t.position, t.wave_id, e.wave_id AS execution_wave_id,
-    b.paused_at AS batch_paused_at, b.paused_because AS batch_paused_because"""
+    b.paused_at AS batch_paused_at, b.paused_because AS batch_paused_because, r.erased_at"""
 
 _FROM = """FROM runs r JOIN workflows w ON w.id = r.workflow_id JOIN connections n ON n.id = r.connection_id
     LEFT JOIN timers t ON t.subject_id = r.id LEFT JOIN batches b ON b.id = r.batch_id
@@ -38,7 +38,7 @@ _FILTERS: Mapping[str, str] = {
     "connection": "n.name = :connection",
     "since": "r.created_at >= :since",
     "until": "r.created_at <= :until",
-    "external_id": "r.external_id = :external_id",
+    "external_ids": "r.external_id = ANY(CAST(:external_ids AS text[]))",
     "before": "r.id < :before",
     "after_index": "r.index > :after_index",
     "label_keys": """NOT EXISTS (SELECT FROM unnest(CAST(:label_keys AS text[]), CAST(:label_values AS text[]))
@@ -51,20 +51,20 @@ LABELS = text("""
 
 FILES = text("""
     SELECT a.run_id, a.attempt, a.n, a.filename, a.size_bytes, encode(a.sha256, 'hex') AS sha256, a.store_key,
-        a.stored_at, a.failure, a.url_expires_at
+        a.stored_at, a.failure, a.url_expires_at, a.erased_at
     FROM artifacts a JOIN runs r ON r.id = a.run_id AND r.attempt = a.attempt
     WHERE a.run_id = ANY(CAST(:ids AS uuid[])) ORDER BY a.run_id, a.n""")
 
 # One file, by primary keys alone: a batch's results are fetched by the thousand.
 FILE = text("""
     SELECT a.run_id, a.attempt, a.n, a.filename, a.size_bytes, encode(a.sha256, 'hex') AS sha256, a.store_key,
-        a.stored_at, a.failure, a.url_expires_at
+        a.stored_at, a.failure, a.url_expires_at, a.erased_at
     FROM runs r JOIN artifacts a ON a.run_id = r.id AND a.attempt = r.attempt AND a.n = :n
     WHERE r.id = :id AND r.workspace_id = :workspace""")
 
 LOCK = text("""
     SELECT r.id, r.status, r.attempt, r.batch_id, r.execution_id, r.connection_id, e.wave_id, e.position,
-        b.cancelled_at IS NOT NULL AS batch_is_cancelled
+        b.cancelled_at IS NOT NULL AS batch_is_cancelled, r.erased_at
     FROM runs r LEFT JOIN executions e ON e.run_id = r.id AND e.attempt = r.attempt
     LEFT JOIN batches b ON b.id = r.batch_id
     WHERE r.workspace_id = :workspace AND r.id = :id FOR UPDATE OF r""")
@@ -126,6 +126,7 @@ class RunRow:
     execution_wave_id: UUID | None
     batch_paused_at: datetime | None
     batch_paused_because: str | None
+    erased_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,6 +155,7 @@ class FileRow:
     stored_at: datetime | None
     failure: str | None
     url_expires_at: datetime | None
+    erased_at: datetime | None
 
 
 async def read(connection: AsyncConnection, workspace: UUID, run_id: UUID) -> RunRow | None:
@@ -210,6 +212,7 @@ async def lock(connection: AsyncConnection, workspace: UUID, run_id: UUID) -> Lo
         attempt=row.attempt,
         of_batch=row.batch_id is not None,
         execution_id=row.execution_id,
+        is_erased=row.erased_at is not None,
     )
     return LockedRun(
         facts=facts,

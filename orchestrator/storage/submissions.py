@@ -23,11 +23,12 @@ SERIALIZE = text("SELECT pg_advisory_xact_lock(hashtextextended(:key, 0))")
 
 FIND_RUN = text("""
     SELECT id, input_sha256 FROM runs
-    WHERE workspace_id = :workspace AND workflow_id = :workflow AND external_id = :external_id AND batch_id IS NULL""")
+    WHERE workspace_id = :workspace AND workflow_id = :workflow AND external_id = ANY(CAST(:external_ids AS text[]))
+        AND batch_id IS NULL""")
 
 FIND_BATCH = text("""
     SELECT id, source_sha256 FROM batches
-    WHERE workspace_id = :workspace AND workflow_id = :workflow AND external_id = :external_id""")
+    WHERE workspace_id = :workspace AND workflow_id = :workflow AND external_id = ANY(CAST(:external_ids AS text[]))""")
 
 SAME_FILE = text("""
     SELECT id, created_at FROM batches WHERE workspace_id = :workspace AND source_sha256 = :sha256
@@ -102,16 +103,18 @@ async def serialize(connection: AsyncConnection, place: Place, external_id: str)
     await connection.execute(SERIALIZE, {"key": f"{place.workspace_id}/{place.workflow_id}/{external_id}"})
 
 
-async def find_run(connection: AsyncConnection, place: Place, external_id: str) -> tuple[UUID, bytes] | None:
-    """Return the single run with an external id, and its input's hash."""
-    values = {"workspace": place.workspace_id, "workflow": place.workflow_id, "external_id": external_id}
+async def find_run(connection: AsyncConnection, place: Place, external_ids: Sequence[str]) -> tuple[UUID, bytes] | None:
+    """Return the single run with an external id, however it is stored, and its input's hash."""
+    values = {"workspace": place.workspace_id, "workflow": place.workflow_id, "external_ids": [*external_ids]}
     row = await one(connection, FIND_RUN, values)
     return None if row is None else (row.id, bytes(row.input_sha256))
 
 
-async def find_batch(connection: AsyncConnection, place: Place, external_id: str) -> tuple[UUID, bytes] | None:
-    """Return the batch with an external id, and its file's hash."""
-    values = {"workspace": place.workspace_id, "workflow": place.workflow_id, "external_id": external_id}
+async def find_batch(
+    connection: AsyncConnection, place: Place, external_ids: Sequence[str]
+) -> tuple[UUID, bytes] | None:
+    """Return the batch with an external id, however it is stored, and its file's hash."""
+    values = {"workspace": place.workspace_id, "workflow": place.workflow_id, "external_ids": [*external_ids]}
     row = await one(connection, FIND_BATCH, values)
     return None if row is None else (row.id, bytes(row.source_sha256))
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from datetime import timedelta
+from datetime import datetime, timedelta
 from random import Random
-from typing import Any
+from typing import Any, TypeVar
 
 from orchestrator.engine import poison
 from orchestrator.faultpoints import watched_by
@@ -22,9 +22,20 @@ from tests.simulation.provider import SimProvider
 from tests.simulation.store import SimStore
 from tests.simulation.world import EPOCH, World
 
+W = TypeVar("W", bound=World)
+
 
 async def make(plan: Plan, dsn: str, loop: VirtualLoop) -> World:
     """Build a world inside its loop."""
+    return await make_a(World, plan, dsn, loop)
+
+
+async def make_a(kind: type[W], plan: Plan, dsn: str, loop: VirtualLoop, *, epoch: datetime = EPOCH) -> W:
+    """Build a world of some kind inside its loop.
+
+    Args:
+        epoch: its wall clock when the loop's time is 0.
+    """
     faults = Faults(rng=Random(f"faults:{plan.seed}"), rates=dict(plan.rates))
     loop.resolver_fault = lambda host: OSError("no such name (simulated)") if faults.at("net.resolve") else None
     fabric = Fabric(
@@ -36,9 +47,9 @@ async def make(plan: Plan, dsn: str, loop: VirtualLoop) -> World:
         "max_concurrent": plan.max_concurrent,
         "log_entries": 10_000_000,
     }
-    start_s = (EPOCH + timedelta(seconds=loop.time())).timestamp()
+    start_s = (epoch + timedelta(seconds=loop.time())).timestamp()
     provider = SimProvider(fabric, options=parse_options(options), seed=plan.seed, start_s=start_s)
-    return World(
+    return kind(
         plan=plan,
         dsn=dsn,
         loop=loop,
@@ -47,6 +58,7 @@ async def make(plan: Plan, dsn: str, loop: VirtualLoop) -> World:
         fabric=fabric,
         store=SimStore(faults),
         server=Server(dsn=dsn.replace("+psycopg", "")),
+        epoch=epoch,
     )
 
 

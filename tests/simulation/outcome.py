@@ -172,7 +172,7 @@ def _outcome(world: World, broken: dict[str, list[str]], *, took_s: float) -> Ou
             connection.execute("SELECT status, count(*) FROM runs GROUP BY 1 ORDER BY 1").fetchall()
         )
         (doubts,) = connection.execute("SELECT count(*) FROM events WHERE type = 'in_doubt'").fetchone() or (0,)
-        digest = _digest(world, connection)
+        digest = digest_of(world, connection)
     hits = world.faults.hits + Counter(world.misbehaviour.hits())
     meters = world.provider.service.meters.values()
     return Outcome(
@@ -191,7 +191,8 @@ def _outcome(world: World, broken: dict[str, list[str]], *, took_s: float) -> Ou
     )
 
 
-def _digest(world: World, connection: psycopg.Connection[Any]) -> str:
+def digest_of(world: World, connection: psycopg.Connection[Any]) -> str:
+    """Return the hash of every event and every request of a world, in order."""
     told = hashlib.sha256()
     for row in connection.execute("SELECT stream, seq, type, at, hash FROM events ORDER BY stream, seq"):
         told.update(repr((str(row[0]), row[1], row[2], row[3].isoformat(), bytes(row[4]))).encode())

@@ -7,17 +7,20 @@ from __future__ import annotations
 
 import bisect
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from random import Random
 
 from orchestrator.engine import pump
+from tests.simulation import worker
 from tests.simulation.ground import Ground
 from tests.simulation.loop import VirtualLoop
 from tests.simulation.making import make, standing_in
 from tests.simulation.outcome import close, coarse_pumps
 from tests.simulation.plan import BatchPlan, Plan
 from tests.simulation.world import World
+from workers import ticker
 
 #: After a kill so much time is not judged: what the dead worker held is out until it is taken for dead, and a minute
 #: more until its tokens are back.
@@ -103,11 +106,22 @@ def press(plan: Plan, ground: Ground) -> Pressure:
 async def _live(plan: Plan, dsn: str, loop: VirtualLoop) -> World:
     world = await make(plan, dsn, loop)
     try:
-        with standing_in(world), coarse_pumps(RETRY_S):
+        with standing_in(world), coarse_pumps(RETRY_S), brisk_tickers():
             await world.live()
             return world
     finally:
         world.end()
+
+
+@contextmanager
+def brisk_tickers() -> Iterator[None]:
+    """Let workers look for work as often as the product's do: elsewhere they are slower, and here a late one counts."""
+    before = worker.TICK_S, worker.LONGEST_IDLE_S
+    worker.TICK_S = worker.LONGEST_IDLE_S = ticker.TICK_S
+    try:
+        yield
+    finally:
+        worker.TICK_S, worker.LONGEST_IDLE_S = before
 
 
 def _counted(world: World) -> Pressure:

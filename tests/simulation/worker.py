@@ -7,7 +7,7 @@ sweeps. A doorbell may be lost freely, so here there are none.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from contextvars import Context, ContextVar
 from dataclasses import dataclass, field
@@ -31,7 +31,10 @@ current: ContextVar[SimWorker | None] = ContextVar("current", default=None)
 #: While something is due a worker asks so often, seconds. Coarser than the product's: it is most of a world's work.
 TICK_S = 1.0
 
-KINDS = ("launch", "poll", "download")
+#: While nothing is due it asks less and less often, down to this, seconds.
+LONGEST_IDLE_S = 12.0
+
+KINDS = ("launch", "poll", "download", "fire")
 
 
 class Witness(Protocol):
@@ -53,6 +56,8 @@ class SimWorker:
     id: UUID = field(init=False)
     is_draining: bool = False
     was_killed_at: float | None = None
+    #: How long to sleep when nothing is due, given the sleep before. Seconds.
+    idle: Callable[[float], float] = lambda before_s: min(before_s * 1.5, LONGEST_IDLE_S)
     #: In the order in which they began: a set's order would differ from replay to replay.
     _tasks: dict[asyncio.Task[Any], None] = field(default_factory=dict)
     _busy: dict[str, asyncio.Task[Any]] = field(default_factory=dict)
@@ -152,7 +157,7 @@ class SimWorker:
             except OrchestratorError:
                 await asyncio.sleep(1.0)
                 continue
-            idle_s = TICK_S if due else min(idle_s * 1.5, 12.0)
+            idle_s = TICK_S if due else self.idle(idle_s)
             for kind in KINDS:
                 at_work = self._busy.get(kind)
                 if kind in due and (at_work is None or at_work.done()):

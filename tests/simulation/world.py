@@ -46,7 +46,7 @@ from tests.simulation.worker import SimWorker, current
 
 T = TypeVar("T")
 
-#: The virtual wall clock when the loop's time is 0.
+#: The virtual wall clock when the loop's time is 0, unless a world has its own.
 EPOCH = datetime(2030, 1, 1, tzinfo=UTC)
 
 #: After the faults have stopped everything must have come to rest within so long.
@@ -73,6 +73,8 @@ class World:
     workers: list[SimWorker] = field(default_factory=list)
     bugs: list[str] = field(default_factory=list)
     began_s: float = 0.0
+    #: The wall clock when the loop's time is 0.
+    epoch: datetime = EPOCH
     #: The fault points that were passed, struck or not.
     passed: Counter[Point] = field(default_factory=Counter)
     after_step: Callable[[], None] = lambda: None
@@ -94,7 +96,7 @@ class World:
 
     def now(self) -> datetime:
         """Return the virtual wall clock."""
-        return EPOCH + timedelta(seconds=self.loop.time())
+        return self.epoch + timedelta(seconds=self.loop.time())
 
     async def at(self, seconds: float) -> None:
         """Wait until so long after the world's beginning."""

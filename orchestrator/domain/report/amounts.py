@@ -41,6 +41,7 @@ class Lack(StrEnum):
     TOO_LARGE = "the file is too large to be read"
     CHANGED = "the file is not the one that was stored"
     NO_FILE = "there is no JSON result"
+    ERASED = "it was erased"
 
 
 def plus(one: Number, other: Number) -> Number:
@@ -116,6 +117,11 @@ class AmountSum:
     rows: int = 0
     lacking: dict[str, int] = field(default_factory=dict)
     named: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def erased(self) -> int:
+        """Rows whose number went when their run was erased."""
+        return self.lacking.get(str(Lack.ERASED), 0)
 
     def plus(self, row: str, amount: Decimal | Lack, *, finished: bool) -> AmountSum:
         """Return the sum with one more row."""

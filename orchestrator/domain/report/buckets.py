@@ -9,7 +9,8 @@ from datetime import datetime, timedelta
 from orchestrator.domain.report.figures import Slice
 from orchestrator.domain.statuses import RunStatus
 
-#: Upper bounds of the histogram's buckets, seconds; a bucket holds what took up to and including its bound.
+#: Upper bounds of the histogram's buckets, seconds; a bucket holds what took less than its bound, and at least the
+#: one before.
 BOUNDS_S: tuple[float, ...] = (
     *(1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800),
     *(3600, 7200, 14400, 28800, 43200, 86400, 172800, 345600, 604800),

@@ -78,9 +78,47 @@ EFFORT: Mapping[str, str] = {
 
 COLUMNS: Mapping[str, str] = {
     "p50, p95, max": "what half, and 95 %, of the measured cases do not exceed, and the largest; a real case each",
+    "#0, #1, #2": "a run's place among the accepted rows of its file, from 0; rows that were refused have none",
     "measured": "cases that were measured; what has not happened yet is not among them",
     "failed": "runs that ended as error, result_lost or abandoned",
     "under way": "runs that have not ended",
+    "of these, erased": "runs whose input, results, file names and texts were erased since, on request; their times,"
+    " sizes and hashes stay, and count everywhere",
+}
+
+TICKS: Mapping[str, str] = {
+    "ticks": "times at which a schedule was to submit something, and those at which a person had it do so",
+    "fired, merged": "ticks that submitted a batch or a run; ticks for which a later one stood, as nobody was in time",
+    "skipped, missed": "ticks that were to submit nothing (a pause, or the one before still ran); ticks that should"
+    " have submitted something and did not",
+}
+
+#: Of the acts, those whose names do not say it.
+ACTS: Mapping[str, str] = {
+    "accepted": "a single run that was submitted",
+    "batch_accepted": "a file that was submitted as a batch",
+    "adopted": "a run in doubt of which a person, or the journal of launches, knew the execution",
+    "doubt_resolved": "a run in doubt that a person settled without an execution",
+    "doubts_resolved": "the same decision of a person, or an adoption, noted once for the batch and not for each run",
+    "reopened": "a run that had ended and was queued or fetched again",
+    "batch_reopened": "a batch that had ended and got runs that are under way again",
+    "cancel_requested": "a cancellation that came too late for the launch that was on the wire",
+    "report_made": "a report that was printed, with the SHA-256 of what was given out",
+}
+
+#: Of one run's page.
+DOSSIER: Mapping[str, str] = {
+    "attempt": "one launch of the run, under a number of its own; a retry by a person or a policy is the next one",
+    "state": "where the attempt stands at the provider: launching; open, alive there; in_doubt, not known whether it"
+    " began; ended, as the provider said; not_sent, refused, nothing began; left, watched no more",
+    "began, accepted, ended": "when its launch was committed, before it was sent; when the provider's id of it was"
+    " stored; when a look saw its end",
+    "looks": EFFORT["looks"],
+    "launch request": "one request at most, written down before it was sent; a wave's launches many runs at once",
+    "HTTP, detail": "the answer to a launch request that was not accepted, as far as there was one",
+    "results": "files that the provider named; each is stored byte for byte, and its SHA-256 is of what is on disk",
+    "history": "the run's events, append-only: each hash covers the event and, by the hash before, all earlier ones",
+    "actor": "who did it: a token, a policy, or orchestrator, which is the product itself",
 }
 
 DEFINITIONS: Mapping[str, str] = {
@@ -90,4 +128,6 @@ DEFINITIONS: Mapping[str, str] = {
     **TIMINGS,
     **EFFORT,
     **COLUMNS,
+    **TICKS,
+    **{f"act {name}": says for name, says in ACTS.items()},
 }

@@ -10,6 +10,7 @@ from typing import Any
 
 from orchestrator.domain import chain
 from orchestrator.domain.chain import Event, Head
+from orchestrator.domain.erasure import REDACTED
 from orchestrator.domain.report.figures import ReportHead
 from orchestrator.domain.statuses import RunStatus
 
@@ -78,11 +79,20 @@ def _head(dossier: Dossier) -> Check:
 
 def _input(dossier: Dossier) -> Check:
     if dossier.input is None:
-        return Check(name="input", holds=True, says="not checked: it was erased")
+        return _erased(dossier)
     found, told = hashlib.sha256(dossier.input).hexdigest(), dossier.run["input_sha256"]
     if found != told:
         return Check(name="input", holds=False, says=f"its SHA-256 is {found}, the run's row says {told}")
     return Check(name="input", holds=True, says=f"{len(dossier.input):,} bytes with the SHA-256 that was accepted")
+
+
+def _erased(dossier: Dossier) -> Check:
+    """Say whether an input that is gone was erased, by the run's row and by the history."""
+    told = [event for event in dossier.history if event.type == REDACTED]
+    if dossier.run.get("erased_at") is None or not (told or dossier.truncated):
+        return Check(name="input", holds=False, says="it is gone, and it is written nowhere that it was erased")
+    by = f" by {told[-1].actor}" if told else ""
+    return Check(name="input", holds=True, says=f"not checked: it was erased{by}")
 
 
 def _results(dossier: Dossier) -> Check:

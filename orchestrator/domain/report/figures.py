@@ -11,6 +11,12 @@ from typing import Any
 from orchestrator.domain.report.amounts import AmountSum
 from orchestrator.domain.statuses import ENDINGS, RunStatus
 
+#: Groups of acts that a report shows; the list of single acts has them all.
+MAX_ACT_GROUPS = 200
+
+#: What a tick of a schedule may have become, the good ones first.
+TICK_STATES = ("fired", "merged", "skipped", "missed", "queued", "waiting", "due")
+
 
 class ReportKind(StrEnum):
     """What a report is about."""
@@ -144,7 +150,7 @@ class DoubtGroup:
 
     Args:
         run: the first of them; `first_index`, `last_index` are their places in the file.
-        settled: the event that settled them, with its `how`; None while nothing has.
+        settled: what settled them, in the words of the control totals; None while nothing has.
     """
 
     count: int
@@ -239,16 +245,19 @@ class Figures:
 
     Args:
         runs: the runs that the report covers.
+        erased: those of them whose content was erased since.
         step_s: the length of a step of `slices`; 0 where there are none.
         steps_by: what places a run on that axis.
         durations: upper bound in seconds (None: beyond the last) -> finished runs.
         questions: kind -> open questions for a person.
         submitters: actor -> runs accepted from them.
+        ticks: schedule -> what became of its ticks -> how many; all of them, where `fires` may hold the first.
     """
 
     head: ReportHead
     runs: int
     by_status: Mapping[RunStatus, int]
+    erased: int = 0
     intake: IntakeFigures = field(default_factory=IntakeFigures)
     launches: LaunchFigures = field(default_factory=LaunchFigures)
     results: ResultFigures = field(default_factory=ResultFigures)
@@ -267,6 +276,7 @@ class Figures:
     questions: Mapping[str, int] = field(default_factory=dict)
     parts: Sequence[Part] = ()
     fires: Sequence[FireFigure] = ()
+    ticks: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     input_sums: Sequence[AmountSum] = ()
     result_sums: Sequence[AmountSum] = ()
 

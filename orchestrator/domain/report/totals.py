@@ -184,8 +184,11 @@ def _amounts(figures: Figures) -> list[ControlTotal]:
 
 def _amount(given: AmountSum, made: AmountSum) -> ControlTotal:
     every, out, rest = alike([given.total, made.total, minus(given.total, given.total_finished)])
+    # Both sides lack them alike, so the equation holds; it must not be taken for the whole.
+    erased = max(given.erased, made.erased)
+    without = f", without {erased:,} erased {'row' if erased == 1 else 'rows'}" if erased else ""
     return ControlTotal(
-        name=f"Amounts: {given.name} in, {made.name} out",
+        name=f"Amounts: {given.name} in, {made.name} out{without}",
         left=_term("amount in, all rows", every),
         right=(_term("amount out", out), _term("amount in of runs not finished", rest)),
     )

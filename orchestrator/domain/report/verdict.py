@@ -34,6 +34,7 @@ def verdict(figures: Figures, totals: tuple[ControlTotal, ...]) -> Verdict:
     told = [f"{failed:,} failed", f"{cancelled:,} cancelled", f"{under_way:,} under way"]
     refused = figures.intake.refused
     state = ", ".join(told) + (f"; {counted(refused, 'row')} refused at submission" if refused else "")
+    state += f"; the content of {counted(figures.erased, 'run')} was erased since" if figures.erased else ""
     needs = tuple(_needs(figures, totals))
     return Verdict(headline=headline, state=state, needs=needs, is_good=not needs and not failed)
 
@@ -48,8 +49,11 @@ def _needs(figures: Figures, totals: tuple[ControlTotal, ...]) -> list[str]:
         needs.append(f"{counted(n, 'run')} overdue for more than a day")
     if n := figures.by_status.get(RunStatus.RESULT_LOST, 0):
         needs.append(f"{counted(n, 'run')} whose results are lost: fetch again, or launch again")
-    if n := sum(sum(s.lacking.values()) for s in (*figures.input_sums, *figures.result_sums)):
+    sums = (*figures.input_sums, *figures.result_sums)
+    if n := sum(sum(s.lacking.values()) - s.erased for s in sums):
         needs.append(f"{counted(n, 'row')} without a number in the fields that are summed")
+    if n := max((s.erased for s in sums), default=0):
+        needs.append(f"the sums lack {counted(n, 'row')} whose content was erased")
     return needs
 
 
