@@ -125,8 +125,9 @@ def pressures(seeds: Sequence[int], *, items: int, requests: int, jobs: int) -> 
         worlds = -(-requests // (items * 2))
         context = multiprocessing.get_context("fork")
         with ProcessPoolExecutor(jobs, mp_context=context, initializer=silence) as pool:
-            # The documented limit in every third world; a limit turned up makes more requests of an hour.
-            limits = (PRESSURE_LIMITS[n % len(PRESSURE_LIMITS)] for n in range(worlds))
+            # The documented limit in every third three of worlds, one for each latency; a limit turned up makes more
+            # requests of an hour.
+            limits = (PRESSURE_LIMITS[n // 3 % len(PRESSURE_LIMITS)] for n in range(worlds))
             plans = [pressure_plan(seeds[0] + n, items=items, requests_per_minute=r) for n, r in enumerate(limits)]
             yield from pool.map(_press, plans)
 

@@ -89,6 +89,9 @@ TWISTS: Mapping[str, Sequence[str]] = {
     "batch": ("duplicate_ids", "foreign_index"),
     "look": ("status_back", "results_gone"),
 }
+#: How often the results of one execution may be left out of an answer that says that it has finished.
+MOST_HIDDEN = 2
+
 #: Faults of a while, for everything that the key asks.
 SPELLS: Mapping[str, dict[str, Any]] = {
     "key_refused": {"fault": "401", "kind": ["launch", "batch", "look", "list", "view"]},
@@ -134,6 +137,7 @@ class ProviderFaults:
         self._acted: Counter[tuple[str, str]] = Counter()
         self._timers: list[asyncio.TimerHandle] = []
         self._looked_at: dict[str, None] = {}
+        self._hidden: Counter[str] = Counter()
         self._is_on = False
 
     def begin(self) -> None:
@@ -222,14 +226,14 @@ class ProviderFaults:
         if self._rng.random() >= self._rate_of(kind.value) / 4:
             return answer
         name = self._rng.choice(names)
-        document = self._changed(name, kind, json.loads(json.dumps(answer.document)))
+        document = self._changed(name, call.execution_id, json.loads(json.dumps(answer.document)))
         if document is None:
             return answer
         self._acted[f"provider.{kind.value}", name] += 1
         self._note_in_log(name)
         return replace(json_answer(answer.status, document, headers=answer.headers), delivery=answer.delivery)
 
-    def _changed(self, name: str, kind: Kind, document: dict[str, Any]) -> dict[str, Any] | None:
+    def _changed(self, name: str, looked_at: str, document: dict[str, Any]) -> dict[str, Any] | None:
         """Return the changed answer, None where this change cannot be made."""
         executions = document.get("executions") or []
         match name:
@@ -245,7 +249,9 @@ class ProviderFaults:
                 executions[-1]["index"] = max(document.get("total") or 0, len(executions)) + 7
             case "status_back" if document.get("status") in ("finished", "error"):
                 document |= {"status": "processing", "results": None}
-            case "results_gone" if document.get("results"):
+            # Twice for each: an execution that never shows its results again is one without any, as far as can be seen.
+            case "results_gone" if document.get("results") and self._hidden[looked_at] < MOST_HIDDEN:
+                self._hidden[looked_at] += 1
                 document["results"] = None
             case _:
                 return None
