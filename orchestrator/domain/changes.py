@@ -47,7 +47,8 @@ class Timer:
 
     Args:
         due_at: None means: not in the wave's window yet.
-        tries: failures in a row of what it is due for.
+        tries: failures in a row of what it is due for; for looks also `look_decisions.NO_LIST` for each answer that
+            lacked the list of results.
         gone_since: the first 404 in a row, or None.
         deadline_at: when a result's URL is expected to die, or None.
     """

@@ -29,6 +29,8 @@ HUMAN_LONGEST_S = 45 * 60.0 * 0.9
 
 #: `finished` without any list of results is asked again so often before it is believed to have none.
 NO_LIST_TRIES = 3
+#: Each such answer counts for so much in `tries`: looks that failed in between must not pass for answers.
+NO_LIST = 1_000
 
 
 def after_look(facts: LookFacts, seen: Observation | ProviderError, *, now: datetime, unit: float) -> Change:
@@ -55,8 +57,7 @@ def _finished(facts: LookFacts, seen: Observation, *, now: datetime, unit: float
     if not seen.files:
         if refreshed:
             return lost_results.withdrawn(facts, now=now, unit=unit)
-        # Failed looks count in `tries` too; only those since the provider first said this word asked for the list.
-        asked = facts.tries if facts.provider_status == seen.word else 0
+        asked = facts.tries // NO_LIST
         if seen.files is None and asked < NO_LIST_TRIES:
             return _ask_for_list(facts, seen, asked=asked, now=now, unit=unit)
         return _finished_empty(facts, seen)
@@ -85,7 +86,7 @@ def _ask_for_list(facts: LookFacts, seen: Observation, *, asked: int, now: datet
         run_id=facts.run_id,
         was=facts.status,
         to=facts.status,
-        timer=Timer(kind=TimerKind.POLL, due_at=due_at, tries=asked + 1, stage=facts.stage),
+        timer=Timer(kind=TimerKind.POLL, due_at=due_at, tries=(asked + 1) * NO_LIST, stage=facts.stage),
         provider_status=seen.word if seen.word != facts.provider_status else None,
     )
 
@@ -197,7 +198,8 @@ def _after_failed_look(facts: LookFacts, error: ProviderError, *, now: datetime,
         return lost_results.provider_lost(facts)
     # A throttled or refused key is the lane's trouble: the look itself is due again at once when the lane is free.
     is_lanes = isinstance(error, Throttled | KeyRefused)
-    delay = backoff.retry_delay(facts.tries + 1, first_s=2, cap_s=60, unit=unit)
+    asked, failed = divmod(facts.tries, NO_LIST)
+    delay = backoff.retry_delay(failed + 1, first_s=2, cap_s=60, unit=unit)
     # A run that cannot be looked at is overdue like any other.
     is_running = facts.status is S.PROCESSING
     stage, news = _overdue(facts, now=now) if is_running else (facts.stage, [])
@@ -207,7 +209,7 @@ def _after_failed_look(facts: LookFacts, error: ProviderError, *, now: datetime,
         kind=TimerKind.POLL,
         due_at=now if is_lanes else now + delay,
         urgency=urgency,
-        tries=facts.tries if is_lanes else facts.tries + 1,
+        tries=facts.tries if is_lanes else asked * NO_LIST + min(failed + 1, NO_LIST - 1),
         gone_since=gone_since,
         stage=stage,
     )

@@ -13,7 +13,7 @@ from orchestrator.domain.answers import Observation, OfferedFile, RemoteStatus
 from orchestrator.domain.backoff import PollPolicy
 from orchestrator.domain.changes import Change, ExecutionState, InboxKind, OverdueStage, RunError, Timer, TimerKind
 from orchestrator.domain.changes import Urgency as U
-from orchestrator.domain.look_decisions import NO_LIST_TRIES, after_look
+from orchestrator.domain.look_decisions import NO_LIST, NO_LIST_TRIES, after_look
 from orchestrator.domain.look_facts import LookFacts
 from orchestrator.domain.overdue import OVERDUE_LOOKS_S
 from orchestrator.domain.statuses import ResultsState
@@ -140,6 +140,22 @@ def test_an_empty_list_of_results_finishes_with_no_files_and_says_so() -> None:
     assert told(change) == ["no_results", "finished"]
 
 
+def test_looks_that_fail_do_not_pass_for_answers_without_a_list() -> None:
+    facts = replace(BASE, provider_status="finished")
+    for _ in range(NO_LIST_TRIES):
+        change = look(facts, saw(R.FINISHED, None))
+        assert change.to is S.PROCESSING, "only answers count, however many looks failed between them"
+        facts = replace(facts, tries=timer(change).tries)
+        for error in (OutcomeUnknown("reset"), Throttled("429"), OutcomeUnknown("cut"), OutcomeUnknown("late")):
+            facts = replace(facts, tries=timer(look(facts, error)).tries)
+    waits = [wait_s(look(replace(facts, tries=facts.tries + n), OutcomeUnknown("reset"))) for n in range(5)]
+    assert max(waits) <= 60
+    for_ever = look(replace(BASE, tries=999), OutcomeUnknown("reset"))
+    assert look(replace(BASE, tries=timer(for_ever).tries), saw(R.FINISHED, None)).to is S.PROCESSING
+    assert timer(look(replace(BASE, tries=timer(for_ever).tries), saw(R.FINISHED, None))).tries == NO_LIST
+    assert told(look(facts, saw(R.FINISHED, None))) == ["no_results", "finished"]
+
+
 def test_a_missing_list_is_asked_for_again_before_it_is_believed_to_be_empty() -> None:
     facts, looks = BASE, 0
     while (change := look(facts, saw(R.FINISHED, None))).to is S.PROCESSING:
@@ -151,7 +167,7 @@ def test_a_missing_list_is_asked_for_again_before_it_is_believed_to_be_empty() -
 
 def test_looks_that_failed_before_do_not_make_a_missing_list_believed_at_once() -> None:
     change = look(replace(BASE, tries=50), saw(R.FINISHED, None))
-    assert (change.to, timer(change).tries, change.provider_status) == (S.PROCESSING, 1, "finished")
+    assert (change.to, timer(change).tries, change.provider_status) == (S.PROCESSING, NO_LIST, "finished")
 
 
 @pytest.mark.parametrize("files", [None, ()], ids=["no list", "an empty list"])
