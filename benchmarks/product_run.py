@@ -71,15 +71,19 @@ async def _measure(
     return {**figures, "api_requests_per_execution": round(requests / stage.load.total, 2)}
 
 
-async def prepare(deps: Deps, stage: Stage) -> Who:
-    """Make a connection for each key, with a backoff schedule like everybody's."""
+async def prepare(deps: Deps, stage: Stage, *, slots: int = SLOTS) -> Who:
+    """Make a connection for each key, with a backoff schedule like everybody's.
+
+    Args:
+        slots: executions of one connection that may be alive at a time.
+    """
     load: Load = stage.load
     workspace = await tokens.ensure_workspace(deps)
     who = Who(workspace_id=workspace, actor="token:bench", scopes=frozenset(SCOPES))
     for key in load.keys:
         await connections.add_connection(
             deps, who, name=key, provider="script", base_url=stage.sandbox.api_url, api_key=key,
-            requests_per_minute=REQUESTS_PER_MINUTE, max_concurrent=SLOTS,
+            requests_per_minute=REQUESTS_PER_MINUTE, max_concurrent=slots,
         )  # fmt: skip
         policy = f"initial={load.first_look_s},factor={load.factor},cap={load.cap_s},jitter=0.1"
         await workflows.set_workflow(deps, who, key, stage.sandbox.workflows[WORKFLOW], poll=policy)

@@ -46,6 +46,8 @@ FORMATS = ("html", "csv", "json")
 BESIDE = ("html", "csv")
 #: A window is no shorter, seconds: the workers' work comes in bursts.
 LEAST_WINDOW_S = 15.0
+#: As in life: many lanes with few executions each. One lane with thousands measures how its workers queue for it.
+CONNECTIONS, SLOTS = 16, 10
 #: Executions a second that are expected at first; what is submitted for a window must outlast it.
 FIRST_PER_S = 80.0
 
@@ -60,7 +62,7 @@ def main(argv: list[str] | None = None) -> int:
     if given.runs < 1 or given.rounds < 1 or given.workers < 1:
         parser.error("--runs, --rounds and --workers are at least 1")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    with Stage(Load(workers=given.workers)) as stage:
+    with Stage(Load(workers=given.workers, connections=CONNECTIONS)) as stage:
         figures = measure(stage, runs=given.runs, rounds=given.rounds)
     print(json.dumps({"benchmark": "reports", **figures}), flush=True)
     return 0
@@ -86,7 +88,7 @@ async def _measure(
     stage: Stage, processes: Processes, settings: Settings, runs: int, rounds: int, least_window_s: float
 ) -> dict[str, Any]:
     async with build(settings, program="bench") as deps:
-        who = await prepare(deps, stage)
+        who = await prepare(deps, stage, slots=SLOTS)
         # What is made by SQL below is older than this, so that no worker signs a million streams meanwhile.
         await checkpoints.keep(deps, at_once=True)
         await asyncio.to_thread(report_history.fill, stage.postgres.superuser_libpq(DATABASE), runs)

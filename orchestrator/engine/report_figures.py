@@ -21,7 +21,7 @@ from orchestrator.storage.reports import Spread
 #: Rows of a list that the page shows; the rest is in the CSV.
 SHOWN_ROWS = 1_000
 #: A month's first results say little, and would be the most of its sheets; a batch's are what was ordered.
-SHOWN_RESULTS_OF_PERIOD = 100
+SHOWN_OF_PERIOD = {Listed.FAILURES: 200, Listed.RESULTS: 100}
 
 
 async def count(connection: AsyncConnection, scope: Scope, head: ReportHead) -> Figures:
@@ -83,13 +83,12 @@ async def lists(connection: AsyncConnection, scope: Scope, figures: Figures) -> 
         Listed.FAILURES: sum(figures.by_status.get(status, 0) for status in FAILURES),
         Listed.RESULTS: figures.results.offered,
     }
-    is_short = figures.head.kind is ReportKind.PERIOD
-    limits = {Listed.FAILURES: SHOWN_ROWS, Listed.RESULTS: SHOWN_RESULTS_OF_PERIOD if is_short else SHOWN_ROWS}
+    limits = SHOWN_OF_PERIOD if figures.head.kind is ReportKind.PERIOD else {}
     found = {}
     for listed, total in totals.items():
         rows: list[Mapping[str, Any]] = []
         if total:
-            read = await report_rows.stream(connection, listed, scope, limit=limits[listed])
+            read = await report_rows.stream(connection, listed, scope, limit=limits.get(listed, SHOWN_ROWS))
             async for block in read.blocks:
                 rows += [dict(zip(read.columns, row, strict=True)) for row in block]
         found[str(listed)] = Listing(rows=rows, total=max(total, len(rows)))

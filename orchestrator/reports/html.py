@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from orchestrator.domain.report import buckets
 from orchestrator.domain.report.amounts import AmountSum
 from orchestrator.domain.report.buckets import span
-from orchestrator.domain.report.definitions import ACTS, COLUMNS, EFFORT, FIRSTS, TERMS, TICKS, TIMINGS
+from orchestrator.domain.report.definitions import ACTS, COLUMNS, EFFORT, ERASED, FIRSTS, TERMS, TICKS, TIMINGS
 from orchestrator.domain.report.figures import Figures, Listing, ReportHead, ReportKind, Timing
 from orchestrator.domain.report.totals import FIRST_WORDS, ControlTotal, first_outcomes, number
 from orchestrator.domain.report.verdict import Verdict, verdict
@@ -181,7 +181,9 @@ def _definitions(figures: Figures, totals: Sequence[ControlTotal]) -> Markup:
     used = {term.label for total in totals for term in (total.left, *total.right)} & TERMS.keys()
     meanings = {label: TERMS[label] for label in TERMS if label in used}
     meanings |= {str(s): MEANINGS[s] for s in RunStatus if figures.by_status.get(s)}
-    meanings |= {**FIRSTS, **TIMINGS, **EFFORT, **COLUMNS, **(TICKS if figures.fires else {})}
+    meanings |= {FIRST_WORDS[first]: FIRSTS[FIRST_WORDS[first]] for first in first_outcomes(figures)}
+    meanings |= {**TIMINGS, **EFFORT, **COLUMNS}
+    meanings |= {**(ERASED if figures.erased else {}), **(TICKS if figures.fires else {})}
     done = {act.type for act in figures.acts}
     meanings |= {f"act {name}": says for name, says in ACTS.items() if name in done}
     return html_parts.definitions(meanings)

@@ -9,6 +9,7 @@ from orchestrator.domain.report.figures import (
     Figures,
     FireFigure,
     Part,
+    ReportKind,
 )
 from orchestrator.reports.html_parts import Column, run_name, section, table
 from orchestrator.reports.markup import Child, Markup, foreign, joined, tag
@@ -18,6 +19,8 @@ from orchestrator.reports.words import clock
 REASON_CHARS = 2_000
 #: An id that is longer is broken into lines.
 _ID_CHARS = 40
+#: Doubts on a period's page; a batch's are all there, up to those that were read.
+MAX_DOUBTS_OF_PERIOD = 200
 #: Ticks on the page: a schedule of each minute has 1,440 a day.
 MAX_TICKS_SHOWN = 200
 
@@ -71,23 +74,23 @@ def doubts(figures: Figures) -> Markup:
     if not figures.doubt_groups:
         return section("Doubts", tag("p", "None.", class_="soft"))
     zone = figures.head.zone
-    columns = (Column(title="Runs"), Column(title="Raised", look="time"), Column(title="Why"),
-               Column(title="How it was settled, and by whom"), Column(title="Reason"))  # fmt: skip
+    most = MAX_DOUBTS_OF_PERIOD if figures.head.kind is ReportKind.PERIOD else None
+    shown = figures.doubt_groups[:most]
+    titles = ("Runs", "Why, and when it was raised", "How it was settled, and by whom", "Reason")
     rows = [
         (
             _doubted(group),
-            clock(group.raised_at, zone),
-            foreign(group.why or ""),
+            joined([foreign(group.why or ""), tag("div", clock(group.raised_at, zone), class_="soft")]),
             _settled(group, zone),
             foreign(group.reason or "", most=REASON_CHARS),
         )
-        for group in figures.doubt_groups
+        for group in shown
     ]
-    told = sum(group.count for group in figures.doubt_groups)
+    told = sum(group.count for group in shown)
     note = f"{figures.doubts.raised:,}; each one is in this report's CSV, list “doubts”"
     if told < figures.doubts.raised:
         note = f"the first {told:,} of {note}"
-    return section("Doubts", table(columns, rows), note=note)
+    return section("Doubts", table([Column(title=title) for title in titles], rows), note=note)
 
 
 def _settled(group: DoubtGroup, zone: str) -> Child:

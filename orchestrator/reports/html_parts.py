@@ -109,7 +109,9 @@ def table(
         looks: place of a row -> how it looks: `wrong` catches the eye, `sum` is the sum of those above.
     """
     told = looks or {}
-    titles = [tag("th", column.title, class_=column.look if column.look == "num" else None) for column in columns]
+    titles = [
+        tag("th", column.title, class_=column.look if column.look in ("num", "tight") else None) for column in columns
+    ]
     head = tag("thead", tag("tr", *titles)) if any(column.title for column in columns) else None
     body = [
         tag(

@@ -17,7 +17,7 @@ from orchestrator.reports.words import cell, clock, size
 #: list -> (column of the row, title, look).
 _LISTS: Mapping[str, Sequence[tuple[str, str, str | None]]] = {
     "attempts": (
-        ("attempt", "Attempt", "num"), ("state", "State", "short"), ("execution_id", "Execution", None),
+        ("attempt", "Attempt", "tight"), ("state", "State", "short"), ("execution_id", "Execution", None),
         ("began_at", "Began", "time"), ("accepted_at", "Accepted", "time"), ("ended_at", "Ended", "time"),
         ("looks", "Looks", "num"),
     ),
@@ -26,7 +26,7 @@ _LISTS: Mapping[str, Sequence[tuple[str, str, str | None]]] = {
         ("http_status", "HTTP", "num"), ("detail", "Detail", None), ("body_sha256", "SHA-256 of the body", "hash"),
     ),
     "results": (
-        ("attempt", "Attempt", "num"), ("filename", "File, and its SHA-256", None), ("size_bytes", "Size", "num"),
+        ("attempt", "Attempt", "tight"), ("filename", "File, and its SHA-256", None), ("size_bytes", "Size", "num"),
         ("offered_at", "First seen", "time"), ("stored_at", "Stored", "time"), ("failure", "Failure", None),
     ),
     "questions": (

@@ -74,7 +74,8 @@ dd { display: inline; margin: 0; color: var(--soft); }
 footer { margin-top: 28px; padding-top: 6px; border-top: 1px solid var(--line); color: var(--soft); font-size: 11px; }
 @media screen and (max-width: 760px) {
   body { padding: 16px 16px 32px; } .charts, .headline, .two { grid-template-columns: minmax(0, 1fr); }
-  dl { columns: 1; } .wide { overflow-x: auto; } td { min-width: 7em; } h2 small { display: block; margin-left: 0; }
+  dl { columns: 1; } .wide { overflow-x: auto; } td { min-width: 6em; } td, th { padding-right: 7px; }
+  h2 small { display: block; margin-left: 0; }
   .totals thead { display: none; } .totals tr, .totals td { display: block; padding: 0; border: 0; }
   .totals tr { border-bottom: 1px solid var(--line); padding: 6px 0; }
 }

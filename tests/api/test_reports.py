@@ -53,6 +53,18 @@ def test_a_period_and_a_run_are_reported(
     client.reports.period(since, until, tmp_path / "period.csv", format="csv", workflow=free)
 
 
+def test_the_days_of_a_period_begin_where_its_clock_is(client: Client, tmp_path: Path) -> None:
+    """A month in Zurich begins an hour or two before it does in Greenwich, and its last day is no day short."""
+    path = tmp_path / "period.json"
+    client.reports.period("2026-03-01", "2026-04-01", path, format="json", tz="Europe/Zurich")
+    head = json.loads(path.read_text())["head"]
+    assert (head["since"], head["until"]) == ("2026-02-28T23:00:00.000Z", "2026-03-31T22:00:00.000Z")
+    client.reports.period("2026-03-01", "2026-04-01", path, format="json")
+    assert json.loads(path.read_text())["head"]["since"] == "2026-03-01T00:00:00.000Z"
+    client.reports.period("2026-03-01T00:00:00Z", "2026-04-01", path, format="json", tz="Europe/Zurich")
+    assert json.loads(path.read_text())["head"]["since"] == "2026-03-01T00:00:00.000Z"
+
+
 def test_a_report_is_itself_an_event_with_its_hash(
     client: Client, served: Served, main: str, free: str, unique: str, tmp_path: Path
 ) -> None:

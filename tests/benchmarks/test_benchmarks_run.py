@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks import baselines, polling, throughput, virtual_launches
+from benchmarks import baselines, polling, reports, throughput, virtual_launches
 from benchmarks.load import Load
 from benchmarks.model_provider import Execution, ModelProvider
 from benchmarks.stage import Stage
@@ -139,3 +139,18 @@ def test_every_contender_finishes_what_it_was_given() -> None:
         assert line["cpu_s_per_execution"] > 0
     stored = {line["contender"]: line["wal_bytes_per_execution"] for line in lines}
     assert stored["product_single"] > stored["bare"]
+
+
+def test_reports_are_measured_on_a_history_that_adds_up() -> None:
+    load = Load(connections=1, duration_s=0.05, first_look_s=0.15, workers=1, warm_up=1)
+    with Stage(load, durable=False) as stage:
+        line = reports.measure(stage, runs=250, rounds=1, least_window_s=0.1)
+    assert set(line["reports"]) == {"html", "csv", "json"}
+    for made in line["reports"].values():
+        assert made["adds_up"], "what is reported on is as true work leaves it"
+        assert made["peak_mb"] >= made["before_mb"] > 0
+    # A run is some 400 bytes of CSV.
+    assert 250 * 200 < line["reports"]["csv"]["bytes"] < 250 * 800
+    assert {name: len(rates) for name, rates in line["executions_per_s"].items()} == {
+        "html": 1, "csv": 1, "nothing": 2, "one core busy": 2,
+    }  # fmt: skip

@@ -23,7 +23,7 @@ TERMS: Mapping[str, str] = {
     "never sent": "attempts that are known not to have started anything, and stand last under their number",
     "never sent, launched again": "launches that started nothing and were made again as the same attempt",
     "on the wire": "launches whose answer is not recorded yet",
-    "doubts raised": "times that it was not known whether a launch arrived (events `in_doubt`)",
+    "doubts raised": "times that it was not known whether a launch arrived (events “in_doubt”)",
     "in doubt now": "runs that are in doubt",
     "adopted": "doubts that ended with the execution's id: a person found it, or the journal of launches had it",
     "settled by a late answer": "doubts whose answer came after all, with the id",
@@ -39,7 +39,7 @@ TERMS: Mapping[str, str] = {
     "given up with their run": "result files not stored of runs that were abandoned",
     "still to come": "result files not stored yet of runs that have not ended",
     "files stored": "rows of stored result files",
-    "storings, as the history tells": "events `result_stored` of the hash-chained history",
+    "storings, as the history tells": "events “result_stored” of the hash-chained history",
     "amount in, all rows": "the sum of the named input field over every accepted row that has a number there",
     "amount out": "the sum of the named field over the JSON results of the finished runs",
     "amount in of runs not finished": "that part of the amount in whose runs have not finished",
@@ -82,6 +82,10 @@ COLUMNS: Mapping[str, str] = {
     "measured": "cases that were measured; what has not happened yet is not among them",
     "failed": "runs that ended as error, result_lost or abandoned",
     "under way": "runs that have not ended",
+}
+
+#: Where some were.
+ERASED: Mapping[str, str] = {
     "of these, erased": "runs whose input, results, file names and texts were erased since, on request; their times,"
     " sizes and hashes stay, and count everywhere",
 }
@@ -102,7 +106,7 @@ ACTS: Mapping[str, str] = {
     "doubts_resolved": "the same decision of a person, or an adoption, noted once for the batch and not for each run",
     "reopened": "a run that had ended and was queued or fetched again",
     "batch_reopened": "a batch that had ended and got runs that are under way again",
-    "cancel_requested": "a cancellation that came too late for the launch that was on the wire",
+    "cancel_requested": "a cancellation that came while the launch was on the wire, or later",
     "report_made": "a report that was printed, with the SHA-256 of what was given out",
 }
 
@@ -128,6 +132,7 @@ DEFINITIONS: Mapping[str, str] = {
     **TIMINGS,
     **EFFORT,
     **COLUMNS,
+    **ERASED,
     **TICKS,
     **{f"act {name}": says for name, says in ACTS.items()},
 }
