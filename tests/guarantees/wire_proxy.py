@@ -58,7 +58,8 @@ class _Session:
         """End it as a reset does: no goodbye in either direction."""
         for writer in (self.client, self.server):
             handle = writer.get_extra_info("socket")
-            if handle is not None and handle.family == socket.AF_INET:
+            # One that the other side has closed just now has no socket any more.
+            if handle is not None and handle.fileno() >= 0 and handle.family == socket.AF_INET:
                 handle.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             writer.transport.abort()
 
