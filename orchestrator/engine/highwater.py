@@ -6,6 +6,7 @@ Looks and downloads never ask: what the database knows of is watched and fetched
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -150,21 +151,25 @@ async def wait_s(deps: Deps, connection: AsyncConnection) -> float | None:
     return None
 
 
-async def note_launch(deps: Deps, order: LaunchOrder) -> None:
-    """Write a launch down outside, before its request is sent."""
-    deps.watermark.last_intent = order.intent_id
-    note = LaunchNote(
-        at=deps.sources.utc_now(),
-        intent_id=order.intent_id,
-        fence=order.fence,
-        connection_id=order.connection_id,
-        remote_workflow_id=order.remote_workflow_id,
-        is_wave=order.wave_id is not None,
-        body_sha256=hashlib.sha256(order.body).hexdigest(),
-        body_bytes=len(order.body),
-        runs=tuple(order.facts.runs),
+async def note_launches(deps: Deps, orders: Sequence[LaunchOrder]) -> None:
+    """Write launches down outside, before their requests are sent."""
+    deps.watermark.last_intent = orders[-1].intent_id
+    at = deps.sources.utc_now()
+    notes = (
+        LaunchNote(
+            at=at,
+            intent_id=order.intent_id,
+            fence=order.fence,
+            connection_id=order.connection_id,
+            remote_workflow_id=order.remote_workflow_id,
+            is_wave=order.wave_id is not None,
+            body_sha256=hashlib.sha256(order.body).hexdigest(),
+            body_bytes=len(order.body),
+            runs=tuple(order.facts.runs),
+        )
+        for order in orders
     )
-    await _note(deps, note.line())
+    await _note(deps, b"".join(note.line() for note in notes))
 
 
 async def note_answer(deps: Deps, order: LaunchOrder, answer: Accepted | WaveAccepted | ProviderError) -> None:
@@ -174,11 +179,11 @@ async def note_answer(deps: Deps, order: LaunchOrder, answer: Accepted | WaveAcc
     await _note(deps, note.line())
 
 
-async def _note(deps: Deps, line: bytes) -> None:
+async def _note(deps: Deps, lines: bytes) -> None:
     if deps.outside is None:
         return
     try:
-        await deps.outside.note(line)
+        await deps.outside.note(lines)
     except Unavailable as error:
         # The database has it. Only a restore would miss it, so the launch goes on.
         log.warning("a launch is not written down outside the database", why=error.message)

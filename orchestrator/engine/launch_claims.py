@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -17,12 +17,15 @@ from orchestrator.domain.governor import CallKind, launches_at_once
 from orchestrator.domain.planner import BatchDemand, Launch
 from orchestrator.engine import highwater, poison
 from orchestrator.engine.deps import Deps
-from orchestrator.engine.launch_orders import Launchable, LaunchOrder, commit_order, within_body
+from orchestrator.engine.launch_orders import Launchable, LaunchOrder, commit_orders, within_body
 from orchestrator.engine.unlaunchable import set_aside
 from orchestrator.errors import Misconfigured
 from orchestrator.storage import lanes, turns, waves
 from orchestrator.storage.lanes import Lane, Turn
 from orchestrator.storage.turns import BatchTurn, DueWorkflow, QueuedRun, Subject
+
+#: Launches of one claim: its transaction locks the lane, and its intents must not age while they are written.
+LAUNCHES_A_TURN = 50
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,6 +108,7 @@ class _Turn:
         self.lane = lane
         self.worker = worker
         self.claimed_at = claimed_at
+        self.chosen: list[Launchable] = []
         self.orders: list[LaunchOrder] = []
         self.again: list[datetime] = []
         self.unseen = 0
@@ -118,6 +122,7 @@ class _Turn:
             workflows = await turns.due_workflows(self.connection, self.lane.id)
             for workflow in workflows:
                 await self._serve(workflow)
+            self.orders = await self._commit()
             await turns.took_turn(self.connection, sorted({o.workflow_id for o in self.orders}))
         await lanes.save(self.connection, replace(self.lane, launch_due_at=await self._again_at()))
         return LaunchClaim(lane_id=self.lane.id, orders=tuple(self.orders))
@@ -129,7 +134,8 @@ class _Turn:
         at_once = launches_at_once(lane.limit) if allowed is None else allowed
         looks_wait = lane.poll_due_at is not None and lane.poll_due_at <= lane.now
         waiting = (CallKind.LOOK,) if looks_wait else ()
-        tokens = lane.budget.grant(CallKind.LAUNCH, max(0, at_once - on_the_wire), now=lane.now, waiting=waiting)
+        wanted = min(max(0, at_once - on_the_wire), LAUNCHES_A_TURN)
+        tokens = lane.budget.grant(CallKind.LAUNCH, wanted, now=lane.now, waiting=waiting)
         if not tokens:
             # A launch that is recorded pulls the lane's turn forward by itself; this is only the latest time.
             soon = timedelta(seconds=0.5)
@@ -155,13 +161,28 @@ class _Turn:
         if waiter is not None:
             taken = await self._serve_batch(workflow, waiter) or self.reserved
             workflow = replace(workflow, slots_used=workflow.slots_used + taken)
-        for subject in await turns.due_subjects(self.connection, workflow.id, max(self.tokens, 1)):
+        subjects = await turns.due_subjects(self.connection, workflow.id, max(self.tokens, 1))
+        singles = await self._queued_singles(subjects)
+        for subject in subjects:
             if self.tokens <= 0:
                 break
             if waiter is not None and subject.id == waiter.id:
                 continue
-            workflow = replace(workflow, slots_used=workflow.slots_used + await self._serve_subject(workflow, subject))
+            if subject.is_batch:
+                taken = await self._serve_batch(workflow, subject)
+            else:
+                taken = self._serve_single(workflow, subject, singles)
+            workflow = replace(workflow, slots_used=workflow.slots_used + taken)
         self.again.append(now + timedelta(seconds=5))
+
+    async def _queued_singles(self, subjects: Sequence[Subject]) -> Mapping[UUID, QueuedRun]:
+        """Return the single runs that may be launched; those that may not any more lose their turn."""
+        asked = [subject.id for subject in subjects if not subject.is_batch]
+        found = await turns.queued_singles(self.connection, asked)
+        gone = [id for id in asked if id not in found]
+        if gone:
+            await turns.drop_turns(self.connection, gone)
+        return found
 
     async def _has_key(self, workflow: DueWorkflow) -> bool:
         """Tell whether the connection's key can be opened; if not, its workflow rests, and no other does."""
@@ -184,17 +205,13 @@ class _Turn:
         assert waiter.waits_since is not None, "it waits"
         return waiter if planner.reserves((self.lane.now - waiter.waits_since).total_seconds()) else None
 
-    async def _serve_subject(self, workflow: DueWorkflow, subject: Subject) -> int:
-        """Launch what of a subject may go now; return the slots that it takes."""
-        if not subject.is_batch:
-            if workflow.slots_used >= workflow.slot_limit:
-                return 0
-            runs = await turns.queued(self.connection, subject, 1)
-            taken = await self._order_each(workflow, runs, batch=None, tries=subject.tries)
-            if taken == len(runs):
-                await turns.set_turn(self.connection, subject.id, None)
-            return taken
-        return await self._serve_batch(workflow, subject)
+    def _serve_single(self, workflow: DueWorkflow, subject: Subject, singles: Mapping[UUID, QueuedRun]) -> int:
+        """Choose a single run, if a slot is free; return the slots that it takes. Its turn goes with its launch."""
+        run = singles.get(subject.id)
+        if run is None or workflow.slots_used >= workflow.slot_limit:
+            return 0
+        return self._choose(Launchable(workflow=workflow, runs=[run], batch=None, batch_id=None, width=1,
+                                       tries=subject.tries))  # fmt: skip
 
     async def _serve_batch(self, workflow: DueWorkflow, subject: Subject) -> int:
         batch = await turns.lock_batch(self.connection, subject.id)
@@ -213,13 +230,12 @@ class _Turn:
         # Its next turn comes after everybody else's.
         await turns.set_turn(self.connection, subject.id, self.lane.now)
         count = min(plan.count, self.tokens) if demand.single else plan.count
-        runs = await turns.queued(self.connection, subject, count)
+        runs = await turns.queued(self.connection, batch.id, count)
         if demand.single:
-            return await self._order_each(workflow, runs, batch=batch.id, tries=0)
+            each = (Launchable(workflow=workflow, runs=[r], batch=None, batch_id=batch.id, width=1) for r in runs)
+            return sum(map(self._choose, each))
         runs = within_body(runs, capabilities.max_body_bytes)
-        what = Launchable(workflow=workflow, runs=runs, batch=batch, batch_id=batch.id, width=demand.width)
-        if not await self._order(what):
-            return 0
+        self._choose(Launchable(workflow=workflow, runs=runs, batch=batch, batch_id=batch.id, width=demand.width))
         self.unseen += len(runs)
         return min(demand.width, len(runs))
 
@@ -243,29 +259,35 @@ class _Turn:
             max_items=capabilities.wave_max_items,
         )
 
-    async def _order_each(
-        self, workflow: DueWorkflow, runs: Sequence[QueuedRun], *, batch: UUID | None, tries: int
-    ) -> int:
-        taken = 0
-        for run in runs:
-            what = Launchable(workflow=workflow, runs=[run], batch=None, batch_id=batch, width=1, tries=tries)
-            taken += await self._order(what)
-        return taken
+    def _choose(self, what: Launchable) -> int:
+        """Take what is to go in one request; return 1, the token that it costs."""
+        self.chosen.append(what)
+        self.tokens -= 1
+        return 1
 
-    async def _order(self, what: Launchable) -> bool:
-        """Commit one order; one that its data breaks is set aside, and the others of this claim go on."""
+    async def _commit(self) -> list[LaunchOrder]:
+        """Write the orders of all that was chosen; where the data of one breaks that, each apart."""
+        if not self.chosen:
+            return []
+        orders = await self._write(self.chosen)
+        if not isinstance(orders, poison.Poisoned):
+            return orders
+        self.again.append(self.lane.now + timedelta(milliseconds=100))
+        return [order for what in self.chosen for order in await self._commit_apart(what)]
 
-        async def write() -> LaunchOrder:
+    async def _commit_apart(self, what: Launchable) -> list[LaunchOrder]:
+        """Write one order; one that its data breaks is set aside."""
+        orders = await self._write([what])
+        if isinstance(orders, poison.Poisoned):
+            await set_aside(self.deps, self.connection, self.lane, what, orders)
+            return []
+        return orders
+
+    async def _write(self, what: Sequence[Launchable]) -> list[LaunchOrder] | poison.Poisoned:
+        async def write() -> list[LaunchOrder]:
             async with self.connection.begin_nested():
-                return await commit_order(
+                return await commit_orders(
                     self.deps, self.connection, self.lane, what, worker=self.worker, claimed_at=self.claimed_at
                 )
 
-        order = await poison.caught(write)
-        if isinstance(order, poison.Poisoned):
-            await set_aside(self.deps, self.connection, self.lane, what, order)
-            self.again.append(self.lane.now + timedelta(milliseconds=100))
-            return False
-        self.orders.append(order)
-        self.tokens -= 1
-        return True
+        return await poison.caught(write)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -20,6 +20,7 @@ from orchestrator.domain.statuses import RunStatus as S
 from orchestrator.engine.deps import Deps
 from orchestrator.storage import changes, intents, lanes, waves
 from orchestrator.storage.changes import WavePlace
+from orchestrator.storage.intents import NewIntent
 from orchestrator.storage.lanes import Lane
 from orchestrator.storage.turns import BatchTurn, DueWorkflow, QueuedRun
 
@@ -73,66 +74,103 @@ class Launchable:
     tries: int = 0
 
 
-async def commit_order(
-    deps: Deps, connection: AsyncConnection, lane: Lane, what: Launchable, *, worker: UUID, claimed_at: float
-) -> LaunchOrder:
-    """Write the intent, its executions, the runs' move to `launching`, and the token that pays for the request.
+async def commit_orders(
+    deps: Deps, connection: AsyncConnection, lane: Lane, what: Sequence[Launchable], *, worker: UUID, claimed_at: float
+) -> list[LaunchOrder]:
+    """Write the intents, their executions, the runs' move to `launching`, and the tokens that pay for the requests.
+
+    All of them in a fixed number of statements; which are all refused if one row is bad.
 
     Args:
         claimed_at: when the claim began, monotonic. Counted from there, the deadline holds for a process that stood
             still while its commit was answered.
     """
-    workflow = what.workflow
-    body = await _body(deps, connection, what)
-    wave_id = await _insert_wave(deps, connection, what) if what.batch is not None else None
-    runs = tuple(LaunchingRun(run_id=r.id, attempt=r.attempt, position=n) for n, r in enumerate(what.runs))
-    intent_id, grant_id = deps.sources.new_id(), deps.sources.new_id()
     send_deadline = lane.now + timedelta(seconds=SEND_WITHIN_S)
-    fence = await intents.insert_intent(
+    inputs = await intents.inputs(connection, [run.id for one in what for run in one.runs])
+    prepared = [await _prepare(deps, connection, one, inputs) for one in what]
+    fences = await intents.insert(
         connection,
-        id=intent_id,
+        [p.as_intent() for p in prepared],
         lane=lane.id,
-        workflow=workflow,
         worker=worker,
-        runs=runs,
-        wave=wave_id,
-        sha256=hashlib.sha256(body).digest(),
-        body_bytes=len(body),
         send_deadline=send_deadline,
         doubt_at=send_deadline + timedelta(seconds=LONGEST_CALL_S),
     )
-    await _mark_launching(deps, connection, lane, runs, intent_id=intent_id, wave_id=wave_id)
-    await lanes.grant(connection, lane, id=grant_id, worker=worker, kind=CallKind.LAUNCH, count=1)
+    await _mark_launching(deps, connection, lane, prepared)
+    await lanes.grant_each(connection, lane, ids=[p.grant_id for p in prepared], worker=worker, kind=CallKind.LAUNCH)
+    return [_order(deps, lane, p, fences[p.intent_id], send_deadline, claimed_at + SEND_WITHIN_S) for p in prepared]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Prepared:
+    """One request, before its intent is written."""
+
+    what: Launchable
+    intent_id: UUID
+    grant_id: UUID
+    wave_id: UUID | None
+    body: bytes
+    runs: tuple[LaunchingRun, ...]
+
+    def as_intent(self) -> NewIntent:
+        return NewIntent(
+            id=self.intent_id,
+            workflow_id=self.what.workflow.id,
+            connection_id=self.what.workflow.connection_id,
+            wave_id=self.wave_id,
+            runs=self.runs,
+            sha256=hashlib.sha256(self.body).digest(),
+            body_bytes=len(self.body),
+        )
+
+
+async def _prepare(
+    deps: Deps, connection: AsyncConnection, what: Launchable, inputs: Mapping[UUID, bytes]
+) -> _Prepared:
+    return _Prepared(
+        what=what,
+        body=_body(deps, what, inputs),
+        wave_id=await _insert_wave(deps, connection, what) if what.batch is not None else None,
+        runs=tuple(LaunchingRun(run_id=r.id, attempt=r.attempt, position=n) for n, r in enumerate(what.runs)),
+        intent_id=deps.sources.new_id(),
+        grant_id=deps.sources.new_id(),
+    )
+
+
+def _order(
+    deps: Deps, lane: Lane, prepared: _Prepared, fence: int, send_deadline: datetime, send_by: float
+) -> LaunchOrder:
+    what, workflow = prepared.what, prepared.what.workflow
     return LaunchOrder(
-        intent_id=intent_id,
+        intent_id=prepared.intent_id,
         fence=fence,
-        grant_id=grant_id,
+        grant_id=prepared.grant_id,
         lane_id=lane.id,
         workflow_id=workflow.id,
         remote_workflow_id=workflow.remote_id,
         connection_id=workflow.connection_id,
         provider=workflow.provider,
         access=deps.access(connection_id=workflow.connection_id, base_url=workflow.base_url, api_key=workflow.api_key),
-        body=body,
+        body=prepared.body,
         facts=LaunchFacts(
-            runs=runs,
-            is_wave=wave_id is not None,
+            runs=prepared.runs,
+            is_wave=prepared.wave_id is not None,
             of_batch=what.batch_id is not None,
             on_doubt=workflow.on_doubt,
             looks_first_s=deps.poll_policy(workflow.poll).initial_s,
-            window=planner.first_window(len(runs), what.width),
+            window=planner.first_window(len(prepared.runs), what.width),
             tries=what.tries,
         ),
-        wave_id=wave_id,
+        wave_id=prepared.wave_id,
         batch_id=what.batch_id,
         send_deadline=send_deadline,
-        send_by=claimed_at + SEND_WITHIN_S,
+        send_by=send_by,
     )
 
 
-async def _body(deps: Deps, connection: AsyncConnection, what: Launchable) -> bytes:
+def _body(deps: Deps, what: Launchable, inputs: Mapping[UUID, bytes]) -> bytes:
     provider = deps.provider(what.workflow.provider)
-    items = await intents.inputs(connection, [run.id for run in what.runs])
+    items = [inputs[run.id] for run in what.runs]
     if what.batch is None:
         return provider.launch_body(items[0])
     return provider.wave_body(items, level=what.batch.level)
@@ -153,31 +191,29 @@ async def _insert_wave(deps: Deps, connection: AsyncConnection, what: Launchable
     return wave_id
 
 
-async def _mark_launching(
-    deps: Deps,
-    connection: AsyncConnection,
-    lane: Lane,
-    runs: Sequence[LaunchingRun],
-    *,
-    intent_id: UUID,
-    wave_id: UUID | None,
-) -> None:
-    told = {"intent": str(intent_id)} | ({"wave": str(wave_id)} if wave_id else {})
-    moved = [
-        Change(
-            run_id=run.run_id,
-            was=S.QUEUED,
-            to=S.LAUNCHING,
-            events=(NewEvent(type="launching", data={"attempt": run.attempt, **told}),),
-            execution=ExecutionState.LAUNCHING,
-        )
-        for run in runs
-    ]
-    places = {r.run_id: WavePlace(wave_id=wave_id, position=r.position) for r in runs} if wave_id else None
+async def _mark_launching(deps: Deps, connection: AsyncConnection, lane: Lane, prepared: Sequence[_Prepared]) -> None:
+    moved = [_launching(p, run) for p in prepared for run in p.runs]
+    places = {
+        run.run_id: WavePlace(wave_id=p.wave_id, position=run.position)
+        for p in prepared
+        if p.wave_id is not None
+        for run in p.runs
+    }
     applied = await changes.apply(
         connection, moved, now=lane.now, sources=deps.sources, sealer=deps.sealer, places=places, lane=lane.id
     )
-    assert len(applied.changes) == len(runs), "queued runs were locked by this transaction"
+    assert len(applied.changes) == len(moved), "queued runs were locked by this transaction"
+
+
+def _launching(prepared: _Prepared, run: LaunchingRun) -> Change:
+    told = {"intent": str(prepared.intent_id)} | ({"wave": str(prepared.wave_id)} if prepared.wave_id else {})
+    return Change(
+        run_id=run.run_id,
+        was=S.QUEUED,
+        to=S.LAUNCHING,
+        events=(NewEvent(type="launching", data={"attempt": run.attempt, **told}),),
+        execution=ExecutionState.LAUNCHING,
+    )
 
 
 def within_body(runs: Sequence[QueuedRun], max_body_bytes: int) -> list[QueuedRun]:

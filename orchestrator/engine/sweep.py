@@ -11,8 +11,9 @@ from orchestrator.domain import launch_decisions
 from orchestrator.domain.governor import CallKind
 from orchestrator.domain.launch_decisions import LaunchFacts
 from orchestrator.domain.statuses import LIVE
-from orchestrator.engine import clocks, launch, operate, poison, removal, settle
+from orchestrator.engine import clocks, launch_records, operate, poison, removal, settle
 from orchestrator.engine.deps import Deps
+from orchestrator.engine.launch_records import Decided
 from orchestrator.faultpoints import Point, reach
 from orchestrator.storage import batches, housekeeping, intents, lanes, setbacks, turns, workers
 from orchestrator.storage.lanes import Turn
@@ -140,7 +141,7 @@ async def _doubt(
         return frozenset()
     if intent.batch_id is not None:
         await turns.lock_batch(connection, intent.batch_id)
-    if not await intents.take_sending(connection, intent_id, fence):
+    if not await intents.take_sending(connection, {intent_id: fence}):
         return frozenset()
     facts = LaunchFacts(
         runs=intent.runs,
@@ -154,18 +155,15 @@ async def _doubt(
     log.warning(
         "launch in doubt: its worker never recorded it", code="in_doubt", intent=str(intent_id), runs=len(intent.runs)
     )
-    return await launch.record_decision(
-        deps,
-        connection,
-        lane,
-        decision,
+    decided = Decided(
+        decision=decision,
         intent=intent_id,
         workflow=intent.workflow_id,
         wave=intent.wave_id,
         batch=intent.batch_id,
         facts=facts,
-        error=None,
     )
+    return await launch_records.write(deps, connection, launch_records.told(lane, decision), [decided])
 
 
 async def settle_leftovers(deps: Deps) -> int:

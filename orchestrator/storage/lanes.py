@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -91,7 +91,13 @@ GRANT = text("""
     INSERT INTO grants (id, lane_id, worker_id, kind, count, granted_at)
     VALUES (:id, :lane, :worker, :kind, :count, orch_now()) ON CONFLICT (id) DO NOTHING""")
 
+GRANT_EACH = text("""
+    INSERT INTO grants (id, lane_id, worker_id, kind, count, granted_at)
+    SELECT id, :lane, :worker, :kind, 1, orch_now() FROM unnest(CAST(:ids AS uuid[])) AS v(id)""")
+
 RELEASE = text("DELETE FROM grants WHERE id = :id")
+
+RELEASE_EACH = text("DELETE FROM grants WHERE id = ANY(CAST(:ids AS uuid[])) RETURNING id")
 
 # A pump asks this before it rings or works: one row, from a few small indexes.
 ANY_DUE = text("""
@@ -162,6 +168,27 @@ async def save(connection: AsyncConnection, lane: Lane) -> None:
 async def grant(connection: AsyncConnection, lane: Lane, *, id: UUID, worker: UUID, kind: CallKind, count: int) -> None:
     """Write down that so many requests may leave now; their tokens are out until `release`."""
     await connection.execute(GRANT, {"id": id, "lane": lane.id, "worker": worker, "kind": kind, "count": count})
+
+
+async def grant_each(
+    connection: AsyncConnection, lane: Lane, *, ids: Sequence[UUID], worker: UUID, kind: CallKind
+) -> None:
+    """Write down a grant of one request for each id, so that each can be released by itself."""
+    await connection.execute(GRANT_EACH, {"ids": list(ids), "lane": lane.id, "worker": worker, "kind": kind})
+
+
+async def release_each(
+    connection: AsyncConnection, lane: Lane, kind: CallKind, answered_ago_s: Mapping[UUID, float | None]
+) -> Lane:
+    """Take grants of one request back.
+
+    Args:
+        answered_ago_s: by grant; None: it was never sent, and its token is free at once.
+    """
+    found = await rows(connection, RELEASE_EACH, {"ids": list(answered_ago_s)})
+    # In an order of its own: the database returns them in any. What is gone was counted as spent with its worker.
+    ago_s = [answered_ago_s[id] for id in sorted(row.id for row in found)]
+    return lane.spent(kind, [s for s in ago_s if s is not None])
 
 
 async def release(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -55,6 +55,10 @@ LOCK_BATCH = text("""
     SELECT id, concurrency, wave_size, wave_cap, paused_at, cancelled_at FROM batches WHERE id = :id FOR UPDATE""")
 
 
+# In id order, as everybody locks them.
+LOCK_BATCHES = text("SELECT FROM batches WHERE id = ANY(CAST(:ids AS uuid[])) ORDER BY id FOR UPDATE")
+
+
 COUNT_QUEUED = text("""
     SELECT count(*)::int FROM (SELECT FROM runs WHERE batch_id = :batch AND status = 'queued' LIMIT :limit) q""")
 
@@ -65,8 +69,9 @@ QUEUED_OF_BATCH = text("""
     WHERE batch_id = :batch AND status = 'queued' ORDER BY index LIMIT :limit FOR UPDATE""")
 
 
-QUEUED_SINGLE = text("""
-    SELECT id, attempt, index, input_bytes FROM runs WHERE id = :id AND status = 'queued' FOR UPDATE""")
+QUEUED_SINGLES = text("""
+    SELECT id, attempt, index, input_bytes FROM runs
+    WHERE id = ANY(CAST(:ids AS uuid[])) AND status = 'queued' ORDER BY id FOR UPDATE""")
 
 
 # A batch that waits for slots says since when; whatever else it gets a turn for ends that.
@@ -94,7 +99,7 @@ GIVE_TURN = text("""
     ON CONFLICT (subject_id) DO UPDATE SET due_at = LEAST(timers.due_at, orch_now())""")
 
 
-DROP_TURN = text("DELETE FROM timers WHERE subject_id = :id AND kind = 'launch'")
+DROP_TURNS = text("DELETE FROM timers WHERE subject_id = ANY(CAST(:ids AS uuid[])) AND kind = 'launch'")
 
 
 TOOK_TURN = text("UPDATE workflows SET last_turn_at = orch_now() WHERE id = ANY(CAST(:ids AS uuid[]))")
@@ -210,13 +215,21 @@ async def count_queued(connection: AsyncConnection, batch_id: UUID, limit: int) 
     return count
 
 
-async def queued(connection: AsyncConnection, subject: Subject, limit: int) -> list[QueuedRun]:
-    """Lock the next queued runs of a batch, or the single run itself."""
-    if subject.is_batch:
-        found = await rows(connection, QUEUED_OF_BATCH, {"batch": subject.id, "limit": limit})
-    else:
-        found = await rows(connection, QUEUED_SINGLE, {"id": subject.id})
-    return [QueuedRun(id=r.id, attempt=r.attempt, input_bytes=r.input_bytes) for r in found]
+async def queued(connection: AsyncConnection, batch_id: UUID, limit: int) -> list[QueuedRun]:
+    """Lock the next queued runs of a batch."""
+    return [_queued(r) for r in await rows(connection, QUEUED_OF_BATCH, {"batch": batch_id, "limit": limit})]
+
+
+async def queued_singles(connection: AsyncConnection, ids: Sequence[UUID]) -> dict[UUID, QueuedRun]:
+    """Lock those of some single runs that are queued."""
+    found = await rows(connection, QUEUED_SINGLES, {"ids": list(ids)}) if ids else []
+    return {r.id: _queued(r) for r in found}
+
+
+async def lock_batches(connection: AsyncConnection, ids: Collection[UUID]) -> None:
+    """Lock batches, if there are any."""
+    if ids:
+        await connection.execute(LOCK_BATCHES, {"ids": sorted(ids)})
 
 
 async def give_turn(connection: AsyncConnection, batch_id: UUID) -> None:
@@ -227,9 +240,14 @@ async def give_turn(connection: AsyncConnection, batch_id: UUID) -> None:
 async def set_turn(connection: AsyncConnection, subject_id: UUID, due_at: datetime | None) -> None:
     """Move a subject's next turn, or (None) drop it."""
     if due_at is None:
-        await connection.execute(DROP_TURN, {"id": subject_id})
+        await drop_turns(connection, [subject_id])
     else:
         await connection.execute(SET_TURN, {"id": subject_id, "due_at": due_at})
+
+
+async def drop_turns(connection: AsyncConnection, subject_ids: Sequence[UUID]) -> None:
+    """Take their turns from subjects that have nothing to launch."""
+    await connection.execute(DROP_TURNS, {"ids": list(subject_ids)})
 
 
 async def wait_for_slots(connection: AsyncConnection, batch_id: UUID, due_at: datetime) -> None:
@@ -255,6 +273,10 @@ async def block_workflow(connection: AsyncConnection, workflow_id: UUID, until: 
 async def any_connection(connection: AsyncConnection, lane_id: UUID) -> Row[Any] | None:
     """Return a connection of the lane, to probe the provider with."""
     return await one(connection, ANY_CONNECTION, {"lane": lane_id})
+
+
+def _queued(row: Row[Any]) -> QueuedRun:
+    return QueuedRun(id=row.id, attempt=row.attempt, input_bytes=row.input_bytes)
 
 
 def _workflow(row: Row[Any]) -> DueWorkflow:

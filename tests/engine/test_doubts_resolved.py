@@ -202,7 +202,7 @@ async def doubt_on_the_wire(office: Office, hands: Hands) -> tuple[UUID, LaunchO
 async def test_a_late_answer_attaches_to_a_run_that_was_taken_for_not_started(office: Office, hands: Hands) -> None:
     run_id, order = await doubt_on_the_wire(office, hands)
     await resolve(office, run_id, "not_started")
-    await launch.launch_one(office.deps, order)
+    await launch.launch(office.deps, [order])
     assert await status(office, run_id) == "processing"
     await hands.work(until=becomes(office, run_id, "finished"))
     assert launches(office) == 1, "nothing was started a second time"
@@ -213,7 +213,7 @@ async def test_a_late_answer_after_the_relaunch_is_flagged_as_a_second_execution
     run_id, order = await doubt_on_the_wire(office, hands)
     await resolve(office, run_id, "not_started")
     await hands.work(until=becomes(office, run_id, "finished"))
-    await launch.launch_one(office.deps, order)
+    await launch.launch(office.deps, [order])
     run = await reading.get_run(office.deps, office.who, run_id)
     assert run["status"] == "finished"
     told = (await events_of(office, run_id))[-1]
@@ -233,7 +233,7 @@ async def test_a_late_answer_after_a_chosen_relaunch_is_kept_and_can_be_adopted_
 ) -> None:
     run_id, order = await doubt_on_the_wire(office, hands)
     await resolve(office, run_id, "relaunch")
-    await launch.launch_one(office.deps, order)
+    await launch.launch(office.deps, [order])
     assert await status(office, run_id) == "queued"
     told = (await events_of(office, run_id))[-1]
     assert (told["type"], told["data"]["attempt"]) == ("late_answer", 1)
@@ -247,7 +247,7 @@ async def test_a_late_answer_after_a_chosen_relaunch_is_kept_and_can_be_adopted_
 async def test_an_abandoned_run_whose_answer_came_late_can_be_watched_again(office: Office, hands: Hands) -> None:
     run_id, order = await doubt_on_the_wire(office, hands)
     await resolve(office, run_id, "abandon")
-    await launch.launch_one(office.deps, order)
+    await launch.launch(office.deps, [order])
     assert await status(office, run_id) == "abandoned"
     await operate.refetch_run(office.deps, office.who, run_id)
     await hands.work(until=becomes(office, run_id, "finished"))
@@ -258,7 +258,7 @@ async def test_a_run_that_failed_by_policy_and_runs_all_the_same_is_a_question(o
     await set_policy(office, "fail")
     run_id, order = await doubt_on_the_wire(office, hands)
     before = await reading.get_run(office.deps, office.who, run_id)
-    await launch.launch_one(office.deps, order)
+    await launch.launch(office.deps, [order])
     after = await reading.get_run(office.deps, office.who, run_id)
     assert (after["status"], after["finished_at"]) == ("error", before["finished_at"])
     (title,) = await inbox(office)
@@ -268,7 +268,7 @@ async def test_a_run_that_failed_by_policy_and_runs_all_the_same_is_a_question(o
 async def test_a_late_answer_that_contradicts_an_adoption_is_flagged(office: Office, hands: Hands) -> None:
     run_id, order = await doubt_on_the_wire(office, hands)
     await resolve(office, run_id, "adopt", execution_id="not-the-one", unverified=True)
-    await launch.launch_one(office.deps, order)
+    await launch.launch(office.deps, [order])
     assert (await events_of(office, run_id))[-1]["type"] == "second_execution"
     assert (await reading.get_run(office.deps, office.who, run_id))["execution_id"] == "not-the-one"
     assert len(await inbox(office)) == 1
@@ -283,7 +283,7 @@ async def test_a_waves_late_answer_settles_each_run_as_it_stands(office: Office,
     by_index = {run["index"]: UUID(run["id"]) for run in runs}
     await resolve(office, by_index[0], "not_started")
     await resolve(office, by_index[1], "abandon")
-    await launch.launch_one(office.deps, claimed.orders[0])
+    await launch.launch(office.deps, [claimed.orders[0]])
     assert [await status(office, by_index[n]) for n in range(4)] == ["processing", "abandoned", *["processing"] * 2]
     assert await inbox(office) == []
     await hands.work(until=ended(office, submitted.id))

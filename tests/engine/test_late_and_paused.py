@@ -125,7 +125,7 @@ async def test_a_late_answer_settles_the_doubts_of_a_whole_wave(office: Office, 
     await sweep.sweep(office.deps, dead=[hands.id])
     assert (await office.batch(submitted.id))["counts"]["in_doubt"] == 6
     assert len(await reading.list_inbox(office.deps, office.who)) == 1
-    await launch.launch_one(office.deps, claimed.orders[0])
+    await launch.launch(office.deps, [claimed.orders[0]])
     await hands.work(until=count_is(office, submitted.id, "finished", 6))
     assert launches(office) == 1
     assert await reading.list_inbox(office.deps, office.who) == []
@@ -140,7 +140,7 @@ async def test_a_late_worker_that_never_sent_lifts_the_doubt_that_was_made_of_it
     assert await status(office, run_id) == "in_doubt"
     clock = Clock()
     clock.ahead_s = 600.0
-    await launch.launch_one(turned(office.deps, clock), claimed.orders[0])
+    await launch.launch(turned(office.deps, clock), [claimed.orders[0]])
     assert await status(office, run_id) == "queued"
     assert await reading.list_inbox(office.deps, office.who) == []
     await hands.work(until=becomes(office, run_id, "finished"), limit_s=15)
@@ -154,7 +154,7 @@ async def test_a_late_worker_that_never_sent_lifts_the_doubts_of_its_wave(office
     assert (await office.batch(submitted.id))["counts"]["in_doubt"] == 6
     clock = Clock()
     clock.ahead_s = 600.0
-    await launch.launch_one(turned(office.deps, clock), claimed.orders[0])
+    await launch.launch(turned(office.deps, clock), [claimed.orders[0]])
     assert await reading.list_inbox(office.deps, office.who) == []
     await hands.work(until=count_is(office, submitted.id, "finished", 6))
     assert launches(office) == 1
@@ -169,7 +169,7 @@ async def test_a_late_worker_that_never_sent_leaves_alone_what_a_person_has_deci
     await doubts.resolve_doubt(office.deps, office.who, run_id, how="abandon", reason="seen in the console")
     clock = Clock()
     clock.ahead_s = 600.0
-    await launch.launch_one(turned(office.deps, clock), claimed.orders[0])
+    await launch.launch(turned(office.deps, clock), [claimed.orders[0]])
     assert await status(office, run_id) == "abandoned"
 
 
@@ -178,7 +178,7 @@ async def test_a_refusal_that_comes_after_the_fence_was_taken_changes_nothing(of
     run_id = await single(office)
     claimed = await claim_launches(office, hands)
     await sweep.sweep(office.deps, dead=[hands.id])
-    await launch.launch_one(office.deps, claimed.orders[0])
+    await launch.launch(office.deps, [claimed.orders[0]])
     assert await status(office, run_id) == "in_doubt", "whoever took the fence has decided; no id, no evidence"
 
 

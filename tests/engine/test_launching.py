@@ -212,7 +212,7 @@ async def test_a_worker_that_dies_with_a_launch_on_the_wire_leaves_a_doubt(offic
     await sweep.sweep(office.deps, dead=[hands.id])
     assert await status(office, run_id) == "in_doubt"
     # Its answer comes late after all: fences guard acting, never evidence.
-    await launch.launch_one(office.deps, claimed.orders[0])
+    await launch.launch(office.deps, [claimed.orders[0]])
     assert await status(office, run_id) == "processing"
     assert await reading.list_inbox(office.deps, office.who) == []
     assert launches(office) == 1

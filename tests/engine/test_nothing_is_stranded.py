@@ -98,7 +98,7 @@ async def test_a_launch_on_the_wire_while_the_key_is_rotated_is_watched(office: 
     await connections.rotate_key(office.deps, office.who, "main", "sk-second-key-0001")
     for kind in ("launch", "poll"):  # what the wake-ups of the rotation led to
         await pump.pump(office.deps, kind, worker=hands.id, should_stop=lambda: False)
-    await launch.launch_one(office.deps, claimed.orders[0])
+    await launch.launch(office.deps, [claimed.orders[0]])
     assert await status(office, run_id) == "processing"
     (row,) = await query(
         office,
@@ -147,7 +147,7 @@ async def test_a_late_answer_does_not_reopen_a_wave_that_the_policy_relaunched(o
     submitted = await office.submit([{"n": n, "sandbox": "duration_s=0.05"} for n in range(30)], wave_size=10)
     claimed = await claim_launches(office, hands)
     await sweep.sweep(office.deps, dead=[hands.id])
-    await launch.launch_one(office.deps, claimed.orders[0])
+    await launch.launch(office.deps, [claimed.orders[0]])
     (wave,) = await query(office, "SELECT state, size, ended FROM waves ORDER BY id LIMIT 1")
     assert wave.state != "open", "none of its runs is its own any more, and it holds its slots for ever"
     await hands.work(until=ended(office, submitted.id), limit_s=10)

@@ -122,7 +122,7 @@ async def test_an_answer_that_cannot_be_written_down_is_a_doubt_at_once_and_the_
     await change(office, guard.format(bad))
     claimed = await claim_launches(office, hands)
     assert len(claimed.orders) == 2
-    await asyncio.gather(*(launch.launch_one(office.deps, order) for order in claimed.orders))
+    await launch.launch(office.deps, claimed.orders)
     assert [await status(office, run) for run in (bad, good)] == ["in_doubt", "processing"]
     (doubt,) = await doubts.list_doubts(office.deps, office.who)
     assert doubt["id"] == str(bad)

@@ -53,8 +53,11 @@ def environment(settings: Settings) -> dict[str, str]:
 
 @pytest.fixture
 def limits() -> dict[str, Any]:
-    """The connection's declared limits: none that a test would feel."""
-    return {"requests_per_minute": 6000}
+    """The connection's declared limits: none that a test would feel.
+
+    Slots too: what was on the wire when a worker was killed is in doubt, and keeps its slot for a quarter of an hour.
+    """
+    return {"requests_per_minute": 6000, "max_concurrent": 100}
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tests.mutants.plant import ROUGH, Mutant, Swap
 
+RECORD = "orchestrator/engine/launch_records.py"
 LAUNCH = "orchestrator/engine/launch.py"
 DECIDE = "orchestrator/domain/launch_decisions.py"
 OUTCOMES = "orchestrator/providers/outcomes.py"
@@ -26,7 +27,9 @@ LAUNCHING = (
                 "        await reach(Point.LAUNCH_WRITTEN)\n        return written\n",
             ),
             Swap(LAUNCH, "    answer = await _send(deps, order)\n", "    answer = EARLY.pop(order.intent_id)\n"),
-            Swap(LAUNCH, "Answer = Accepted |", "EARLY: dict[UUID, object] = {}\nAnswer = Accepted |"),
+            Swap(
+                LAUNCH, "log = get_logger(__name__)\n", "log = get_logger(__name__)\nEARLY: dict[UUID, object] = {}\n"
+            ),
         ],
         seeds=ROUGH,
     ),
@@ -73,9 +76,10 @@ LAUNCHING = (
         "whoever took the intent for a doubt meanwhile is written over",
         [
             Swap(
-                LAUNCH,
-                "    if not await intents.take_sending(connection, order.intent_id, order.fence):",
-                "    await intents.take_sending(connection, order.intent_id, order.fence)\n    if False:",
+                RECORD,
+                "    late = [a for a in answered if a.order.intent_id not in held]",
+                "    held = {a.order.intent_id for a in answered}\n"
+                "    late = [a for a in answered if a.order.intent_id not in held]",
             )
         ],
         seeds=ROUGH,
