@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from datetime import timedelta
+from functools import partial
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -12,19 +14,20 @@ from orchestrator.domain import download_decisions
 from orchestrator.domain.download_decisions import DownloadFacts, FileOutcome
 from orchestrator.engine import poison, settle, watch
 from orchestrator.engine.deps import Deps
+from orchestrator.engine.together import Together
 from orchestrator.errors import Gone, Misbehaved, OrchestratorError, StoreFull, Unavailable
 from orchestrator.faultpoints import Point, reach
 from orchestrator.storage import downloads
 from orchestrator.storage.changes import Applied
 from orchestrator.storage.database import FOR_EVER
-from orchestrator.storage.downloads import DownloadClaim
+from orchestrator.storage.downloads import DownloadClaim, DownloadResult
 from orchestrator.storage.offers import WantedFile
 from orchestrator.telemetry import get_logger
 
 log = get_logger(__name__)
 
 #: Runs of which one claim takes the files, and files that are on their way together in one process.
-RUNS_AT_ONCE = 16
+RUNS_AT_ONCE = 32
 
 #: The largest result that is stored.
 MAX_FILE_BYTES = 50 * 1024**3
@@ -42,18 +45,29 @@ async def download_due(deps: Deps, *, worker: UUID) -> int | None:
     if not claims:
         return None
     await reach(Point.DOWNLOAD_CLAIMED)
-    await asyncio.gather(*(_download_apart(deps, claimed) for claimed in claims))
+    records = Together(partial(_record, deps))
+    renewing = asyncio.create_task(_keep_leases(deps, claims))
+    try:
+        await asyncio.gather(*(_download_apart(deps, claimed, records) for claimed in claims))
+    finally:
+        renewing.cancel()
     return len(claims)
 
 
-async def _download_apart(deps: Deps, claim: DownloadClaim) -> None:
+async def _download_apart(deps: Deps, claim: DownloadClaim, records: Together[DownloadResult]) -> None:
     """Download one run's files; a run whose rows break our code is put off, and stops no other."""
     done = await poison.caught(lambda: _download_run(deps, claim))
     if isinstance(done, poison.Poisoned):
-        await poison.put_off(deps, claim.run_id, claim.fence, tries=claim.tries, what="download", why=done)
+        await _put_off(deps, claim, done)
+    else:
+        await records.add(done)
 
 
-async def _download_run(deps: Deps, claim: DownloadClaim) -> None:
+async def _put_off(deps: Deps, claim: DownloadClaim, why: poison.Poisoned) -> None:
+    await poison.put_off(deps, claim.run_id, claim.fence, tries=claim.tries, what="download", why=why)
+
+
+async def _download_run(deps: Deps, claim: DownloadClaim) -> DownloadResult:
     began_at = deps.sources.monotonic()
     wanted = [f for f in claim.files if not f.is_stored]
     facts = DownloadFacts(
@@ -65,25 +79,36 @@ async def _download_run(deps: Deps, claim: DownloadClaim) -> None:
         url_expires_at=min((f.url_expires_at for f in wanted), default=claim.claimed_at + timedelta(hours=1)),
         stored_before=len(claim.files) - len(wanted),
     )
-    renewing = asyncio.create_task(_keep_lease(deps, claim))
-    try:
-        came = [await _download_file(deps, claim, file) for file in wanted]
-    finally:
-        renewing.cancel()
+    came = [await _download_file(deps, claim, file) for file in wanted]
     now = claim.claimed_at + timedelta(seconds=deps.sources.monotonic() - began_at)
     outcomes = download_decisions.checked(facts, came, now=now)
     await _remove_disbelieved(deps, came, outcomes)
     change = download_decisions.after_download(facts, outcomes, now=now, unit=deps.sources.unit())
+    return DownloadResult(claim=claim, outcomes=outcomes, change=change)
 
-    async def record(connection: AsyncConnection) -> Applied:
-        applied = await downloads.record(connection, claim, outcomes, change, sources=deps.sources, sealer=deps.sealer)
-        await reach(Point.DOWNLOAD_RECORDING)
-        return applied
 
-    applied = await deps.db.run(record, tries=FOR_EVER)
+async def _record(deps: Deps, results: Sequence[DownloadResult]) -> None:
+    """Record runs whose files have come: all of them together, or where the data of one breaks that, each apart."""
+
+    async def write() -> Applied:
+        async def record(connection: AsyncConnection) -> Applied:
+            applied = await downloads.record(connection, results, sources=deps.sources, sealer=deps.sealer)
+            await reach(Point.DOWNLOAD_RECORDING)
+            return applied
+
+        return await deps.db.run(record, tries=FOR_EVER)
+
+    applied = await poison.caught(write)
+    if isinstance(applied, poison.Poisoned):
+        if len(results) == 1:
+            await _put_off(deps, results[0].claim, applied)
+        for one in results if len(results) > 1 else ():
+            await _record(deps, [one])
+        return
     await reach(Point.DOWNLOAD_RECORDED)
-    if not applied.changes:
-        await _remove_unrecorded(deps, claim, outcomes)
+    written = {change.run_id for change in applied.changes}
+    for lost in (r for r in results if r.claim.run_id not in written):
+        await _remove_unrecorded(deps, lost)
     watch.tell_lost(applied.changes)
     await settle.settle_batches(deps, applied.batches_with_endings)
 
@@ -95,9 +120,10 @@ async def _remove_disbelieved(deps: Deps, came: list[FileOutcome], outcomes: lis
             await _remove(deps, file.store_key)
 
 
-async def _remove_unrecorded(deps: Deps, claim: DownloadClaim, outcomes: list[FileOutcome]) -> None:
+async def _remove_unrecorded(deps: Deps, lost: DownloadResult) -> None:
     """Remove what was stored under a claim that was lost: nothing will ever refer to it, and the run may be erased."""
-    stored = {outcome.store_key for outcome in outcomes if outcome.store_key is not None}
+    claim = lost.claim
+    stored = {outcome.store_key for outcome in lost.outcomes if outcome.store_key is not None}
 
     async def read(connection: AsyncConnection) -> set[str]:
         # Asked, not taken for granted: the record may have been committed, and only its answer lost.
@@ -117,19 +143,19 @@ async def _remove(deps: Deps, key: str) -> None:
         log.warning("a useless file stays in the artifact store", key=key, why=error.message)
 
 
-async def _keep_lease(deps: Deps, claim: DownloadClaim) -> None:
-    """Renew the claim while the files are on their way; a file may take longer than a lease."""
+async def _keep_leases(deps: Deps, claims: Sequence[DownloadClaim]) -> None:
+    """Renew the claims while files are on their way; one may take longer than a lease. What was recorded has none."""
     while True:
         await asyncio.sleep(deps.settings.lease_s / 3)
 
         async def renew(connection: AsyncConnection) -> None:
-            await downloads.renew(connection, claim, lease_s=deps.settings.lease_s)
+            await downloads.renew(connection, claims, lease_s=deps.settings.lease_s)
 
         try:
             await deps.db.run(renew, tries=1)
         except Unavailable as error:
-            # The file goes on coming; if the lease is lost after all, its record comes to nothing.
-            log.warning("a lease could not be renewed", run=str(claim.run_id), why=error.message)
+            # The files go on coming; if a lease is lost after all, its record comes to nothing.
+            log.warning("leases could not be renewed", runs=len(claims), why=error.message)
 
 
 async def _download_file(deps: Deps, claim: DownloadClaim, file: WantedFile) -> FileOutcome:

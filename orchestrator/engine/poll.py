@@ -110,18 +110,15 @@ async def _record_apart(
     deps: Deps, sights: Sequence[Sight], write: Callable[[Sequence[Sight]], Awaitable[Applied]]
 ) -> Applied:
     """Write each look by itself, so that the one that cannot be written harms no other."""
-    done: list[Applied] = []
+    done = Applied.nothing()
     for sight in sights:
         applied = await poison.caught(lambda sight=sight: write([sight]))  # type: ignore[misc]
         if isinstance(applied, poison.Poisoned):
             claim = sight.claim
             await poison.put_off(deps, claim.run_id, claim.fence, tries=claim.tries, what="look", why=applied)
         else:
-            done.append(applied)
-    return Applied(
-        changes=tuple(change for one in done for change in one.changes),
-        batches_with_endings=frozenset[UUID]().union(*(one.batches_with_endings for one in done)),
-    )
+            done += applied
+    return done
 
 
 async def _look(deps: Deps, claim: LookClaim) -> Sight:

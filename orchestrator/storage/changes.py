@@ -120,6 +120,17 @@ class Applied:
     changes: tuple[Change, ...]
     batches_with_endings: frozenset[UUID]
 
+    @classmethod
+    def nothing(cls) -> Applied:
+        """Return what is written where no change held."""
+        return cls(changes=(), batches_with_endings=frozenset())
+
+    def __add__(self, other: Applied) -> Applied:
+        return Applied(
+            changes=self.changes + other.changes,
+            batches_with_endings=self.batches_with_endings | other.batches_with_endings,
+        )
+
 
 async def apply(
     connection: AsyncConnection,
@@ -138,7 +149,7 @@ async def apply(
         lane: the lane that the caller holds and wakes. Timers may land on another, if the key was rotated meanwhile.
     """
     if not changes:
-        return Applied(changes=(), batches_with_endings=frozenset())
+        return Applied.nothing()
     found = await rows(connection, LOCK_RUNS, {"ids": [c.run_id for c in changes]})
     by_id = {row.id: row for row in found}
     held = [(c, by_id[c.run_id]) for c in changes if c.run_id in by_id and by_id[c.run_id].status == c.was]

@@ -17,7 +17,7 @@ from orchestrator.runtime import Sources
 from orchestrator.storage import changes, lanes, offers
 from orchestrator.storage.changes import Applied
 from orchestrator.storage.database import now as transaction_now
-from orchestrator.storage.database import one, rows
+from orchestrator.storage.database import rows
 from orchestrator.storage.lanes import Turn
 from orchestrator.storage.sealing import Sealer
 
@@ -38,12 +38,17 @@ CLAIM = text("""
     SELECT c.*, r.attempt, r.status, r.workspace_id, orch_now() AS now
     FROM claimed c JOIN runs r ON r.id = c.subject_id""")
 
-HELD = text("SELECT 1 FROM timers WHERE subject_id = :id AND fence = :fence FOR UPDATE")
+HELD = text("""
+    SELECT t.subject_id FROM timers t
+    JOIN unnest(CAST(:ids AS uuid[]), CAST(:fences AS bigint[])) AS v(id, fence)
+        ON t.subject_id = v.id AND t.fence = v.fence
+    ORDER BY t.subject_id FOR UPDATE OF t""")
 
 # A long file keeps its lease while bytes come.
 RENEW = text("""
-    UPDATE timers SET due_at = orch_now() + make_interval(secs => :lease_s)
-    WHERE subject_id = :id AND fence = :fence""")
+    UPDATE timers t SET due_at = orch_now() + make_interval(secs => :lease_s)
+    FROM unnest(CAST(:ids AS uuid[]), CAST(:fences AS bigint[])) AS v(id, fence)
+    WHERE t.subject_id = v.id AND t.fence = v.fence""")
 
 KEYS = text("SELECT store_key FROM artifacts WHERE run_id = :id AND store_key IS NOT NULL")
 
@@ -61,6 +66,20 @@ class DownloadClaim:
     refreshes: int
     claimed_at: datetime
     files: tuple[offers.WantedFile, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DownloadResult:
+    """What became of one run's files, and what that means for the run."""
+
+    claim: DownloadClaim
+    outcomes: Sequence[FileOutcome]
+    change: Change
+
+    @property
+    def asks_for_a_look(self) -> bool:
+        """The provider is to be asked for fresh URLs."""
+        return self.change.timer is not None and self.change.timer.kind == "poll"
 
 
 async def claim(
@@ -88,9 +107,10 @@ async def claim(
     ]
 
 
-async def renew(connection: AsyncConnection, claim: DownloadClaim, *, lease_s: float) -> None:
-    """Hold the claim longer; nothing happens if it was lost."""
-    await connection.execute(RENEW, {"id": claim.run_id, "fence": claim.fence, "lease_s": lease_s})
+async def renew(connection: AsyncConnection, claims: Sequence[DownloadClaim], *, lease_s: float) -> None:
+    """Hold claims longer; nothing happens to those that were lost or recorded."""
+    values = {"ids": [c.run_id for c in claims], "fences": [c.fence for c in claims]}
+    await connection.execute(RENEW, {**values, "lease_s": lease_s})
 
 
 async def keys(connection: AsyncConnection, run_id: UUID) -> set[str]:
@@ -99,22 +119,23 @@ async def keys(connection: AsyncConnection, run_id: UUID) -> set[str]:
 
 
 async def record(
-    connection: AsyncConnection,
-    claim: DownloadClaim,
-    outcomes: Sequence[FileOutcome],
-    change: Change,
-    *,
-    sources: Sources,
-    sealer: Sealer,
+    connection: AsyncConnection, results: Sequence[DownloadResult], *, sources: Sources, sealer: Sealer
 ) -> Applied:
-    """Write what became of the files and of the run, if the claim still holds."""
-    lane = None
-    if change.timer is not None and change.timer.kind == "poll":
-        # The run asks for fresh URLs: its lane has an urgent look to do.
-        lane = (await lanes.lock(connection, claim.lane_id)).id
-        await lanes.wake(connection, claim.lane_id, Turn.POLL)
-    if await one(connection, HELD, {"id": claim.run_id, "fence": claim.fence}) is None:
-        return Applied(changes=(), batches_with_endings=frozenset())
-    await offers.record(connection, [(claim.run_id, claim.attempt, o) for o in outcomes])
+    """Write what became of runs' files and of the runs, where the claims still hold."""
+    asked = sorted({r.claim.lane_id for r in results if r.asks_for_a_look})
+    for lane_id in asked:
+        # Its runs ask for fresh URLs: the lane has urgent looks to do.
+        await lanes.lock(connection, lane_id)
+        await lanes.wake(connection, lane_id, Turn.POLL)
+    values = {"ids": [r.claim.run_id for r in results], "fences": [r.claim.fence for r in results]}
+    held = {row.subject_id for row in await rows(connection, HELD, values)}
+    valid = [r for r in results if r.claim.run_id in held]
+    if not valid:
+        return Applied.nothing()
+    await offers.record(connection, [(r.claim.run_id, r.claim.attempt, o) for r in valid for o in r.outcomes])
     moment = await transaction_now(connection)
-    return await changes.apply(connection, [change], now=moment, sources=sources, sealer=sealer, lane=lane)
+    applied = Applied.nothing()
+    for lane in (None, *asked):
+        moved = [r.change for r in valid if (r.claim.lane_id if r.asks_for_a_look else None) == lane]
+        applied += await changes.apply(connection, moved, now=moment, sources=sources, sealer=sealer, lane=lane)
+    return applied

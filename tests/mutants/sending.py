@@ -114,7 +114,7 @@ LAUNCHING = (
     Mutant(
         "ids_taken_on_faith",
         "an execution id that belongs to another attempt is believed",
-        [Swap(LAUNCH, "    if not known:\n        return answer", "    if True:\n        return answer")],
+        [Swap(RECORD, "if id not in taken}", "if True}")],
         seeds=ROUGH,
     ),
     Mutant(
