@@ -19,13 +19,11 @@ LIMITS = (
         [
             Swap(
                 LAUNCH,
-                "    answered_at = deps.sources.monotonic()\n",
-                "",
-            ),
-            Swap(
-                LAUNCH,
-                "    answer = await _send(deps, order)\n",
-                "    answered_at = deps.sources.monotonic()\n    answer = await _send(deps, order)\n",
+                "    answer = await _send(deps, order)\n"
+                "    answered = Answered(order=order, answer=answer, at=deps.sources.monotonic())\n",
+                "    sent_at = deps.sources.monotonic()\n"
+                "    answer = await _send(deps, order)\n"
+                "    answered = Answered(order=order, answer=answer, at=sent_at)\n",
             ),
             Swap(
                 "orchestrator/engine/poll.py",
