@@ -14,7 +14,7 @@ from orchestrator.domain.changes import Change
 from orchestrator.domain.download_decisions import FileOutcome
 from orchestrator.domain.statuses import RunStatus
 from orchestrator.runtime import Sources
-from orchestrator.storage import changes, lanes, offers
+from orchestrator.storage import changes, fences, lanes, offers
 from orchestrator.storage.changes import Applied
 from orchestrator.storage.database import now as transaction_now
 from orchestrator.storage.database import rows
@@ -37,12 +37,6 @@ CLAIM = text("""
         RETURNING t.subject_id, t.fence, t.tries, t.refreshes, t.lane_id, t.deadline_at)
     SELECT c.*, r.attempt, r.status, r.workspace_id, orch_now() AS now
     FROM claimed c JOIN runs r ON r.id = c.subject_id""")
-
-HELD = text("""
-    SELECT t.subject_id FROM timers t
-    JOIN unnest(CAST(:ids AS uuid[]), CAST(:fences AS bigint[])) AS v(id, fence)
-        ON t.subject_id = v.id AND t.fence = v.fence
-    ORDER BY t.subject_id FOR UPDATE OF t""")
 
 # A long file keeps its lease while bytes come.
 RENEW = text("""
@@ -127,8 +121,7 @@ async def record(
         # Its runs ask for fresh URLs: the lane has urgent looks to do.
         await lanes.lock(connection, lane_id)
         await lanes.wake(connection, lane_id, Turn.POLL)
-    values = {"ids": [r.claim.run_id for r in results], "fences": [r.claim.fence for r in results]}
-    held = {row.subject_id for row in await rows(connection, HELD, values)}
+    held = await fences.held(connection, {r.claim.run_id: r.claim.fence for r in results})
     valid = [r for r in results if r.claim.run_id in held]
     if not valid:
         return Applied.nothing()

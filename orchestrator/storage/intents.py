@@ -152,7 +152,14 @@ async def insert(
             "send_deadline": send_deadline,
         },
     )
-    placed = [(i, run) for i in new for run in i.runs]
+    await insert_executions(connection, new)
+    fences = await rows(connection, INSERT_SENDING, {**ids, **who, "due_at": doubt_at})
+    return {row.subject_id: row.fence for row in fences}
+
+
+async def insert_executions(connection: AsyncConnection, of: Sequence[NewIntent]) -> None:
+    """Write the executions of intents, launching. An attempt that was sent already is never sent again."""
+    placed = [(i, run) for i in of for run in i.runs]
     written = await connection.execute(
         INSERT_EXECUTIONS,
         {
@@ -166,8 +173,6 @@ async def insert(
         },
     )
     assert written.rowcount == len(placed), "an attempt that was sent already is never sent again"
-    fences = await rows(connection, INSERT_SENDING, {**ids, **who, "due_at": doubt_at})
-    return {row.subject_id: row.fence for row in fences}
 
 
 async def take_sending(connection: AsyncConnection, fences: Mapping[UUID, int]) -> set[UUID]:

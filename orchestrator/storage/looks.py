@@ -16,7 +16,7 @@ from orchestrator.domain.governor import CallKind
 from orchestrator.domain.planner import WaveLook
 from orchestrator.domain.statuses import RunStatus
 from orchestrator.runtime import Sources
-from orchestrator.storage import changes, lanes, learning, waves
+from orchestrator.storage import changes, fences, lanes, learning, waves
 from orchestrator.storage.changes import Applied
 from orchestrator.storage.database import rows
 from orchestrator.storage.lanes import Lane, Turn
@@ -48,13 +48,6 @@ NEXT_DUE = text("""
     SELECT min(t.due_at) FROM generate_series(0, 2) AS u(urgency), LATERAL (
         SELECT due_at FROM timers WHERE lane_id = :lane AND kind = 'poll' AND urgency = u.urgency AND due_at IS NOT NULL
         ORDER BY due_at LIMIT 1) t""")
-
-# The fence: a late holder's act matches no row, because every claim and every record changes the token.
-HELD = text("""
-    SELECT t.subject_id FROM timers t
-    JOIN unnest(CAST(:ids AS uuid[]), CAST(:fences AS bigint[])) AS v(id, fence)
-        ON t.subject_id = v.id AND t.fence = v.fence
-    ORDER BY t.subject_id FOR UPDATE OF t""")
 
 # A batch that waits for its last wave to run dry, or for a slot, plans anew when something ended.
 PLAN_ANEW = text("""
@@ -203,7 +196,7 @@ async def record(
     lane = await lanes.release(connection, lane, batch.grant_id, CallKind.LOOK, answered_ago_s)
     wave_ids = {r.claim.wave_id for r in results if r.claim.wave_id is not None and r.wave_look is not None}
     locked = await waves.lock(connection, sorted(wave_ids))
-    held = await _held(connection, [r.claim for r in results])
+    held = await fences.held(connection, {r.claim.run_id: r.claim.fence for r in results})
     valid = [r for r in results if r.claim.run_id in held]
     applied = await changes.apply(
         connection, [r.change for r in valid], now=lane.now, sources=sources, sealer=sealer, lane=lane.id
@@ -228,11 +221,6 @@ def _told(lane: Lane, valid: Sequence[LookResult], news: LaneNews, *, opened: bo
     if news.launches_stopped is not None:
         lane = replace(lane, launches_stopped=news.launches_stopped)
     return lane
-
-
-async def _held(connection: AsyncConnection, claims: Sequence[LookClaim]) -> set[UUID]:
-    values = {"ids": [c.run_id for c in claims], "fences": [c.fence for c in claims]}
-    return {row.subject_id for row in await rows(connection, HELD, values)}
 
 
 async def _teach_waves(

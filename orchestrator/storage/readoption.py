@@ -14,7 +14,7 @@ from orchestrator.domain.launch_decisions import IntentOutcome, LaunchingRun
 from orchestrator.domain.launch_notes import RunHere
 from orchestrator.domain.statuses import RunStatus
 from orchestrator.storage.database import rows
-from orchestrator.storage.intents import INSERT_EXECUTIONS
+from orchestrator.storage.intents import NewIntent, insert_executions
 
 FIND = text("""
     SELECT r.id, v.attempt AS asked, r.workspace_id, w.lane_id, w.id AS workflow, r.connection_id, n.provider,
@@ -110,16 +110,13 @@ async def insert_launch(
             "outcome": outcome,
         },
     )
-    placed = await connection.execute(
-        INSERT_EXECUTIONS,
-        {
-            "intent": intent,
-            "connection": of.connection_id,
-            "workflow": of.workflow_id,
-            "wave": wave,
-            "run_ids": [r.run_id for r in runs],
-            "attempts": [r.attempt for r in runs],
-            "positions": [r.position for r in runs],
-        },
+    launched = NewIntent(
+        id=intent,
+        workflow_id=of.workflow_id,
+        connection_id=of.connection_id,
+        wave_id=wave,
+        runs=runs,
+        sha256=sha256,
+        body_bytes=body_bytes,
     )
-    assert placed.rowcount == len(runs), "a queued run has no execution under way"
+    await insert_executions(connection, [launched])

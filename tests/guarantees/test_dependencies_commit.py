@@ -25,11 +25,11 @@ __all__ = ["hands", "proxy", "through", "through_settings"]
 TRANSACTIONS = {
     "submit a batch": ("COPY inputs",),
     "claim a launch": ("INSERT INTO intents",),
-    "record a launch": ("UPDATE intents SET outcome",),
+    "record a launch": ("UPDATE intents i SET outcome",),
     "claim looks": ("looked_before", "INSERT INTO grants"),
-    "record looks": ("AS v(id, fence)",),
+    "record looks": ("FOR UPDATE OF t", "FROM lanes WHERE id"),
     "claim downloads": ("near AS MATERIALIZED", "FROM artifacts"),
-    "record a download": ("SELECT 1 FROM timers WHERE subject_id", "UPDATE runs"),
+    "record a download": ("FOR UPDATE OF t", "UPDATE artifacts", "UPDATE runs"),
     "settle a batch": ("UPDATE batches SET ended_at = orch_now()",),
 }
 
