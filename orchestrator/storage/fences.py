@@ -1,4 +1,4 @@
-"""Fences: who still holds what it claimed. Every claim and every record changes the token, so a late holder has none."""
+"""Fences: who still holds what it claimed. Every claim and every record changes the token; a late holder has none."""
 
 from __future__ import annotations
 

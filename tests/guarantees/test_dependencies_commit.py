@@ -113,7 +113,7 @@ async def test_a_sweep_whose_commits_are_lost_makes_each_doubt_once(site: Site, 
 
     with watched_by(die), pytest.raises(asyncio.CancelledError):
         await launch.launch_due(hands.deps, worker=hands.id)
-    words = (("UPDATE workers SET state = 'dead'",), ("DELETE FROM grants WHERE lane_id",), ("UPDATE intents SET",))
+    words = (("UPDATE workers SET state = 'dead'",), ("DELETE FROM grants WHERE lane_id",), ("UPDATE intents i SET",))
     faults = [proxy.lay(Act.LOSE_COMMIT_REPLY, *each) for each in words]
     for _ in range(3):
         with contextlib.suppress(Unavailable):

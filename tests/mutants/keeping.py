@@ -68,7 +68,7 @@ LEASES = (
         "a late worker's look is written over the new holder's",
         [
             Swap(
-                "orchestrator/storage/looks.py",
+                "orchestrator/storage/fences.py",
                 "        ON t.subject_id = v.id AND t.fence = v.fence\n",
                 "        ON t.subject_id = v.id\n",
             )
