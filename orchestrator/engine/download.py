@@ -45,13 +45,18 @@ async def download_due(deps: Deps, *, worker: UUID) -> int | None:
     if not claims:
         return None
     await reach(Point.DOWNLOAD_CLAIMED)
+    await download(deps, claims)
+    return len(claims)
+
+
+async def download(deps: Deps, claims: Sequence[DownloadClaim]) -> None:
+    """Store the files of claimed runs side by side, and record each run when its files are there."""
     records = Together(partial(_record, deps))
     renewing = asyncio.create_task(_keep_leases(deps, claims))
     try:
         await asyncio.gather(*(_download_apart(deps, claimed, records) for claimed in claims))
     finally:
         renewing.cancel()
-    return len(claims)
 
 
 async def _download_apart(deps: Deps, claim: DownloadClaim, records: Together[DownloadResult]) -> None:

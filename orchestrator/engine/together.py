@@ -44,29 +44,25 @@ class Together(Generic[T]):
         self._is_writing = True
         try:
             while self._waiting:
-                group, self._waiting = self._waiting[:MOST_TOGETHER], self._waiting[MOST_TOGETHER:]
-                await self._write_group(group)
+                group = self._waiting[:MOST_TOGETHER]
+                # As a value: a failure belongs to those of this group, and the writer goes on with the next.
+                (failure,) = await asyncio.gather(self._write([item for item, _ in group]), return_exceptions=True)
+                del self._waiting[: len(group)]
+                _tell([written for _, written in group], failure)
         finally:
             self._is_writing = False
-            # Only where the writer itself was cut off: those who wait for it are with it, and end too.
+            # Left only where the writer itself was cut off: those who wait for it end with it.
             for _, written in self._waiting:
                 written.cancel()
-            self._waiting = []
+            self._waiting.clear()
 
-    async def _write_group(self, group: Sequence[tuple[T, asyncio.Future[None]]]) -> None:
-        failure: Exception | None = None
-        try:
-            await self._write([item for item, _ in group])
-        except Exception as error:
-            failure = error
-        except BaseException:
-            for _, written in group:
-                written.cancel()
-            raise
-        for _, written in group:
-            if written.done():
-                continue  # whoever waited for it was cut off meanwhile
-            if failure is None:
-                written.set_result(None)
-            else:
-                written.set_exception(failure)
+
+def _tell(group: Sequence[asyncio.Future[None]], failure: BaseException | None) -> None:
+    """Let those go on who wait for a group that was written, or could not be; some were cut off meanwhile."""
+    for written in group:
+        if written.done():
+            continue
+        if failure is None:
+            written.set_result(None)
+        else:
+            written.set_exception(failure)

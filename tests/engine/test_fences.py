@@ -92,9 +92,9 @@ async def test_a_late_download_is_void_while_another_worker_is_at_it(office: Off
     await sweep.sweep(office.deps, dead=[hands.id])
     (held,) = await office.deps.db.run(claim)
     assert held.fence != late[0].fence
-    await download._download_run(office.deps, late[0])
+    await download.download(office.deps, [late[0]])
     assert await status(office, run_id) == "downloading", "another worker has it in hand"
-    await download._download_run(office.deps, held)
+    await download.download(office.deps, [held])
     assert await status(office, run_id) == "finished"
     events, _ = await reading.run_events(office.deps, office.who, UUID(str(run_id)))
     assert [e["type"] for e in events].count("finished") == 1

@@ -202,7 +202,7 @@ async def test_files_that_a_late_worker_stored_are_not_recorded_twice(office: Of
     await sweep.sweep(office.deps, dead=[hands.id])
     other = await _another_worker(office.deps)
     assert await download.download_due(office.deps, worker=other) == 1
-    await download._download_run(office.deps, held[0])
+    await download.download(office.deps, [held[0]])
     events, _ = await reading.run_events(office.deps, office.who, run_id)
     assert [e["type"] for e in events].count("finished") == 1
     assert [e["type"] for e in events].count("result_stored") == 1
@@ -226,7 +226,7 @@ async def test_what_a_late_worker_stores_is_not_what_the_run_has(office: Office,
     whole = await _content(office, run_id)
     assert whole
 
-    await download._download_run(replace(office.deps, files=EmptyFiles()), late[0])
+    await download.download(replace(office.deps, files=EmptyFiles()), [late[0]])
     assert await _content(office, run_id) == whole, "an empty answer that came late was put in the file's place"
 
 
