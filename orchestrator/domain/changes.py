@@ -49,7 +49,7 @@ class Timer:
         due_at: None means: not in the wave's window yet.
         tries: failures in a row of what it is due for; for looks also `look_decisions.NO_LIST` for each answer that
             lacked the list of results.
-        gone_since: the first 404 in a row, or None.
+        gone_since: the first 404 in a row, or the first list in a row without a file that was offered once; or None.
         deadline_at: when a result's URL is expected to die, or None.
     """
 

@@ -64,6 +64,7 @@ async def _download_run(deps: Deps, claim: DownloadClaim) -> None:
         offered_at=min((f.offered_at for f in claim.files), default=claim.claimed_at),
         url_expires_at=min((f.url_expires_at for f in wanted), default=claim.claimed_at + timedelta(hours=1)),
         stored_before=len(claim.files) - len(wanted),
+        gone_since=claim.gone_since,
     )
     renewing = asyncio.create_task(_keep_lease(deps, claim))
     try:

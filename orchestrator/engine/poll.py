@@ -168,6 +168,7 @@ def _result(deps: Deps, claim: LookClaim, seen: Seen, *, now: datetime) -> LookR
         human_since=claim.status_at if claim.status is S.HUMAN_IN_THE_LOOP else None,
         position=claim.position,
         url_life_s=life_s if life_s is not None else 3600.0,
+        files=claim.files,
     )
     change = look_decisions.after_look(facts, seen, now=now, unit=deps.sources.unit())
     is_sample = claim.wave_id is not None and claim.entered_at is None
