@@ -133,7 +133,7 @@ def _wire() -> Iterator[str]:
 def _said(line: WireLine) -> str:
     if line.said:
         return f"`{line.said}`"
-    return "one or the other" if line.launch is line.look else "– (it is an answer)"
+    return "one or the other" if line.launch is line.look is OutcomeUnknown else "– (it is an answer)"
 
 
 def _failures() -> Iterator[str]:
@@ -153,7 +153,8 @@ def _statuses() -> Iterator[str]:
     yield "## What a status means\n"
     yield (
         "The provider's own shape is a JSON object with a text `error`. A 2xx is not here: it is read, see below. The "
-        "first line that holds a status counts.\n"
+        "first line that holds a status counts. The head alone says it: a body that is cut, reset or never ends is one "
+        "in a foreign shape.\n"
     )
     names = {id(LAUNCH): "A launch", id(READ): "A look", id(FILE): "A result file"}
     for provider, calls in OUTCOMES.items():

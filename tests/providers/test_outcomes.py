@@ -332,6 +332,16 @@ def test_an_answer_larger_than_the_cap_is_cut_and_not_believed() -> None:
     run(work())
 
 
+@pytest.mark.parametrize("status", [429, 503])
+def test_an_answer_whose_body_is_cut_carries_how_long_to_wait(status: int) -> None:
+    async def work() -> None:
+        async with RawServer(says(answer(status, b"slo", "Retry-After: 17", length=500))) as server:
+            assert (await outcome(server.url)).retry_after_s == 17
+            assert (await outcome(server.url, read=True)).retry_after_s == 17
+
+    run(work())
+
+
 def test_a_503_carries_how_long_to_wait() -> None:
     async def work() -> None:
         async with RawServer(says(answer(503, b"away", "Retry-After: 17"))) as server:
