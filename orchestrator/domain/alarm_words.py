@@ -10,6 +10,7 @@ class Code(StrEnum):
     """Stable names, for programs and for `docs/operations.md`."""
 
     PROVIDER_UNREACHABLE = "provider_unreachable"
+    LAUNCHES_LOST = "launches_lost"
     LAUNCHES_HELD = "launches_held"
     LAUNCHES_STOPPED = "launches_stopped"
     LANE_THROTTLED = "lane_throttled"
@@ -38,6 +39,10 @@ WORDS: Mapping[Code, tuple[str, str]] = {
     Code.PROVIDER_UNREACHABLE: (
         "the provider is in trouble: nothing is launched there until a probe succeeds",
         "it goes on by itself; `orchestrator connection test NAME` tries at once",
+    ),
+    Code.LAUNCHES_LOST: (
+        "the provider answers reads, but launches are lost: one is tried at a time, after ever longer pauses",
+        "ask the provider, settle the doubts; when it is mended, `orchestrator connection test NAME` tries at once",
     ),
     Code.LAUNCHES_HELD: (
         "nothing is launched anywhere: the database and its mark outside do not agree",

@@ -251,7 +251,8 @@ async def _record_batch(connection: AsyncConnection, batch: UUID, decision: Laun
         await turns.set_wave_cap(connection, batch, decision.wave_cap)
     elif decision.outcome is IntentOutcome.ACCEPTED:
         turn = await turns.lock_batch(connection, batch)
-        if turn.wave_cap is not None:
+        # A wave that was kept smaller, while the breaker was half open, says nothing about larger ones.
+        if turn.wave_cap is not None and len(decision.changes) >= turn.wave_cap:
             # The provider takes waves again: grow back, until the cap says nothing any more.
             grown = turn.wave_cap * 2
             await turns.set_wave_cap(connection, batch, None if grown > 1000 else grown)

@@ -57,6 +57,7 @@ def workers(**changes: Any) -> dict[str, Any]:
 SHARED: list[tuple[dict[str, Any], Code, bool]] = [
     (lane(breaker=BreakerState.OPEN, trips=3), Code.PROVIDER_UNREACHABLE, False),
     (lane(breaker=BreakerState.HALF_OPEN), Code.PROVIDER_UNREACHABLE, False),
+    (lane(breaker=BreakerState.OPEN, trips=7, loses_launches=True), Code.LAUNCHES_LOST, True),
     (lane(launches_stopped="key_refused"), Code.LAUNCHES_STOPPED, True),
     (lane(blocked_until=NOW + s(30)), Code.LANE_THROTTLED, False),
     ({"launch_holds": (HoldSight(code="older", because="…", held_at=NOW),)}, Code.LAUNCHES_HELD, True),
