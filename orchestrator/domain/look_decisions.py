@@ -69,7 +69,7 @@ def _finished(facts: LookFacts, seen: Observation, *, now: datetime, unit: float
             return lost
     data = {"files": len(seen.files)} | ({"left_out": missing} if missing else {})
     told = NewEvent(type="results_refreshed" if refreshed else "finished_at_provider", data=data)
-    dies_at = now + timedelta(seconds=facts.url_life_s)
+    dies_at = (now if refreshed else _may_have_ended_at(facts, now=now)) + timedelta(seconds=facts.url_life_s)
     asked_a_person = facts.status is S.HUMAN_IN_THE_LOOP or facts.stage == OverdueStage.TOLD_A_PERSON
     return Change(
         run_id=facts.run_id,
@@ -90,6 +90,15 @@ def _finished(facts: LookFacts, seen: Observation, *, now: datetime, unit: float
         url_expires_at=dies_at,
         closes="the provider went on" if asked_a_person else None,
     )
+
+
+def _may_have_ended_at(facts: LookFacts, *, now: datetime) -> datetime:
+    """Return the earliest moment at which the execution can have ended, by all that is known.
+
+    The hour of its URLs may run from there, and not from the look that gives them. Only what is done first, and when a
+    person is warned, follows from it: a result is lost when fresh URLs were refused in vain, never by this clock.
+    """
+    return min(now, max(facts.launched_at, facts.seen_alive_at or facts.launched_at))
 
 
 def _ask_for_list(facts: LookFacts, seen: Observation, *, asked: int, now: datetime, unit: float) -> Change:

@@ -163,6 +163,8 @@ def _result(deps: Deps, claim: LookClaim, seen: Seen, *, now: datetime) -> LookR
         launched_at=max(claim.launched_at, claim.status_at) if claim.status is S.PROCESSING else claim.launched_at,
         policy=deps.poll_policy(claim.poll),
         tries=claim.tries,
+        # A look that failed has shown nothing, and one without a list that it had ended.
+        seen_alive_at=claim.looked_before if not claim.tries else None,
         gone_since=claim.gone_since,
         stage=claim.stage,
         human_since=claim.status_at if claim.status is S.HUMAN_IN_THE_LOOP else None,

@@ -77,7 +77,8 @@ UPDATE_EXECUTIONS = text("""
         AS v(run_id, attempt, state, remote_id)
     WHERE e.run_id = v.run_id AND e.attempt = v.attempt""")
 
-# The fence is cleared: an act that is recorded once cannot be recorded again. Wave and position stay what they are.
+# The fence is cleared: an act that is recorded once cannot be recorded again. Wave and position stay what they are. The
+# first deadline of a result stays too: a fresh URL may live longer, or die with the first, so the first comes first.
 SET_TIMERS = text("""
     INSERT INTO timers AS t (subject_id, kind, lane_id, workflow_id, batch_id, wave_id, position, due_at, urgency,
         tries, stage, gone_since, deadline_at, entered_at)
@@ -92,7 +93,7 @@ SET_TIMERS = text("""
     ON CONFLICT (subject_id) DO UPDATE SET
         kind = excluded.kind, due_at = excluded.due_at, urgency = excluded.urgency, tries = excluded.tries,
         stage = excluded.stage, gone_since = excluded.gone_since,
-        deadline_at = COALESCE(excluded.deadline_at, t.deadline_at),
+        deadline_at = COALESCE(t.deadline_at, excluded.deadline_at),
         entered_at = COALESCE(t.entered_at, excluded.entered_at),
         fence = 0, worker_id = NULL""")
 
