@@ -175,6 +175,8 @@ def unknown_outcome(
         # A dead worker says nothing about the provider, nor about how large a wave it takes.
         breaker=breaker.lost(now=now) if error is not None else None,
         wave_cap=_halved(facts) if error is not None else None,
+        # A 503 that says when to come back is believed, though not what came of the launch.
+        lane_blocked_until=now + timedelta(seconds=error.retry_after_s) if error and error.retry_after_s else None,
     )
 
 

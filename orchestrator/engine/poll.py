@@ -213,13 +213,15 @@ def _took_s(claim: LookClaim, *, now: datetime) -> float | None:
 
 
 def _news(seen: Sequence[Seen], *, now: datetime) -> LaneNews:
-    """Say what the answers mean for the lane: throttled, or its key refused."""
+    """Say what the answers mean for the lane: throttled, asked to come back later, or its key refused."""
     until: datetime | None = None
     stopped: str | None = None
     for answer in seen:
         match answer:
             case Throttled(retry_after_s=wait_s):
                 at = now + timedelta(seconds=THROTTLED_S if wait_s is None else wait_s)
+            case OutcomeUnknown(retry_after_s=float() as wait_s):
+                at = now + timedelta(seconds=wait_s)
             case KeyRefused():
                 stopped = "key_refused"
                 at = now + timedelta(seconds=KEY_REFUSED_S)

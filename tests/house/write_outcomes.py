@@ -45,7 +45,7 @@ MEANINGS: dict[type[ProviderError], tuple[str, str, str]] = {
     Gone: ("not found", "look again; after 10 minutes `provider_lost`", "ask for a fresh URL"),
     Refused: ("refused", "look again", "ask for a fresh URL"),
     Misbehaved: ("misbehaved", "look again", "ask for a fresh URL"),
-    OutcomeUnknown: ("unknown", "look again", "fetch again"),
+    OutcomeUnknown: ("unknown", "look again; with Retry-After the lane waits so long", "fetch again"),
 }
 
 _NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -79,6 +79,8 @@ def _meanings() -> Iterator[str]:
         yield ["accepted", _launch(Accepted(execution_id="e")), "–", "–"]
         for kind, (word, look, file) in MEANINGS.items():
             launch = _launch(kind("x"))
+            if kind is OutcomeUnknown:
+                launch += ". With Retry-After the lane waits so long, too"
             if kind is Throttled:
                 launch += f". With Retry-After: {_launch(Throttled('x', retry_after_s=9.0))}"
             yield [word, launch, look, file]

@@ -86,6 +86,7 @@ TABLE = [
     Row(Refused("400"), S.ERROR, IntentOutcome.REFUSED, SHUT),
     Row(Misbehaved("a proxy's 403"), *Q, OPEN),
     Row(OutcomeUnknown("500"), *D, OPEN),
+    Row(OutcomeUnknown("503", retry_after_s=17), *D, OPEN, lane_blocked_s=17),
     Row(ProviderError("whatever a later adapter adds"), *D, OPEN),
 ]
 
