@@ -16,6 +16,15 @@ from uuid import UUID
 transaction_open: ContextVar[bool] = ContextVar("transaction_open", default=False)
 
 
+#: Python's own stands still on Linux while the machine is suspended; this one does not.
+_SINCE_BOOT: int | None = getattr(time, "CLOCK_BOOTTIME", None)
+
+
+def since_boot_s() -> float:
+    """Return seconds that only grow, also while the machine sleeps: a deadline passes in its sleep, too."""
+    return time.monotonic() if _SINCE_BOOT is None else time.clock_gettime(_SINCE_BOOT)
+
+
 def uuid7(unix_ms: int, random_bits: int) -> UUID:
     """Return a UUIDv7 (RFC 9562): 48 bits of milliseconds, then 74 random bits.
 
@@ -35,13 +44,14 @@ class Sources:
     Args:
         bits: returns that many random bits.
         unit: returns a number in [0, 1).
-        monotonic: seconds that only grow, for local pacing and deadlines.
+        monotonic: seconds that only grow, for local pacing and deadlines. A provider reads the deadline for sending on
+            the same clock.
         unix_ms: the wall clock, for ids alone; decisions take their time from the database.
     """
 
     bits: Callable[[int], int]
     unit: Callable[[], float]
-    monotonic: Callable[[], float] = time.monotonic
+    monotonic: Callable[[], float] = since_boot_s
     unix_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000
 
     def new_id(self) -> UUID:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-import time
 import zlib
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -23,7 +22,7 @@ from orchestrator.errors import NotSent, ProviderError
 from orchestrator.faultpoints import Point, reach
 from orchestrator.providers.outcomes import LAUNCH, READ, Outcomes
 from orchestrator.providers.transport import CheckedTransport, shared_ssl_context
-from orchestrator.runtime import transaction_open
+from orchestrator.runtime import since_boot_s, transaction_open
 
 USER_AGENT = f"orchestrator/{__version__}"
 ANSWER_CAP_BYTES = 1024 * 1024
@@ -107,7 +106,7 @@ class ApiClient:
         allow_private_networks: bool = False,
         ssl_context: ssl.SSLContext | None = None,
         max_look_connections: int = _LOOK_CONNECTIONS,
-        monotonic: Callable[[], float] = time.monotonic,
+        monotonic: Callable[[], float] = since_boot_s,
         network: httpcore.AsyncNetworkBackend | None = None,
     ) -> None:
         self.timeouts = timeouts or Timeouts()
