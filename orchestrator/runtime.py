@@ -15,6 +15,14 @@ from uuid import UUID
 #: asserts that it is False, because a transaction that waits for a network holds its locks for as long.
 transaction_open: ContextVar[bool] = ContextVar("transaction_open", default=False)
 
+#: No launch lasts longer at default settings, from its connection to its answer's end; each provider asserts it of its
+#: largest wave. What a launch brings exists in its worker's memory alone: every wait for a worker is derived from it.
+LONGEST_LAUNCH_S = 300.0
+#: A worker that is asked to stop waits so long for what it has in hand: the launch, and the writing of its answer.
+DRAIN_S = LONGEST_LAUNCH_S + 10.0
+#: Whoever asks workers to stop waits so long before it kills them.
+STOP_PATIENCE_S = DRAIN_S + 10.0
+
 
 #: Python's own stands still on Linux while the machine is suspended; this one does not.
 _SINCE_BOOT: int | None = getattr(time, "CLOCK_BOOTTIME", None)

@@ -21,7 +21,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator import runtime, telemetry
+from orchestrator.engine.launch_orders import LONGEST_CALL_S
 from orchestrator.errors import Misconfigured
+from orchestrator.providers import script
 from orchestrator.providers.http import ApiClient
 from orchestrator.providers.script import ScriptProvider
 from orchestrator.runtime import Sources, system_sources, uuid7
@@ -298,3 +300,11 @@ def test_the_deadline_for_sending_is_read_on_one_clock_that_runs_while_the_machi
         before = time.clock_gettime(time.CLOCK_BOOTTIME)
         assert before <= runtime.since_boot_s() <= time.clock_gettime(time.CLOCK_BOOTTIME)
     assert runtime.since_boot_s() >= time.monotonic() - 1.0
+
+
+def test_whoever_waits_for_a_worker_waits_for_the_longest_launch() -> None:
+    compose = (Path(__file__).parents[2] / "docker-compose.yml").read_text(encoding="utf-8")
+    assert script.LONGEST_WAVE.whole_s == 290
+    assert script.LONGEST_WAVE.whole_s < runtime.LONGEST_LAUNCH_S < runtime.DRAIN_S < runtime.STOP_PATIENCE_S
+    assert runtime.LONGEST_LAUNCH_S < LONGEST_CALL_S, "nor is it taken for lost meanwhile"
+    assert f"stop_grace_period: {runtime.STOP_PATIENCE_S:.0f}s" in compose
