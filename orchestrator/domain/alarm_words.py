@@ -22,6 +22,7 @@ class Code(StrEnum):
     STORE_AWAY = "store_away"
     BROKER_AWAY = "broker_away"
     DATABASE_AWAY = "database_away"
+    NO_WORKERS = "no_workers"
     WORKER_DEAD = "worker_dead"
     WORKER_SILENT = "worker_silent"
     WORK_STALLED = "work_stalled"
@@ -87,6 +88,10 @@ WORDS: Mapping[Code, tuple[str, str]] = {
     Code.DATABASE_AWAY: (
         "the database is away: nothing new begins, answers on their way wait in memory",
         "start the database; do not kill workers that wait for it, they hold the answers of launches",
+    ),
+    Code.NO_WORKERS: (
+        "no worker lives: nothing is launched, looked at or stored, and URLs die within their hour",
+        "start workers: `orchestrator worker`, or whatever keeps them running here; look at the end of their logs",
     ),
     Code.WORKER_DEAD: (
         "workers died; their work is free for others",

@@ -109,7 +109,11 @@ def test_a_busy_installation_that_is_well_raises_no_alarm() -> None:
 
 
 def test_every_alarm_is_in_the_table_but_the_one_that_is_told_where_it_happens() -> None:
-    assert {code for _, code, _ in (*SHARED, *OWN)} | {Code.RESULT_LOST, Code.TICK_MISSED} == set(Code) == set(WORDS)
+    assert (
+        {code for _, code, _ in (*SHARED, *OWN)} | {Code.RESULT_LOST, Code.TICK_MISSED, Code.NO_WORKERS}
+        == set(Code)
+        == set(WORDS)
+    )
 
 
 def test_rare_sweeps_are_no_trouble_where_an_operator_wants_them_rare() -> None:
