@@ -15,6 +15,23 @@ from uuid import UUID
 #: asserts that it is False, because a transaction that waits for a network holds its locks for as long.
 transaction_open: ContextVar[bool] = ContextVar("transaction_open", default=False)
 
+#: No launch lasts longer at default settings, from its connection to its answer's end; each provider asserts it of its
+#: largest wave. What a launch brings exists in its worker's memory alone: every wait for a worker is derived from it.
+LONGEST_LAUNCH_S = 300.0
+#: A worker that is asked to stop waits so long for what it has in hand: the launch, and the writing of its answer.
+DRAIN_S = LONGEST_LAUNCH_S + 10.0
+#: Whoever asks workers to stop waits so long before it kills them.
+STOP_PATIENCE_S = DRAIN_S + 10.0
+
+
+#: Python's own stands still on Linux while the machine is suspended; this one does not.
+_SINCE_BOOT: int | None = getattr(time, "CLOCK_BOOTTIME", None)
+
+
+def since_boot_s() -> float:
+    """Return seconds that only grow, also while the machine sleeps: a deadline passes in its sleep, too."""
+    return time.monotonic() if _SINCE_BOOT is None else time.clock_gettime(_SINCE_BOOT)
+
 
 def uuid7(unix_ms: int, random_bits: int) -> UUID:
     """Return a UUIDv7 (RFC 9562): 48 bits of milliseconds, then 74 random bits.
@@ -35,13 +52,14 @@ class Sources:
     Args:
         bits: returns that many random bits.
         unit: returns a number in [0, 1).
-        monotonic: seconds that only grow, for local pacing and deadlines.
+        monotonic: seconds that only grow, for local pacing and deadlines. A provider reads the deadline for sending on
+            the same clock.
         unix_ms: the wall clock, for ids alone; decisions take their time from the database.
     """
 
     bits: Callable[[int], int]
     unit: Callable[[], float]
-    monotonic: Callable[[], float] = time.monotonic
+    monotonic: Callable[[], float] = since_boot_s
     unix_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000
 
     def new_id(self) -> UUID:

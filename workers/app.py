@@ -10,6 +10,7 @@ from celery.worker import state
 from kombu import Queue  # type: ignore[attr-defined]
 
 from orchestrator.errors import OrchestratorError
+from orchestrator.runtime import DRAIN_S
 from orchestrator.settings import load_settings
 from orchestrator.telemetry import configure, get_logger
 from workers.broker import EXPIRES_S, QUEUES, broker, prepare_if_possible
@@ -66,10 +67,6 @@ app.conf.update(
     worker_hijack_root_logger=False,
     worker_redirect_stdouts=False,
 )
-
-#: A worker that is asked to stop waits so long for what it has in hand, seconds: longer than a provider may take to
-#: answer a launch. Downloads may take longer; they are cut off, and others begin them anew.
-DRAIN_S = 90.0
 
 _process: WorkerProcess | None = None
 
@@ -143,6 +140,7 @@ class TickerStep(bootsteps.StartStopStep):  # type: ignore[misc]
 
         Celery stops the consumer first and the pool last: its threads still wait for what runs on our loop.
         """
+        # Longer than a launch. Downloads may take longer; they are cut off, and others begin them anew.
         self._end(limit_s=DRAIN_S)
 
     def terminate(self, parent: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
@@ -27,6 +28,7 @@ from orchestrator.api.answers import shown
 from orchestrator.api.limits import LargeBodies
 from orchestrator.api.request_ids import Edge
 from orchestrator.engine.deps import Deps
+from orchestrator.engine.lookout import Lookout
 from orchestrator.engine.readings import Readings
 from orchestrator.settings import Settings
 
@@ -52,9 +54,11 @@ def create_app(settings: Settings, *, deps_factory: DepsFactory | None = None) -
             app.state.deps = deps
             app.state.large_bodies = LargeBodies()
             app.state.readings = Readings(deps)
+            lookout = asyncio.create_task(Lookout(deps).keep())
             try:
                 yield
             finally:
+                lookout.cancel()
                 await app.state.readings.aclose()
 
     app = FastAPI(

@@ -10,8 +10,9 @@ from orchestrator.cli import output
 from orchestrator.embedded.datadir import DataDir
 from orchestrator.embedded.leftovers import end_leftovers
 from orchestrator.embedded.postgres import EmbeddedPostgres
-from orchestrator.embedded.supervisor import STOP_PATIENCE_S, WORKER_GRACE_S, Supervisor
+from orchestrator.embedded.supervisor import WORKER_GRACE_S, Supervisor
 from orchestrator.errors import Unavailable
+from orchestrator.runtime import STOP_PATIENCE_S
 from orchestrator.settings import load_settings
 
 LOOK_EVERY_S = 0.1

@@ -10,6 +10,7 @@ class Code(StrEnum):
     """Stable names, for programs and for `docs/operations.md`."""
 
     PROVIDER_UNREACHABLE = "provider_unreachable"
+    LAUNCHES_LOST = "launches_lost"
     LAUNCHES_HELD = "launches_held"
     LAUNCHES_STOPPED = "launches_stopped"
     LANE_THROTTLED = "lane_throttled"
@@ -21,6 +22,7 @@ class Code(StrEnum):
     STORE_AWAY = "store_away"
     BROKER_AWAY = "broker_away"
     DATABASE_AWAY = "database_away"
+    NO_WORKERS = "no_workers"
     WORKER_DEAD = "worker_dead"
     WORKER_SILENT = "worker_silent"
     WORK_STALLED = "work_stalled"
@@ -38,6 +40,10 @@ WORDS: Mapping[Code, tuple[str, str]] = {
     Code.PROVIDER_UNREACHABLE: (
         "the provider is in trouble: nothing is launched there until a probe succeeds",
         "it goes on by itself; `orchestrator connection test NAME` tries at once",
+    ),
+    Code.LAUNCHES_LOST: (
+        "the provider answers reads, but launches are lost: one is tried at a time, after ever longer pauses",
+        "ask the provider, settle the doubts; when it is mended, `orchestrator connection test NAME` tries at once",
     ),
     Code.LAUNCHES_HELD: (
         "nothing is launched anywhere: the database and its mark outside do not agree",
@@ -82,6 +88,10 @@ WORDS: Mapping[Code, tuple[str, str]] = {
     Code.DATABASE_AWAY: (
         "the database is away: nothing new begins, answers on their way wait in memory",
         "start the database; do not kill workers that wait for it, they hold the answers of launches",
+    ),
+    Code.NO_WORKERS: (
+        "no worker lives: nothing is launched, looked at or stored, and URLs die within their hour",
+        "start workers: `orchestrator worker`, or whatever keeps them running here; look at the end of their logs",
     ),
     Code.WORKER_DEAD: (
         "workers died; their work is free for others",

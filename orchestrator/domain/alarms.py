@@ -111,7 +111,10 @@ def _of_lane(lane: LaneSight, now: datetime) -> Iterator[Alarm]:
     # Half open is no end: one launch tries, and may trip it again.
     if lane.breaker is not BreakerState.CLOSED:
         trip = {**who, "breaker": str(lane.breaker), "trips": lane.trips, "probe_at": lane.probe_at}
-        yield Alarm(code=Code.PROVIDER_UNREACHABLE, subject=subject, facts=trip)
+        if lane.loses_launches:
+            yield Alarm(code=Code.LAUNCHES_LOST, subject=subject, facts=trip, is_grave=True)
+        else:
+            yield Alarm(code=Code.PROVIDER_UNREACHABLE, subject=subject, facts=trip)
     if lane.blocked_until is not None and lane.blocked_until > now:
         left_s = (lane.blocked_until - now).total_seconds()
         pause = {**who, "until": lane.blocked_until, "budget": f"{lane.used} of {lane.limit}"}

@@ -49,8 +49,8 @@ class Timer:
         due_at: None means: not in the wave's window yet.
         tries: failures in a row of what it is due for; for looks also `look_decisions.NO_LIST` for each answer that
             lacked the list of results.
-        gone_since: the first 404 in a row, or None.
-        deadline_at: when a result's URL is expected to die, or None.
+        gone_since: the first 404 in a row, or the first list in a row without a file that was offered once; or None.
+        deadline_at: when a result's URL may die, or None; the first that is told of a result stays.
     """
 
     kind: TimerKind
@@ -105,7 +105,7 @@ class Change:
         attempt: the number of the attempt that is now authorised, or None to leave it.
         error: why it ended badly; `clears_error` removes what an earlier ending left.
         offered: the files that the provider offers now, with fresh URLs.
-        url_expires_at: when those URLs die, as far as is known.
+        url_expires_at: when those URLs die at the earliest, as far as is known.
         opens: the question to put to a person; `title` says it. `closes`: why open questions are settled now.
     """
 

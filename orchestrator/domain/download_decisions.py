@@ -66,6 +66,7 @@ class DownloadFacts:
         offered_at: when the first look saw the results.
         url_expires_at: when the present URLs die, as far as is known.
         stored_before: files of this attempt that were stored earlier.
+        gone_since: the first list in a row that left out a file which was offered before, or None.
     """
 
     run_id: UUID
@@ -75,6 +76,7 @@ class DownloadFacts:
     offered_at: datetime
     url_expires_at: datetime
     stored_before: int = 0
+    gone_since: datetime | None = None
 
 
 def after_download(facts: DownloadFacts, outcomes: Sequence[FileOutcome], *, now: datetime, unit: float) -> Change:
@@ -182,6 +184,7 @@ def _refresh(
         due_at=now + timedelta(seconds=pause_s),
         urgency=Urgency.REFRESH,
         tries=tries,
+        gone_since=facts.gone_since,
         deadline_at=facts.url_expires_at,
     )
     return Change(run_id=facts.run_id, was=S.DOWNLOADING, to=S.DOWNLOADING, events=stored, timer=timer)
@@ -192,6 +195,7 @@ def _again(facts: DownloadFacts, stored: tuple[NewEvent, ...], *, now: datetime,
         kind=TimerKind.DOWNLOAD,
         due_at=now + timedelta(seconds=delay_s),
         tries=tries,
+        gone_since=facts.gone_since,
         deadline_at=facts.url_expires_at,
     )
     return Change(run_id=facts.run_id, was=S.DOWNLOADING, to=S.DOWNLOADING, events=stored, timer=timer)

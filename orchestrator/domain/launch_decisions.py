@@ -112,7 +112,12 @@ def after_launch(
     doubted = tuple(_in_doubt(facts, run, "the provider's answer does not name this item", now=now) for run in missing)
     if not named:
         # An answer that names none of them tells nothing about them, however good its status.
-        return LaunchDecision(outcome=IntentOutcome.IN_DOUBT, changes=doubted, breaker=breaker.trip(now=now))
+        return LaunchDecision(
+            outcome=IntentOutcome.IN_DOUBT,
+            changes=doubted,
+            breaker=breaker.lost(now=now),
+            wave_cap=_halved(facts),
+        )
     # The first look falls on the first that were accepted: were all of the window missing, nobody would ever look.
     accepted = [
         _accepted(facts, run, ids[run.position], is_first=rank < facts.window, now=now)
@@ -124,7 +129,7 @@ def after_launch(
             outcome=IntentOutcome.PARTLY_ACCEPTED,
             changes=(*accepted, *doubted),
             breaker=breaker.trip(now=now),
-            wave_cap=max(1, len(facts.runs) // 2),
+            wave_cap=_halved(facts),
         )
     return LaunchDecision(outcome=IntentOutcome.ACCEPTED, changes=tuple(accepted), breaker=breaker.launched_well())
 
@@ -167,9 +172,20 @@ def unknown_outcome(
     return LaunchDecision(
         outcome=IntentOutcome.IN_DOUBT,
         changes=tuple(_in_doubt(facts, run, reason, now=now) for run in facts.runs),
-        # A dead worker says nothing about the provider.
-        breaker=breaker.trip(now=now) if error is not None else None,
+        # A dead worker says nothing about the provider, nor about how large a wave it takes.
+        breaker=breaker.lost(now=now) if error is not None else None,
+        wave_cap=_halved(facts) if error is not None else None,
+        # A 503 that says when to come back is believed, though not what came of the launch.
+        lane_blocked_until=now + timedelta(seconds=error.retry_after_s) if error and error.retry_after_s else None,
     )
+
+
+def _halved(facts: LaunchFacts) -> int | None:
+    """Return how large the batch's next waves may be: a lost answer shall have less to doubt.
+
+    One item is not lost for its size, so it says nothing about it.
+    """
+    return len(facts.runs) // 2 if facts.is_wave and len(facts.runs) > 1 else None
 
 
 def _accepted(facts: LaunchFacts, run: LaunchingRun, execution_id: str, *, is_first: bool, now: datetime) -> Change:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from orchestrator.domain import backoff, lost_results
+from orchestrator.domain import backoff, lost_results, offered_files
 from orchestrator.domain.answers import Observation, RemoteStatus
 from orchestrator.domain.chain import NewEvent
 from orchestrator.domain.changes import (
@@ -61,15 +61,28 @@ def _finished(facts: LookFacts, seen: Observation, *, now: datetime, unit: float
         if seen.files is None and asked < NO_LIST_TRIES:
             return _ask_for_list(facts, seen, asked=asked, now=now, unit=unit)
         return _finished_empty(facts, seen)
-    told = NewEvent(type="results_refreshed" if refreshed else "finished_at_provider", data={"files": len(seen.files)})
-    dies_at = now + timedelta(seconds=facts.url_life_s)
+    names = [file.filename for file in seen.files]
+    missing = offered_files.left_out(facts.files, names)
+    if missing and offered_files.has_nothing_to_store(facts.files, names):
+        lost = lost_results.partly_withdrawn(facts, missing=missing, now=now)
+        if lost is not None:
+            return lost
+    data = {"files": len(seen.files)} | ({"left_out": missing} if missing else {})
+    told = NewEvent(type="results_refreshed" if refreshed else "finished_at_provider", data=data)
+    dies_at = (now if refreshed else _may_have_ended_at(facts, now=now)) + timedelta(seconds=facts.url_life_s)
     asked_a_person = facts.status is S.HUMAN_IN_THE_LOOP or facts.stage == OverdueStage.TOLD_A_PERSON
     return Change(
         run_id=facts.run_id,
         was=facts.status,
         to=S.DOWNLOADING,
         events=(told,),
-        timer=Timer(kind=TimerKind.DOWNLOAD, due_at=now, deadline_at=dies_at, tries=facts.tries if refreshed else 0),
+        timer=Timer(
+            kind=TimerKind.DOWNLOAD,
+            due_at=now,
+            deadline_at=dies_at,
+            tries=facts.tries if refreshed else 0,
+            gone_since=(facts.gone_since or now) if missing else None,
+        ),
         provider_status=seen.word,
         results_state=ResultsState.OFFERED,
         execution=ExecutionState.ENDED,
@@ -77,6 +90,15 @@ def _finished(facts: LookFacts, seen: Observation, *, now: datetime, unit: float
         url_expires_at=dies_at,
         closes="the provider went on" if asked_a_person else None,
     )
+
+
+def _may_have_ended_at(facts: LookFacts, *, now: datetime) -> datetime:
+    """Return the earliest moment at which the execution can have ended, by all that is known.
+
+    The hour of its URLs may run from there, and not from the look that gives them. Only what is done first, and when a
+    person is warned, follows from it: a result is lost when fresh URLs were refused in vain, never by this clock.
+    """
+    return min(now, max(facts.launched_at, facts.seen_alive_at or facts.launched_at))
 
 
 def _ask_for_list(facts: LookFacts, seen: Observation, *, asked: int, now: datetime, unit: float) -> Change:

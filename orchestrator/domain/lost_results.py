@@ -28,6 +28,16 @@ def withdrawn(facts: LookFacts, *, now: datetime, unit: float) -> Change:
     return Change(run_id=facts.run_id, was=facts.status, to=facts.status, timer=timer)
 
 
+def partly_withdrawn(facts: LookFacts, *, missing: int, now: datetime) -> Change | None:
+    """Decide for a list that has nothing new to store and leaves out files that were offered before.
+
+    Returns None while they may come back: until then their old URLs are tried on.
+    """
+    if facts.gone_since is None or (now - facts.gone_since).total_seconds() < LOST_AFTER_S:
+        return None
+    return _result_lost(facts, f"the provider offered {missing} more file(s), and has not offered them for 10 minutes")
+
+
 def went_back(facts: LookFacts, seen: Observation, *, now: datetime, unit: float) -> Change:
     """Decide for another word after `finished`: the end stays the end, but its results may never be had."""
     gone_since = facts.gone_since or now

@@ -257,22 +257,28 @@ def after_late_answer(late: LateFacts, execution_id: str, *, now: datetime) -> C
     )
 
 
-def never_sent(late: LateFacts, code: str, *, now: datetime) -> Change | None:
-    """Lift a doubt whose own worker says, late, that nothing was written: nobody else can know it.
+def nothing_started(late: LateFacts, code: str, *, was_sent: bool, now: datetime) -> Change | None:
+    """Lift a doubt whose own worker says, late, that nothing was started: nobody else can know it.
+
+    Also for good refusals it goes back to the queue: the next launch is refused in its turn, and ends the run.
+
+    Args:
+        was_sent: the provider turned it away; False when it was never written.
 
     Returns None where a person or a policy has decided meanwhile.
     """
     run = late.run
     if not late.is_its_own or run.attempt != late.attempt or run.status is not S.IN_DOUBT:
         return None
+    told = {"attempt": late.attempt, "code": code} | ({"how": "turned_away"} if was_sent else {})
     return Change(
         run_id=run.run_id,
         was=S.IN_DOUBT,
         to=S.QUEUED,
-        events=(NewEvent(type="never_sent", data={"attempt": late.attempt, "code": code}),),
+        events=(NewEvent(type="never_sent", data=told),),
         timer=_launch_timer(run, now=now),
         execution=ExecutionState.NOT_SENT,
-        closes="its worker says that it was never sent",
+        closes="the provider turned it away" if was_sent else "its worker says that it was never sent",
     )
 
 

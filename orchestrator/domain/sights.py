@@ -23,6 +23,7 @@ class LaneSight:
     Args:
         names: its connections' names, for people.
         used: requests that count against the last 60 s, those on the wire among them.
+        loses_launches: it answers reads, and the launches after them were lost.
         resting_workflows: how many of its workflows launch nothing for a while.
     """
 
@@ -32,6 +33,7 @@ class LaneSight:
     used: int
     breaker: BreakerState = BreakerState.CLOSED
     trips: int = 0
+    loses_launches: bool = False
     probe_at: datetime | None = None
     blocked_until: datetime | None = None
     launches_stopped: str | None = None

@@ -17,6 +17,7 @@ class Surroundings:
         due_at: when it is next looked at, launched or fetched; None when nothing is planned for it by itself.
         held_because: all launches are held, because the database may have been restored.
         in_hand: a worker holds it now.
+        loses_launches: the provider answered reads, and the launches after them were lost.
         slots_used, slot_limit: of its workflow, None where nobody counted.
         free_at: when the lane has a request to spare; None: now.
         last_failure: what the last try of a result file came to, its code first (`file_failures`).
@@ -37,6 +38,7 @@ class Surroundings:
     launches_stopped: str | None = None
     breaker_until: datetime | None = None
     breaker_is_open: bool = False
+    loses_launches: bool = False
     workflow_blocked_until: datetime | None = None
     workflow_blocked_because: str | None = None
     lane_blocked_until: datetime | None = None
@@ -93,6 +95,12 @@ def _queued(s: Surroundings) -> Reason:
         return Reason(code="pause", message="its connection is paused")
     if s.launches_stopped is not None:
         return Reason(code="stopped", message=_STOPPED.get(s.launches_stopped, s.launches_stopped))
+    if s.breaker_is_open and s.loses_launches:
+        message = (
+            "the provider answers reads, but launches are lost, and doubted; one is tried at a time, ever more rarely: "
+            "when it is mended, orchestrator connection test tries at once"
+        )
+        return Reason(code="provider", message=message, until=s.breaker_until)
     if s.breaker_is_open:
         message = "the provider is in trouble; it is probed before anything is launched"
         return Reason(code="provider", message=message, until=s.breaker_until)

@@ -20,6 +20,7 @@ from orchestrator.embedded.postgres import EmbeddedPostgres
 from orchestrator.embedded.postmaster import StopMode
 from orchestrator.embedded.preparing import CLI, prepare
 from orchestrator.errors import OrchestratorError, Unavailable
+from orchestrator.runtime import STOP_PATIENCE_S
 from orchestrator.settings import Settings
 
 TICK_S = 0.1
@@ -29,8 +30,6 @@ POSTGRES_RESTART_S = 15.0
 LOGS_LOOK_EVERY_S = 10.0
 READY_TIMEOUT_S = 90.0
 READY_LOOK_EVERY_S = 0.1
-#: A worker finishes what it has in hand, for at most 90 s; then it stops by itself.
-STOP_PATIENCE_S = 100.0
 KILL_PATIENCE_S = 5.0
 #: The API holds nothing; a worker may have a launch on the wire.
 API_GRACE_S = 2.0

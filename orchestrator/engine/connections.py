@@ -8,7 +8,6 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from orchestrator.domain.breaker import Breaker
 from orchestrator.engine import connection_words as words
 from orchestrator.engine.deps import API_KEY, Deps
 from orchestrator.engine.who import Who
@@ -240,7 +239,7 @@ async def _marked(
 async def _start_again(session: AsyncConnection, found: ConnectionRow) -> None:
     """Lift what stopped the lane's launches: somebody has looked after it."""
     lane = await lanes.lock(session, found.lane_id)
-    lane = replace(lane, launches_stopped=None, breaker=Breaker())
+    lane = replace(lane, launches_stopped=None, breaker=lane.breaker.tested())
     await lanes.save(session, lane.pull(Turn.LAUNCH, lane.now).pull(Turn.POLL, lane.now))
     await workflows.unblock(session, found.id)
 

@@ -83,6 +83,7 @@ async def _download_run(deps: Deps, claim: DownloadClaim) -> DownloadResult:
         offered_at=min((f.offered_at for f in claim.files), default=claim.claimed_at),
         url_expires_at=min((f.url_expires_at for f in wanted), default=claim.claimed_at + timedelta(hours=1)),
         stored_before=len(claim.files) - len(wanted),
+        gone_since=claim.gone_since,
     )
     came = [await _download_file(deps, claim, file) for file in wanted]
     now = claim.claimed_at + timedelta(seconds=deps.sources.monotonic() - began_at)

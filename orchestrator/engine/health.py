@@ -29,10 +29,12 @@ async def readiness(deps: Deps) -> dict[str, Any]:
     try:
         stalled, alive, revision, held = await deps.db.run(read, tries=2)
     except OrchestratorError as error:
-        return {"ready": False, "database": error.message, "migrations": None, "workers": None, "version": __version__}
+        away = {"ready": False, "because": "the database is away", "database": error.message, "migrations": None}
+        return {**away, "workers": None, "version": __version__}
     running = [w for w in alive if w.state == "running"]
     return {
         "ready": bool(running) and not stalled,
+        "because": _because(running, stalled),
         "database": "ok",
         "migrations": revision,
         "workers": {"alive": len(running), "progressing": bool(running) and not stalled, "stalled": stalled},
@@ -40,6 +42,13 @@ async def readiness(deps: Deps) -> dict[str, Any]:
         "launches_held": held,
         "version": __version__,
     }
+
+
+def _because(running: list[WorkerRow], stalled: list[str]) -> str | None:
+    """Say in words why nothing gets done, None when it does."""
+    if not running:
+        return "no worker lives"
+    return f"due for over {STALLED_AFTER_S:.0f} s and not done: {', '.join(stalled)}" if stalled else None
 
 
 def _stalled(due_since: dict[str, datetime | None], now: datetime) -> list[str]:

@@ -7,22 +7,27 @@ where that cannot be any more, because a person or a policy moved the run on, it
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from orchestrator.domain import operator_decisions
+from orchestrator.domain import launch_decisions, operator_decisions
 from orchestrator.domain.answers import Accepted, WaveAccepted
+from orchestrator.domain.launch_decisions import LaunchDecision
 from orchestrator.domain.statuses import RunStatus as S
 from orchestrator.engine.deps import Deps
 from orchestrator.engine.launch_orders import LaunchOrder
-from orchestrator.errors import NotSent, ProviderError
+from orchestrator.errors import Gone, Misbehaved, NotSent, ProviderError, Refused, Throttled
 from orchestrator.storage import changes, doubts, lanes, questions, turns, waves
 from orchestrator.storage.changes import WavePlace
 from orchestrator.storage.lanes import Lane, Turn
 from orchestrator.telemetry import get_logger
 
 log = get_logger(__name__)
+
+#: Answers to a launch that prove that nothing was started: unsent, or a 4xx by the table of outcomes.
+STARTED_NOTHING = (NotSent, Throttled, Refused, Gone, Misbehaved)
 
 
 async def attach(
@@ -33,7 +38,7 @@ async def attach(
     answer: Accepted | WaveAccepted | ProviderError,
 ) -> frozenset[UUID]:
     """Attach what a late answer names, or tell of it. The lane and the batch are locked."""
-    if isinstance(answer, NotSent):
+    if isinstance(answer, STARTED_NOTHING):
         return await _lift(deps, connection, lane, order, answer)
     ids = _ids(answer)
     named = {run.run_id: run for run in order.facts.runs if run.position in ids}
@@ -63,18 +68,29 @@ async def attach(
 
 
 async def _lift(
-    deps: Deps, connection: AsyncConnection, lane: Lane, order: LaunchOrder, answer: NotSent
+    deps: Deps, connection: AsyncConnection, lane: Lane, order: LaunchOrder, answer: ProviderError
 ) -> frozenset[UUID]:
-    """Lift the doubts of a launch that was never written, by the word of its worker, which was taken for dead."""
+    """Lift the doubts of a launch that started nothing, by the word of its worker, which was taken for dead."""
+    lane = await _obey(deps, connection, lane, order, answer)
     if order.wave_id is not None:
         await waves.lock(connection, [order.wave_id])
     attempts = {run.run_id: run.attempt for run in order.facts.runs}
     found = await doubts.lock_late(connection, attempts, intent=order.intent_id)
-    decided = [c for late in found if (c := operator_decisions.never_sent(late, answer.code, now=lane.now)) is not None]
+    was_sent = not isinstance(answer, NotSent)
+    decided = [
+        change
+        for late in found
+        if (change := operator_decisions.nothing_started(late, answer.code, was_sent=was_sent, now=lane.now))
+    ]
     applied = await changes.apply(
         connection, decided, now=lane.now, sources=deps.sources, sealer=deps.sealer, lane=lane.id
     )
-    log.warning("a launch in doubt was never sent", intent=str(order.intent_id), lifted=len(applied.changes))
+    log.warning(
+        "a launch in doubt started nothing",
+        intent=str(order.intent_id),
+        code=answer.code,
+        lifted=len(applied.changes),
+    )
     if not applied.changes:
         return frozenset()
     if order.wave_id is not None:
@@ -84,6 +100,26 @@ async def _lift(
         await turns.give_turn(connection, order.batch_id)
     await lanes.wake(connection, lane.id, Turn.LAUNCH)
     return applied.batches_with_endings
+
+
+async def _obey(deps: Deps, connection: AsyncConnection, lane: Lane, order: LaunchOrder, answer: ProviderError) -> Lane:
+    """Let the lane, the workflow and the batch do what the answer asks, late as it is.
+
+    The breaker stays as it is: whatever trouble there was is old.
+    """
+    decision: LaunchDecision = launch_decisions.after_launch(
+        order.facts, answer, breaker=lane.breaker, now=lane.now, unit=deps.sources.unit()
+    )
+    waits = [at for at in (lane.blocked_until, decision.lane_blocked_until) if at is not None]
+    stopped = decision.lane_launches_stopped or lane.launches_stopped
+    lane = replace(lane, blocked_until=max(waits, default=None), launches_stopped=stopped)
+    await lanes.save(connection, lane)
+    if decision.workflow_blocked_until is not None:
+        because = decision.workflow_blocked_because
+        await turns.block_workflow(connection, order.workflow_id, decision.workflow_blocked_until, because)
+    if order.batch_id is not None and decision.wave_cap is not None:
+        await turns.set_wave_cap(connection, order.batch_id, decision.wave_cap)
+    return lane
 
 
 def _ids(answer: Accepted | WaveAccepted | ProviderError) -> Mapping[int, str]:

@@ -248,7 +248,7 @@ class _Turn:
             width=1 if single else capabilities.wave_widths[batch.level],
             single=single,
             wave_size=batch.wave_size,
-            wave_cap=batch.wave_cap,
+            wave_cap=self.lane.breaker.wave_limit or batch.wave_cap,
             live_waves=tuple(wave.plan for wave in live if wave.state != "in_doubt"),
             slots_used=workflow.slots_used,
             slot_limit=workflow.slot_limit,

@@ -69,7 +69,9 @@ async def record(deps: Deps, connection: AsyncConnection, answered: Sequence[Ans
     decided, lane = await _decide(deps, connection, lane, [a for a in answered if a.order.intent_id in held])
     ended_in = await write(deps, connection, lane, decided)
     for one in late:
-        # Somebody else has decided meanwhile. Few ever are; each looks at what became of its own runs.
+        # Somebody else has decided meanwhile. Few ever are; each looks at what became of its own runs, and finds the
+        # lane as those before it left it.
+        lane = await lanes.lock(connection, lane.id)
         ended_in |= await late_answers.attach(deps, connection, lane, one.order, one.answer)
     return ended_in
 
@@ -162,7 +164,8 @@ async def _tell_cap(connection: AsyncConnection, batch: UUID, decision: LaunchDe
         await turns.set_wave_cap(connection, batch, decision.wave_cap)
     elif decision.outcome is IntentOutcome.ACCEPTED:
         turn = await turns.lock_batch(connection, batch)
-        if turn.wave_cap is not None:
+        # A wave that was kept smaller, while the breaker was half open, says nothing about larger ones.
+        if turn.wave_cap is not None and len(decision.changes) >= turn.wave_cap:
             # The provider takes waves again: grow back, until the cap says nothing any more.
             grown = turn.wave_cap * 2
             await turns.set_wave_cap(connection, batch, None if grown > 1000 else grown)

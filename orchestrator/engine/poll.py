@@ -160,11 +160,14 @@ def _result(deps: Deps, claim: LookClaim, seen: Seen, *, now: datetime) -> LookR
         launched_at=max(claim.launched_at, claim.status_at) if claim.status is S.PROCESSING else claim.launched_at,
         policy=deps.poll_policy(claim.poll),
         tries=claim.tries,
+        # A look that failed has shown nothing, and one without a list that it had ended.
+        seen_alive_at=claim.looked_before if not claim.tries else None,
         gone_since=claim.gone_since,
         stage=claim.stage,
         human_since=claim.status_at if claim.status is S.HUMAN_IN_THE_LOOP else None,
         position=claim.position,
         url_life_s=life_s if life_s is not None else 3600.0,
+        files=claim.files,
     )
     change = look_decisions.after_look(facts, seen, now=now, unit=deps.sources.unit())
     is_sample = claim.wave_id is not None and claim.entered_at is None
@@ -207,13 +210,15 @@ def _took_s(claim: LookClaim, *, now: datetime) -> float | None:
 
 
 def _news(seen: Sequence[Seen], *, now: datetime) -> LaneNews:
-    """Say what the answers mean for the lane: throttled, or its key refused."""
+    """Say what the answers mean for the lane: throttled, asked to come back later, or its key refused."""
     until: datetime | None = None
     stopped: str | None = None
     for answer in seen:
         match answer:
             case Throttled(retry_after_s=wait_s):
                 at = now + timedelta(seconds=THROTTLED_S if wait_s is None else wait_s)
+            case OutcomeUnknown(retry_after_s=float() as wait_s):
+                at = now + timedelta(seconds=wait_s)
             case KeyRefused():
                 stopped = "key_refused"
                 at = now + timedelta(seconds=KEY_REFUSED_S)

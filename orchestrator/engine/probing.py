@@ -54,4 +54,16 @@ def after_probe(lane: Lane, error: ProviderError | None) -> Lane:
             return replace(lane, launches_stopped="key_refused", launch_due_at=None)
         case _:
             breaker = lane.breaker.trip(now=lane.now)
-            return replace(lane, breaker=breaker, launch_due_at=breaker.probe_at)
+            tripped = replace(lane, breaker=breaker, launch_due_at=breaker.probe_at)
+            wait_s = error.retry_after_s if error is not None else None
+            return tripped if wait_s is None else _rests(tripped, wait_s)
+
+
+def _rests(lane: Lane, wait_s: float) -> Lane:
+    """Return the lane resting as long as the provider asks, and no less than its breaker does."""
+    until = lane.now + timedelta(seconds=wait_s)
+    return replace(
+        lane,
+        blocked_until=max(until, lane.blocked_until or until),
+        launch_due_at=max(until, lane.launch_due_at or until),
+    )

@@ -180,7 +180,11 @@ async def _let_go(
     reason: str,
     gone: Sequence[UUID],
 ) -> list[Hold]:
-    """Raise the mark above all that is known, outside first, then take back the holds. Returns those that are left."""
+    """Raise the mark above all that is known, outside first, then take back the holds. Returns those that are left.
+
+    What is unknown here is in the history before the journal is put away: were only the end of it lost, the release
+    that is asked for once more would find nothing to name.
+    """
     here = await deps.db.run(highwater.read)
     known = [here, *(one.mark for one in told if one.mark.incarnation == here.incarnation)]
     mark = Mark(
@@ -188,19 +192,23 @@ async def _let_go(
         epoch=max(one.epoch for one in known),
         number=max(one.number for one in known),
     ).released()
+    fates = [became.get(id(one), one.fate) for one in unknown]
+    listed = [_entry(one, {}) for one, fate in zip(unknown, fates, strict=True) if fate is Fate.LIST]
+
+    async def tell(connection: AsyncConnection) -> None:
+        facts = {"reason": reason, **_counts(fates), "unknown_launches": listed[:TOLD], "mark": mark.number}
+        await highwater.tell_workspaces(connection, NewEvent(type="launches_released", actor=actor, data=facts))
+
+    await deps.db.run(tell)
     if deps.outside is not None:
         # Before the holds go: from then on workers compare again, and must find the journal put away.
         await deps.outside.take_over(mark)
     folders = [one.folder for one in told] + [NO_FOLDER, *gone]
-    fates = [became.get(id(one), one.fate) for one in unknown]
-    listed = [_entry(one, {}) for one, fate in zip(unknown, fates, strict=True) if fate is Fate.LIST]
 
     async def write(connection: AsyncConnection) -> list[Hold]:
         await highwater.lock(connection)
         await highwater.set_to(connection, mark)
         await highwater.release(connection, folders)
-        facts = {"reason": reason, **_counts(fates), "unknown_launches": listed[:TOLD], "mark": mark.number}
-        await highwater.tell_workspaces(connection, NewEvent(type="launches_released", actor=actor, data=facts))
         return await highwater.holds(connection)
 
     return await deps.db.run(write)

@@ -144,6 +144,7 @@ def _around(
         launches_stopped=lane.launches_stopped,
         breaker_is_open=lane.breaker.state is not BreakerState.CLOSED,
         breaker_until=lane.breaker.probe_at,
+        loses_launches=lane.breaker.loses_launches,
         workflow_blocked_until=blocked_until,
         workflow_blocked_because=blocked_because,
         lane_blocked_until=lane.blocked_until,

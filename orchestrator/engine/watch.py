@@ -75,7 +75,7 @@ class Watch:
         own = await self._own(clock_ahead_s, broker_away_s, now_s)
         self._told_of_place, local = tell(self._told_of_place, alarms.own(own), now_s=now_s)
         for line in (*lines, *local):
-            _write(line)
+            write(line)
         return [*lines, *local]
 
     async def _read(self) -> tuple[Sights | None, float | None]:
@@ -164,7 +164,8 @@ def _volumes(settings: Settings) -> tuple[DiskSight, ...]:
     return tuple(volumes.values())
 
 
-def _write(line: Line) -> None:
+def write(line: Line) -> None:
+    """Write one line of an alarm into the log."""
     alarm = line.alarm
     facts = {name: fact.isoformat() if isinstance(fact, datetime) else fact for name, fact in alarm.facts.items()}
     if line.moment is Moment.OVER:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-import time
 import zlib
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -23,7 +22,7 @@ from orchestrator.errors import NotSent, ProviderError
 from orchestrator.faultpoints import Point, reach
 from orchestrator.providers.outcomes import LAUNCH, READ, Outcomes
 from orchestrator.providers.transport import CheckedTransport, shared_ssl_context
-from orchestrator.runtime import transaction_open
+from orchestrator.runtime import since_boot_s, transaction_open
 
 USER_AGENT = f"orchestrator/{__version__}"
 ANSWER_CAP_BYTES = 1024 * 1024
@@ -74,7 +73,7 @@ class Call:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What came back. `was_cut` when the body was larger than we read."""
+    """What came back. `was_cut` when the body is not whole: larger than we read, or broken off after a no."""
 
     status: int
     headers: httpx.Headers
@@ -107,7 +106,7 @@ class ApiClient:
         allow_private_networks: bool = False,
         ssl_context: ssl.SSLContext | None = None,
         max_look_connections: int = _LOOK_CONNECTIONS,
-        monotonic: Callable[[], float] = time.monotonic,
+        monotonic: Callable[[], float] = since_boot_s,
         network: httpcore.AsyncNetworkBackend | None = None,
     ) -> None:
         self.timeouts = timeouts or Timeouts()
@@ -160,6 +159,7 @@ class ApiClient:
         assert not transaction_open.get(), "no call goes out while a database transaction is open"
         request = self._request(call, timeouts, witness)
         failure: Exception
+        response: httpx.Response | None = None
         try:
             async with asyncio.timeout(timeouts.whole_s):
                 response = await transport.handle_async_request(request)
@@ -169,6 +169,9 @@ class ApiClient:
                     await response.aclose()
         except (httpx.RequestError, OSError) as error:
             failure = error  # an OSError: our own limit on the whole call, or TLS that broke after its handshake
+        if response is not None and not 200 <= response.status_code <= 299:
+            # The status has said it, and the table knows what it means without a body: a no that is cut is still a no.
+            return Answer(status=response.status_code, headers=response.headers, body=b"", was_cut=True)
         # Raised outside the handler: the client's own exception holds the request, and the request holds the key.
         raise failed(failure, outcomes, was_written=witness.was_written)
 

@@ -9,7 +9,6 @@ Source: the Script API's own page.
 from __future__ import annotations
 
 import ssl
-import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from types import MappingProxyType
@@ -33,6 +32,7 @@ from orchestrator.providers.evidence import evidence, one_line
 from orchestrator.providers.http import ANSWER_CAP_BYTES, WAVE_ANSWER_CAP_BYTES, Answer, ApiClient, Call, Timeouts
 from orchestrator.providers.outcomes import LAUNCH, READ, Outcomes
 from orchestrator.providers.retry_after import retry_after_s
+from orchestrator.runtime import LONGEST_LAUNCH_S, since_boot_s
 
 MAX_KEY_CHARS = 1_024
 MAX_PAGE = 100
@@ -73,7 +73,7 @@ class ScriptProvider:
         allow_private_networks: bool = False,
         timeouts: Timeouts | None = None,
         ssl_context: ssl.SSLContext | None = None,
-        monotonic: Callable[[], float] = time.monotonic,
+        monotonic: Callable[[], float] = since_boot_s,
         utc_now: Callable[[], datetime] = lambda: datetime.now(UTC),
         network: httpcore.AsyncNetworkBackend | None = None,
     ) -> None:
@@ -159,6 +159,14 @@ class ScriptProvider:
             evidence=evidence(answer.body, secrets=[access.api_key]),
             retry_after_s=retry_after_s(headers.get("retry-after"), date=headers.get("date"), now=self._utc_now()),
         )
+
+
+#: The largest wave, of the largest body, waited for to the last second.
+LONGEST_WAVE = Timeouts().for_launch(
+    body_bytes=ScriptProvider.capabilities.max_body_bytes,
+    read_s=WAVE_READ_BASE_S + WAVE_READ_PER_ITEM_S * ScriptProvider.capabilities.wave_max_items,
+)
+assert LONGEST_WAVE.whole_s <= LONGEST_LAUNCH_S, "a worker that stops must live to see its launch answered"
 
 
 def check_api_key(key: str) -> None:

@@ -57,8 +57,8 @@ UPDATE_RUNS = text("""
              was_launched, has_ended, asks_cancel, event_seq, event_hash)
     WHERE r.id = v.id""")
 
-# A single launch that is in doubt or left alone keeps its slot as long as the provider could be running it. The number
-# of looks outlives the timer that counted them.
+# A launch that is in doubt or left alone keeps its slot as long as the provider could be running it; an item of a wave
+# may have to wait there for those before it. The number of looks outlives the timer that counted them.
 UPDATE_EXECUTIONS = text("""
     UPDATE executions e SET
         state = v.state,
@@ -68,7 +68,8 @@ UPDATE_EXECUTIONS = text("""
         slot_until = CASE
             WHEN v.state = 'left' AND e.state = 'in_doubt' THEN e.slot_until
             WHEN v.state = 'in_doubt' OR (v.state = 'left' AND e.state IN ('launching', 'open'))
-            THEN orch_now() + interval '16 minutes' END,
+            THEN orch_now() + interval '16 minutes' * CASE WHEN v.state = 'in_doubt' THEN COALESCE(
+                (SELECT ceil(w.size::numeric / w.width) FROM waves w WHERE w.id = e.wave_id), 1) ELSE 1 END END,
         -- Watched again after it was left: alone from now on, its wave has counted it as gone.
         wave_id = CASE WHEN v.state = 'open' AND e.state = 'left' THEN NULL ELSE e.wave_id END,
         looks = GREATEST(e.looks, COALESCE((SELECT t.looks FROM timers t WHERE t.subject_id = e.run_id), 0))
@@ -76,7 +77,8 @@ UPDATE_EXECUTIONS = text("""
         AS v(run_id, attempt, state, remote_id)
     WHERE e.run_id = v.run_id AND e.attempt = v.attempt""")
 
-# The fence is cleared: an act that is recorded once cannot be recorded again. Wave and position stay what they are.
+# The fence is cleared: an act that is recorded once cannot be recorded again. Wave and position stay what they are. The
+# first deadline of a result stays too: a fresh URL may live longer, or die with the first, so the first comes first.
 SET_TIMERS = text("""
     INSERT INTO timers AS t (subject_id, kind, lane_id, workflow_id, batch_id, wave_id, position, due_at, urgency,
         tries, stage, gone_since, deadline_at, entered_at)
@@ -91,7 +93,7 @@ SET_TIMERS = text("""
     ON CONFLICT (subject_id) DO UPDATE SET
         kind = excluded.kind, due_at = excluded.due_at, urgency = excluded.urgency, tries = excluded.tries,
         stage = excluded.stage, gone_since = excluded.gone_since,
-        deadline_at = COALESCE(excluded.deadline_at, t.deadline_at),
+        deadline_at = COALESCE(t.deadline_at, excluded.deadline_at),
         entered_at = COALESCE(t.entered_at, excluded.entered_at),
         fence = 0, worker_id = NULL""")
 

@@ -34,7 +34,8 @@ CLAIM = text("""
         UPDATE timers t SET due_at = orch_now() + make_interval(secs => :lease_s), fence = nextval('fences'),
             worker_id = :worker
         FROM due WHERE t.subject_id = due.subject_id
-        RETURNING t.subject_id, t.fence, t.tries, t.refreshes, t.lane_id, t.deadline_at)
+        RETURNING t.subject_id, t.fence, t.tries, t.refreshes, t.lane_id, t.deadline_at,
+            t.gone_since)
     SELECT c.*, r.attempt, r.status, r.workspace_id, orch_now() AS now
     FROM claimed c JOIN runs r ON r.id = c.subject_id""")
 
@@ -60,6 +61,7 @@ class DownloadClaim:
     refreshes: int
     claimed_at: datetime
     files: tuple[offers.WantedFile, ...]
+    gone_since: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,6 +98,7 @@ async def claim(
             refreshes=r.refreshes,
             claimed_at=r.now,
             files=tuple(files.get(r.subject_id, ())),
+            gone_since=r.gone_since,
         )
         for r in held
     ]

@@ -10,7 +10,7 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from orchestrator.domain.breaker import BreakerState
+from orchestrator.domain.breaker import Breaker, BreakerState
 from orchestrator.domain.file_failures import parted
 from orchestrator.domain.sights import (
     AT_RISK_S,
@@ -192,6 +192,7 @@ async def _lanes(connection: AsyncConnection) -> tuple[LaneSight, ...]:
             used=row.used,
             breaker=BreakerState(row.breaker),
             trips=row.breaker_trips,
+            loses_launches=Breaker(trips=row.breaker_trips).loses_launches,
             probe_at=row.breaker_probe_at,
             blocked_until=row.blocked_until,
             launches_stopped=row.launches_stopped,

@@ -13,10 +13,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from orchestrator.domain.changes import Change
 from orchestrator.domain.governor import CallKind
+from orchestrator.domain.offered_files import KnownFile
 from orchestrator.domain.planner import WaveLook
 from orchestrator.domain.statuses import RunStatus
 from orchestrator.runtime import Sources
-from orchestrator.storage import changes, fences, lanes, learning, waves
+from orchestrator.storage import changes, fences, lanes, learning, offers, waves
 from orchestrator.storage.changes import Applied
 from orchestrator.storage.database import rows
 from orchestrator.storage.lanes import Lane, Turn
@@ -93,6 +94,7 @@ class LookClaim:
     base_url: str
     api_key: bytes = field(repr=False)
     poll: tuple[float | None, float | None, float | None, float | None]
+    files: tuple[KnownFile, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,7 +162,10 @@ async def claim(
     if found:
         await lanes.grant(connection, lane, id=grant_id, worker=worker, kind=CallKind.LOOK, count=len(found))
     await lanes.save(connection, replace(lane, poll_due_at=await _next_turn(connection, lane, taken=len(found))))
-    return LookBatch(lane_id=lane.id, grant_id=grant_id, now=lane.now, claims=tuple(map(_claim, found)))
+    refreshed = [(row.subject_id, row.attempt) for row in found if row.status == RunStatus.DOWNLOADING]
+    files = await offers.known(connection, refreshed)
+    claims = tuple(_claim(row, files.get(row.subject_id, ())) for row in found)
+    return LookBatch(lane_id=lane.id, grant_id=grant_id, now=lane.now, claims=claims)
 
 
 async def _hangs_until(connection: AsyncConnection, lane: Lane, worker: UUID) -> datetime | None:
@@ -247,7 +252,7 @@ async def _plan_anew(connection: AsyncConnection, valid: Sequence[LookResult]) -
         await connection.execute(PLAN_ANEW, {"workflows": sorted(freed)})
 
 
-def _claim(row: Row[Any]) -> LookClaim:
+def _claim(row: Row[Any], files: Sequence[KnownFile]) -> LookClaim:
     return LookClaim(
         run_id=row.subject_id,
         fence=row.fence,
@@ -272,4 +277,5 @@ def _claim(row: Row[Any]) -> LookClaim:
         base_url=row.base_url,
         api_key=bytes(row.api_key),
         poll=(row.poll_initial_s, row.poll_factor, row.poll_cap_s, row.poll_jitter),
+        files=tuple(files),
     )

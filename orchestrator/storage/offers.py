@@ -15,6 +15,7 @@ from orchestrator.domain.answers import OfferedFile
 from orchestrator.domain.changes import Change
 from orchestrator.domain.download_decisions import FileOutcome
 from orchestrator.domain.file_failures import kept
+from orchestrator.domain.offered_files import KnownFile, numbers, storable
 from orchestrator.errors import Misconfigured
 from orchestrator.storage.database import rows
 from orchestrator.storage.sealing import Sealer
@@ -66,12 +67,13 @@ class WantedFile:
 
 async def offer(connection: AsyncConnection, touched: Sequence[tuple[Change, Row[Any]]], *, sealer: Sealer) -> None:
     """Write what looks offered."""
-    known = await _known_names(connection, [run for change, run in touched if change.offered is not None])
+    offering = [(run.id, run.attempt) for change, run in touched if change.offered is not None]
+    files = await known(connection, offering)
     offered = [
         (change, run, n, file)
         for change, run in touched
         if change.offered is not None
-        for n, file in _numbered(change.offered, known.get(run.id, []))
+        for n, file in _numbered(change.offered, files.get(run.id, ()))
     ]
     if not offered:
         return
@@ -81,7 +83,7 @@ async def offer(connection: AsyncConnection, touched: Sequence[tuple[Change, Row
             "run_id": [run.id for _, run, _, _ in offered],
             "attempt": [run.attempt for _, run, _, _ in offered],
             "n": [n for _, _, n, _ in offered],
-            "filename": [_storable(file.filename) for _, _, _, file in offered],
+            "filename": [storable(file.filename) for _, _, _, file in offered],
             "url": [
                 sealer.seal(f.url, column="artifacts.url", row=f"{r.id}/{r.attempt}/{n}") for _, r, n, f in offered
             ],
@@ -90,24 +92,20 @@ async def offer(connection: AsyncConnection, touched: Sequence[tuple[Change, Row
     )
 
 
-async def _known_names(connection: AsyncConnection, runs: Sequence[Row[Any]]) -> dict[UUID, list[str]]:
-    values = {"run_ids": [r.id for r in runs], "attempts": [r.attempt for r in runs]}
-    names: dict[UUID, list[str]] = {}
+async def known(connection: AsyncConnection, runs: Sequence[tuple[UUID, int]]) -> dict[UUID, list[KnownFile]]:
+    """Return what earlier looks offered of some attempts, in the order of their numbers."""
+    values = {"run_ids": [run for run, _ in runs], "attempts": [attempt for _, attempt in runs]}
+    files: dict[UUID, list[KnownFile]] = {}
     for row in await rows(connection, READ_WANTED, values) if runs else []:
-        names.setdefault(row.run_id, []).append(row.filename)
-    return names
+        file = KnownFile(filename=row.filename, is_stored=row.stored_at is not None)
+        files.setdefault(row.run_id, []).append(file)
+    return files
 
 
-def _numbered(offered: Sequence[OfferedFile], known: Sequence[str]) -> list[tuple[int, OfferedFile]]:
-    """Return each file with its number: by its name if a fresh look lists the same names in another order."""
-    names = [_storable(file.filename) for file in offered]
-    if len(set(names)) == len(names) and sorted(names) == sorted(known):
-        return [(known.index(name), file) for name, file in zip(names, offered, strict=True)]
-    return list(enumerate(offered))
-
-
-def _storable(filename: str) -> str:
-    return filename.replace("\x00", "�")
+def _numbered(offered: Sequence[OfferedFile], files: Sequence[KnownFile]) -> list[tuple[int, OfferedFile]]:
+    """Return each file with its number. What is known and is not among them keeps its row, and its old URL."""
+    names = [file.filename for file in offered]
+    return list(zip(numbers([file.filename for file in files], names), offered, strict=True))
 
 
 async def wanted(

@@ -158,6 +158,7 @@ SETTLEMENTS: Mapping[tuple[str, str | None], str] = {
     ("adopted", None): "adopted",
     ("late_answer", None): "settled by a late answer",
     ("never_sent", None): "never sent, says its worker",
+    ("never_sent", "turned_away"): "turned away, says a late answer",
     ("doubt_resolved", "not_started"): "not started, says a person",
     ("doubt_resolved", "relaunch"): "launched again by a person",
     ("relaunched", None): "launched again by policy",

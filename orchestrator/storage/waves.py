@@ -27,10 +27,14 @@ INSERT = text("""
     INSERT INTO waves (id, batch_id, workflow_id, state, size, width, level, created_at)
     VALUES (:id, :batch, :workflow, 'launching', :size, :width, :level, orch_now())""")
 
-# A wave with nothing left to see is over; its slots are free.
+# A wave with nothing left to see is over; its slots are free. Unless items of it are in doubt: those may run on.
 SAVE = text("""
     UPDATE waves SET ended = :ended, human = :human, frontier = :frontier, in_order = :in_order, looks = :looks,
-        state = CASE WHEN state = 'open' AND :ended >= size THEN 'over' ELSE state END
+        state = CASE WHEN state <> 'open' OR :ended < size THEN state
+            WHEN EXISTS (SELECT FROM executions e WHERE e.wave_id = waves.id AND e.state = 'in_doubt') THEN 'in_doubt'
+            ELSE 'over' END,
+        slots_until = CASE WHEN state <> 'open' OR :ended < size THEN slots_until
+            ELSE (SELECT max(e.slot_until) FROM executions e WHERE e.wave_id = waves.id AND e.state = 'in_doubt') END
     WHERE id = :id""")
 
 SET_STATE = text("""
@@ -59,8 +63,10 @@ SETTLE = text("""
     UPDATE waves w SET
         state = CASE WHEN v.open > 0 THEN 'open' WHEN v.doubted > 0 THEN 'in_doubt' ELSE 'over' END,
         ended = w.size - v.open, frontier = w.size, in_order = false,
-        launched_at = CASE WHEN v.open > 0 THEN COALESCE(w.launched_at, orch_now()) ELSE w.launched_at END
-    FROM (SELECT count(*) FILTER (WHERE state = 'open')::int AS open,
+        launched_at = CASE WHEN v.open > 0 THEN COALESCE(w.launched_at, orch_now()) ELSE w.launched_at END,
+        slots_until = COALESCE(w.slots_until, v.until)
+    FROM (SELECT max(slot_until) FILTER (WHERE state = 'in_doubt') AS until,
+                 count(*) FILTER (WHERE state = 'open')::int AS open,
                  count(*) FILTER (WHERE state = 'in_doubt')::int AS doubted
           FROM executions WHERE wave_id = :wave) v
     WHERE w.id = :wave RETURNING w.size""")

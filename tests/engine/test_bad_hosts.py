@@ -69,3 +69,32 @@ async def test_a_result_that_is_truly_empty_is_believed_in_the_end_and_its_size_
     await hands.work(until=becomes(office, run_id, "finished"))
     (result,) = (await reading.get_run(office.deps, office.who, run_id))["results"]
     assert result["size_bytes"] == 0
+
+
+async def test_a_result_that_is_seen_late_is_fetched_first_warned_of_and_never_lost_by_that_clock_alone(
+    office: Office, hands: Hands
+) -> None:
+    late = await single(office, b'{"n": 1, "sandbox": "duration_s=0.05"}')
+    fresh = await single(office, b'{"n": 2, "sandbox": "duration_s=0.05"}')
+    for run_id in (late, fresh):
+        await hands.work(until=becomes(office, run_id, "processing", "downloading", "finished"))
+    office.sandbox.faults([{"fault": "expired_url", "kind": "file"}])
+    # The last look at it was 70 minutes ago: its URLs may be dead.
+    await change(office, "UPDATE timers SET looked_at = now() - interval '70 minutes' WHERE subject_id = :r", r=late)
+    await change(office, "UPDATE runs SET launched_at = now() - interval '2 h', status_at = now() - interval '2 h'")
+    await change(office, "UPDATE timers SET looked_at = now() WHERE subject_id = :r", r=fresh)
+    await change(office, "UPDATE timers SET tries = 0, due_at = now() + interval '1 s' WHERE kind = 'poll'")
+    await hands.work(until=becomes(office, late, "downloading"))
+    left = "SELECT extract(epoch FROM deadline_at - now())::int AS s FROM timers WHERE subject_id = :r"
+    for _ in range(4):
+        assert await status(office, late) == "downloading"
+        await change(office, "UPDATE timers SET due_at = now()")
+        await change(office, "UPDATE lanes SET poll_due_at = now()")
+        for kind in ("poll", "download"):
+            await pump.pump(office.deps, kind, worker=hands.id, should_stop=lambda: False)
+        (deadline,) = await query(office, left, r=late)
+        assert -700 < deadline.s < -500, "fresh URLs do not put it behind the others"
+    office.sandbox.clear_faults()
+    await change(office, "UPDATE timers SET due_at = now()")
+    await hands.work(until=becomes(office, late, "finished"))
+    await hands.work(until=becomes(office, fresh, "finished"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -12,6 +13,7 @@ import pytest
 from orchestrator.engine import connections, doubts, launch, operate, reading, sweep
 from orchestrator.engine.launch_orders import LaunchOrder
 from orchestrator.errors import BadInput, Conflict, Unavailable
+from orchestrator.storage import explain
 from tests.engine.conftest import Hands, Office, shut_door
 from tests.engine.test_doubts import set_policy, slots_held
 from tests.engine.test_launching import becomes, launches, single, status
@@ -290,3 +292,30 @@ async def test_a_waves_late_answer_settles_each_run_as_it_stands(office: Office,
     assert (await office.batch(submitted.id))["counts"]["finished"] == 3
     assert launches(office) == 1
     assert office.sandbox.truth()["summary"]["inputs_executed_twice"] == []
+
+
+async def test_the_doubted_items_of_a_partly_answered_wave_hold_slots_until_they_are_settled(
+    office: Office, hands: Hands
+) -> None:
+    office.sandbox.faults([{"fault": "partial_batch", "kind": "batch", "times": 1, "keep": 6}])
+    rows = [{"n": n, "sandbox": "duration_s=0.05"} for n in range(9)]
+    submitted = await office.submit(rows, concurrency="medium", wave_size=9)
+    await hands.work(until=count_is(office, submitted.id, "finished", 6))
+    (wave,) = await query(office, "SELECT id, state, workflow_id FROM waves")
+    assert (await office.batch(submitted.id))["counts"]["in_doubt"] == 3
+    lefts = await query(office, "SELECT slot_until - now() AS left FROM executions WHERE state = 'in_doubt'")
+    assert all(timedelta(minutes=30) < row.left <= timedelta(minutes=32) for row in lefts), "two rounds of 5"
+
+    async def used() -> int:
+        async def read(connection: Any) -> Any:
+            return await explain.slots(connection, [wave.workflow_id])
+
+        return int((await office.deps.db.run(read))[wave.workflow_id].used)
+
+    assert await used() == 3, "they may be running at the provider"
+    assert wave.state == "in_doubt"
+    await change(office, "UPDATE executions SET slot_until = now() WHERE slot_until IS NOT NULL")
+    assert await used() == 0
+    await doubts.resolve_doubt(office.deps, office.who, wave.id, how="not_started", reason="the console has none")
+    await hands.work(until=ended(office, submitted.id))
+    assert {row.state for row in await query(office, "SELECT state FROM waves")} == {"over"}

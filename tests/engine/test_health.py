@@ -19,6 +19,8 @@ from orchestrator.bootstrap import build
 from orchestrator.domain.alarm_words import Code
 from orchestrator.engine import connections, launch, metrics, reading
 from orchestrator.engine.deps import Deps
+from orchestrator.engine.health import readiness
+from orchestrator.engine.lookout import Lookout
 from orchestrator.engine.readings import Readings
 from orchestrator.engine.watch import Watch
 from orchestrator.settings import Settings
@@ -154,6 +156,30 @@ async def test_a_provider_that_is_away_and_a_refused_key_are_told_once_with_what
     )
     assert "connection test" in lines[0]["hint"]
     assert await codes(watching) == []
+
+
+async def test_an_api_tells_that_no_worker_lives_once_and_when_one_does_again(office: Office) -> None:
+    clock = [0.0]
+    sources = replace(office.deps.sources, monotonic=lambda: clock[0])
+    lookout = Lookout(replace(office.deps, sources=sources))
+
+    async def told_at(now_s: float) -> list[str]:
+        clock[0] = now_s
+        return [f"{line.alarm.code} {line.moment}" for line in await lookout.look()]
+
+    assert (await readiness(office.deps))["because"] == "no worker lives"
+    assert [await told_at(at) for at in (0, 10)] == [[], []], "those that begin may be on their way"
+    with structlog.testing.capture_logs() as lines:
+        assert await told_at(20) == ["no_workers begins"]
+    assert (lines[0]["code"], lines[0]["log_level"]) == ("no_workers", "error")
+    assert await told_at(30) == []
+
+    async def register(connection: AsyncConnection) -> None:
+        await workers.register(connection, id=office.deps.sources.new_id(), place="test", pid=1, version="test")
+
+    await office.deps.db.run(register)
+    assert await told_at(65) == ["no_workers over"]
+    assert (await readiness(office.deps))["because"] is None
 
 
 async def test_a_refused_key_is_told_louder(office: Office, hands: Hands) -> None:

@@ -173,8 +173,54 @@ async def test_a_late_worker_that_never_sent_leaves_alone_what_a_person_has_deci
     assert await status(office, run_id) == "abandoned"
 
 
-async def test_a_refusal_that_comes_after_the_fence_was_taken_changes_nothing(office: Office, hands: Hands) -> None:
-    office.sandbox.faults([{"fault": "400", "kind": "launch", "times": 1}])
+#: A fault that refuses a launch, what becomes of its run in the end, and what the lane or the workflow is told.
+LATE_NOES = [
+    ({"fault": "400"}, "error", "SELECT FROM lanes WHERE blocked_until IS NULL AND launches_stopped IS NULL"),
+    ({"fault": "401"}, "queued", "SELECT FROM lanes WHERE launches_stopped = 'key_refused'"),
+    ({"fault": "403_html"}, "finished", "SELECT FROM lanes WHERE launches_stopped IS NULL AND breaker = 'closed'"),
+    ({"fault": "404"}, "queued", "SELECT FROM workflows WHERE launches_blocked_because = 'workflow not found'"),
+    (
+        {"fault": "429", "retry_after_s": 40},
+        "queued",
+        "SELECT FROM lanes WHERE blocked_until BETWEEN now() + interval '20 s' AND now() + interval '40 s'",
+    ),
+    ({"fault": "429"}, "queued", "SELECT FROM workflows WHERE launches_blocked_because = 'no free slot'"),
+]
+
+
+@pytest.mark.parametrize(("fault", "after", "told"), LATE_NOES, ids=lambda part: str(part)[:30])
+async def test_a_no_that_comes_after_the_fence_was_taken_lifts_the_doubt_and_is_obeyed(
+    office: Office, hands: Hands, fault: dict[str, Any], after: str, told: str
+) -> None:
+    office.sandbox.faults([{**fault, "kind": "launch", "times": 2 if after == "error" else 1}])
+    run_id = await single(office)
+    claimed = await claim_launches(office, hands)
+    await sweep.sweep(office.deps, dead=[hands.id])
+    assert await status(office, run_id) == "in_doubt"
+    await launch.launch(office.deps, [claimed.orders[0]])
+    assert await status(office, run_id) == "queued", "a 4xx proves that nothing was started"
+    assert await reading.list_inbox(office.deps, office.who) == []
+    assert len(await query(office, told)) == 1
+    if after != "queued":
+        await hands.work(until=becomes(office, run_id, after), limit_s=15)
+
+
+async def test_a_no_to_a_wave_that_comes_late_lifts_its_doubts_and_halves_the_next(
+    office: Office, hands: Hands
+) -> None:
+    office.sandbox.faults([{"fault": "400", "kind": "batch", "times": 1}])
+    submitted = await office.submit([{"n": n, "sandbox": "duration_s=0.1"} for n in range(6)])
+    claimed = await claim_launches(office, hands)
+    await sweep.sweep(office.deps, dead=[hands.id])
+    await launch.launch(office.deps, [claimed.orders[0]])
+    assert (await office.batch(submitted.id))["counts"]["in_doubt"] == 0
+    assert await reading.list_inbox(office.deps, office.who) == []
+    assert [row.wave_cap for row in await query(office, "SELECT wave_cap FROM batches")] == [3]
+    await hands.work(until=count_is(office, submitted.id, "finished", 6))
+
+
+async def test_a_5xx_that_comes_after_the_fence_was_taken_changes_nothing(office: Office, hands: Hands) -> None:
+    office.sandbox.faults([{"fault": "503", "kind": "launch", "times": 1}])
     run_id = await single(office)
     claimed = await claim_launches(office, hands)
     await sweep.sweep(office.deps, dead=[hands.id])

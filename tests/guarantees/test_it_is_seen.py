@@ -129,6 +129,24 @@ async def test_a_killed_worker_is_told_of_by_the_other_and_stands_in_the_metrics
     assert gauge(url, "orch_sweep_age_seconds") < 30
 
 
+async def test_that_no_worker_lives_is_told_by_the_api_and_by_its_readiness(site: Site) -> None:
+    last = site.worker()
+    api, url = site.api(ORCH_LOG_FORMAT="json")
+    await site.until_beating(1)
+    await site.until_answers(url)
+    last.kill()
+
+    async def is_told() -> bool:
+        return bool(told(api, "no_workers"))
+
+    await site.until(is_told, limit_s=SEEN_WITHIN_S)
+    (line,) = told(api, "no_workers")
+    assert line["level"] == "error"
+    answer = httpx.get(f"{url}/readyz", trust_env=False, timeout=10)
+    assert answer.status_code == 503
+    assert "no worker" in answer.json()["because"]
+
+
 async def why(site: Site, run: Any) -> str | None:
     """Return the code of why a run waits."""
     reason = (await reading.get_run(site.deps, site.who, run))["waiting_because"]

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
+from orchestrator.domain.highwater import Mark
 from orchestrator.engine import health, highwater, operate, reading, restore
 from orchestrator.engine.deps import Deps
+from orchestrator.errors import Unavailable
 from orchestrator.faultpoints import Point, watched_by
 from tests.guarantees.backups import (
     ACTOR,
@@ -94,6 +97,41 @@ async def test_a_release_is_told_in_the_history_with_actor_reason_and_what_is_un
     assert unknown["workflow_id"] == site.sandbox.workflows["Free form"]
     events, _ = await reading.run_events(site.deps, site.who, runs["queued"], after=0, limit=10)
     assert {(e["actor"], e["data"]["reason"]) for e in events[1:]} == {(ACTOR, "the disk died")}
+
+
+async def test_a_release_that_is_cut_before_its_end_has_told_what_is_unknown_and_may_be_asked_for_again(
+    site: Site, hands: Hands, backup: Backups, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy, runs, executions = await three_generations(site, hands, backup)
+    await backup.put_back(copy)
+    await hands.launch()
+    outside, run = site.deps.outside, site.deps.db.run
+    assert outside is not None
+    take_over, is_cut = outside.take_over, False
+
+    async def then_cut(mark: Mark) -> None:
+        nonlocal is_cut
+        await take_over(mark)
+        is_cut = True
+
+    async def cut(work: Any, **how: Any) -> Any:
+        if is_cut:
+            raise Unavailable("the database is away")
+        return await run(work, **how)
+
+    with monkeypatch.context() as patched, pytest.raises(Unavailable):
+        patched.setattr(outside, "take_over", then_cut)
+        patched.setattr(site.deps.db, "run", cut)
+        await restore.release(site.deps, actor=ACTOR, reason="cut")
+    assert (await restore.held(site.deps))["held"], "nothing is launched before its end"
+    report = await restore.release(site.deps, actor=ACTOR, reason="asked again")
+    assert not report["held"]
+    first = json.loads((await told(site.deps))[1].data)
+    (unknown,) = first["unknown_launches"]
+    assert (unknown["run_id"], unknown["execution_id"]) == (str(runs["unseen"]), executions["unseen"])
+    site.sandbox.advance(3600)
+    await hands.work_until(runs["queued"], "finished")
+    assert executed_twice(site) == []
 
 
 async def test_a_launch_whose_answer_is_written_nowhere_becomes_a_doubt_and_a_question(

@@ -45,7 +45,7 @@ MEANINGS: dict[type[ProviderError], tuple[str, str, str]] = {
     Gone: ("not found", "look again; after 10 minutes `provider_lost`", "ask for a fresh URL"),
     Refused: ("refused", "look again", "ask for a fresh URL"),
     Misbehaved: ("misbehaved", "look again", "ask for a fresh URL"),
-    OutcomeUnknown: ("unknown", "look again", "fetch again"),
+    OutcomeUnknown: ("unknown", "look again; with Retry-After the lane waits so long", "fetch again"),
 }
 
 _NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -79,6 +79,8 @@ def _meanings() -> Iterator[str]:
         yield ["accepted", _launch(Accepted(execution_id="e")), "–", "–"]
         for kind, (word, look, file) in MEANINGS.items():
             launch = _launch(kind("x"))
+            if kind is OutcomeUnknown:
+                launch += ". With Retry-After the lane waits so long, too"
             if kind is Throttled:
                 launch += f". With Retry-After: {_launch(Throttled('x', retry_after_s=9.0))}"
             yield [word, launch, look, file]
@@ -133,7 +135,7 @@ def _wire() -> Iterator[str]:
 def _said(line: WireLine) -> str:
     if line.said:
         return f"`{line.said}`"
-    return "one or the other" if line.launch is line.look else "– (it is an answer)"
+    return "one or the other" if line.launch is line.look is OutcomeUnknown else "– (it is an answer)"
 
 
 def _failures() -> Iterator[str]:
@@ -153,7 +155,8 @@ def _statuses() -> Iterator[str]:
     yield "## What a status means\n"
     yield (
         "The provider's own shape is a JSON object with a text `error`. A 2xx is not here: it is read, see below. The "
-        "first line that holds a status counts.\n"
+        "first line that holds a status counts. The head alone says it: a body that is cut, reset or never ends is one "
+        "in a foreign shape.\n"
     )
     names = {id(LAUNCH): "A launch", id(READ): "A look", id(FILE): "A result file"}
     for provider, calls in OUTCOMES.items():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Iterator
 
 import httpx
@@ -25,6 +24,7 @@ from orchestrator.providers.http import Timeouts
 from orchestrator.providers.outcomes import FAILURES, FILE, LAUNCH, OUTCOMES, READ
 from orchestrator.providers.registry import PROVIDERS
 from orchestrator.providers.script import ScriptProvider
+from orchestrator.runtime import since_boot_s
 from tests.providers import wire_lines
 from tests.providers.raw_server import Behaviour, Connection, RawServer, answer, json_answer, run, says
 from tests.providers.wire_lines import LINES, OK, PATIENT, Site, WireLine
@@ -36,7 +36,7 @@ KINDS = ("launch", "look", "file")
 
 async def launch(provider: ScriptProvider, url: str, body: bytes = BODY) -> Accepted:
     access = Access(connection_id="c", base_url=url, api_key=KEY)
-    return await provider.launch(access, "w", body, send_by=time.monotonic() + 60)
+    return await provider.launch(access, "w", body, send_by=since_boot_s() + 60)
 
 
 async def look(provider: ScriptProvider, url: str) -> object:
@@ -328,6 +328,16 @@ def test_an_answer_larger_than_the_cap_is_cut_and_not_believed() -> None:
             assert type(error) is OutcomeUnknown
             assert len((error.evidence or "").encode()) <= 2_000
             assert type(await outcome(server.url, read=True)) is Misbehaved
+
+    run(work())
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_an_answer_whose_body_is_cut_carries_how_long_to_wait(status: int) -> None:
+    async def work() -> None:
+        async with RawServer(says(answer(status, b"slo", "Retry-After: 17", length=500))) as server:
+            assert (await outcome(server.url)).retry_after_s == 17
+            assert (await outcome(server.url, read=True)).retry_after_s == 17
 
     run(work())
 

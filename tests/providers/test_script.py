@@ -20,7 +20,7 @@ from orchestrator.providers import script_shapes as shapes
 from orchestrator.providers.http import Timeouts
 from orchestrator.providers.registry import provider as provider_by_name
 from orchestrator.providers.script import ScriptProvider, check_api_key
-from orchestrator.runtime import transaction_open
+from orchestrator.runtime import since_boot_s, transaction_open
 from tests.providers.raw_server import (
     Connection,
     RawServer,
@@ -319,7 +319,7 @@ def test_a_launch_past_its_deadline_does_not_even_connect() -> None:
         async with RawServer(says(b"")) as server:
             provider = ScriptProvider(allow_private_networks=True)
             with pytest.raises(NotSent, match="too late"):
-                await provider.launch(access(server.url), "w", b"{}", send_by=time.monotonic() - 0.001)
+                await provider.launch(access(server.url), "w", b"{}", send_by=since_boot_s() - 0.001)
             assert server.connections == 0
 
     run(work())

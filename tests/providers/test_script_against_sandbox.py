@@ -16,6 +16,7 @@ from orchestrator.errors import Gone, KeyRefused, Misbehaved, NotSent, OutcomeUn
 from orchestrator.providers.files import HttpFileFetcher
 from orchestrator.providers.http import Timeouts
 from orchestrator.providers.script import ScriptProvider
+from orchestrator.runtime import since_boot_s
 from sandbox.control import Sandbox
 from tests.providers.raw_server import run
 
@@ -50,7 +51,7 @@ def use(sandbox: Sandbox, work: Callable[[ScriptProvider, Access, str], Awaitabl
 
 
 async def launch(provider: ScriptProvider, access: Access, workflow: str) -> Accepted:
-    return await provider.launch(access, workflow, provider.launch_body(ITEM), send_by=time.monotonic() + 60)
+    return await provider.launch(access, workflow, provider.launch_body(ITEM), send_by=since_boot_s() + 60)
 
 
 def test_workflows_are_listed_over_all_pages_and_viewed_with_their_schema(sandbox: Sandbox) -> None:
@@ -96,7 +97,7 @@ def test_a_single_launch_is_seen_through_to_its_stored_files(sandbox: Sandbox, t
 def test_a_wave_gets_an_id_for_each_item_and_a_partial_answer_doubts_only_the_rest(sandbox: Sandbox) -> None:
     async def work(provider: ScriptProvider, access: Access, workflow: str) -> dict[int, str]:
         body = provider.wave_body([ITEM] * 6, level="medium")
-        accepted = await provider.launch_wave(access, workflow, body, count=6, send_by=time.monotonic() + 60)
+        accepted = await provider.launch_wave(access, workflow, body, count=6, send_by=since_boot_s() + 60)
         return dict(accepted.execution_ids)
 
     assert sorted(use(sandbox, work)) == [0, 1, 2, 3, 4, 5]

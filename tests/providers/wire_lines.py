@@ -11,12 +11,12 @@ import gzip
 import socket
 import ssl
 import tempfile
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from orchestrator.errors import Misbehaved, NotSent, OutcomeUnknown, ProviderError
+from orchestrator.errors import Gone, Misbehaved, NotSent, OutcomeUnknown, ProviderError, Refused, Throttled
 from orchestrator.providers.http import Timeouts
 from tests.providers.raw_server import Behaviour, Connection, RawServer, answer, certificate, closed_port, says
 
@@ -138,6 +138,18 @@ async def _hang_after_request(connection: Connection) -> None:
     await connection.hang()
 
 
+def _says_and(then: Callable[[Connection], Awaitable[None]], data: bytes) -> Behaviour:
+    """Send some bytes, give them time to arrive (a reset overtakes them), then go on otherwise."""
+
+    async def behave(connection: Connection) -> None:
+        await connection.request()
+        await connection.say(data)
+        await asyncio.sleep(0.05)
+        await then(connection)
+
+    return behave
+
+
 async def _never_read(connection: Connection) -> None:
     connection.writer.transport.pause_reading()  # type: ignore[attr-defined]
     await connection.hang()
@@ -175,6 +187,10 @@ BOMB = gzip.compress(OK[:-1] + b',"x":"' + b"0" * 8_000_000 + b'"}')
 CUT = answer(200, OK[:10], length=500)
 NOT_OPENED = {"launch": NotSent, "look": NotSent, "file": NotSent}
 NOT_KNOWN = {"launch": OutcomeUnknown, "look": OutcomeUnknown, "file": OutcomeUnknown}
+NO = b'{"error":"no, because of a reason"}'
+CUT_NO = {status: answer(status, NO[:10], length=500) for status in (400, 401, 404, 408, 429, 503)}
+FOREIGN_NO = {"launch": Misbehaved, "look": Misbehaved}
+TURNED_AWAY = {"launch": Throttled, "look": Throttled, "file": Throttled}
 WRONG_SHAPE = {"launch": OutcomeUnknown, "look": Misbehaved, "file": None}
 
 
@@ -241,5 +257,18 @@ LINES = (
         {**NOT_KNOWN},
     ),
     _line("a gzip bomb", at(says(answer(200, BOMB, "Content-Encoding: gzip"))), "", {**WRONG_SHAPE}),
+    _line("a 400 whose body is cut", at(says(CUT_NO[400])), "", {**FOREIGN_NO, "file": Refused}),
+    _line("a 401 whose body is cut", at(says(CUT_NO[401])), "", {**FOREIGN_NO, "file": Refused}),
+    _line("a 404, then a reset", at(_says_and(_reset_at_once, CUT_NO[404])), "", {**FOREIGN_NO, "file": Gone}),
+    _line("a 408 whose body is cut", at(says(CUT_NO[408])), "", {**NOT_KNOWN}),
+    _line("a 429 whose body is cut", at(says(CUT_NO[429])), "", {**TURNED_AWAY}),
+    _line("a 429, then a reset", at(_says_and(_reset_at_once, CUT_NO[429])), "", {**TURNED_AWAY}),
+    _line(
+        "a 429 whose body drips",
+        at(_keep_dripping(answer(429, b"", length=100_000), b" ")),
+        "",
+        {**TURNED_AWAY},
+    ),
+    _line("a 503 whose body is cut", at(says(CUT_NO[503])), "", {**NOT_KNOWN}),
     _line("an answer larger than the cap", at(says(answer(200, OK + b" " * 1_100_000))), "", {**WRONG_SHAPE}),
 )

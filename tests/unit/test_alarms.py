@@ -57,6 +57,7 @@ def workers(**changes: Any) -> dict[str, Any]:
 SHARED: list[tuple[dict[str, Any], Code, bool]] = [
     (lane(breaker=BreakerState.OPEN, trips=3), Code.PROVIDER_UNREACHABLE, False),
     (lane(breaker=BreakerState.HALF_OPEN), Code.PROVIDER_UNREACHABLE, False),
+    (lane(breaker=BreakerState.OPEN, trips=7, loses_launches=True), Code.LAUNCHES_LOST, True),
     (lane(launches_stopped="key_refused"), Code.LAUNCHES_STOPPED, True),
     (lane(blocked_until=NOW + s(30)), Code.LANE_THROTTLED, False),
     ({"launch_holds": (HoldSight(code="older", because="…", held_at=NOW),)}, Code.LAUNCHES_HELD, True),
@@ -108,7 +109,11 @@ def test_a_busy_installation_that_is_well_raises_no_alarm() -> None:
 
 
 def test_every_alarm_is_in_the_table_but_the_one_that_is_told_where_it_happens() -> None:
-    assert {code for _, code, _ in (*SHARED, *OWN)} | {Code.RESULT_LOST, Code.TICK_MISSED} == set(Code) == set(WORDS)
+    assert (
+        {code for _, code, _ in (*SHARED, *OWN)} | {Code.RESULT_LOST, Code.TICK_MISSED, Code.NO_WORKERS}
+        == set(Code)
+        == set(WORDS)
+    )
 
 
 def test_rare_sweeps_are_no_trouble_where_an_operator_wants_them_rare() -> None:

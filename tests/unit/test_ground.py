@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import inspect
 import io
 import json
 import logging
@@ -19,8 +20,12 @@ import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator import telemetry
+from orchestrator import runtime, telemetry
+from orchestrator.engine.launch_orders import LONGEST_CALL_S
 from orchestrator.errors import Misconfigured
+from orchestrator.providers import script
+from orchestrator.providers.http import ApiClient
+from orchestrator.providers.script import ScriptProvider
 from orchestrator.runtime import Sources, system_sources, uuid7
 from orchestrator.settings import Origin, Settings, load_settings, load_with_origins
 from orchestrator.storage.sealing import Sealer
@@ -284,3 +289,22 @@ def test_a_fingerprint_is_equal_for_equal_parts_under_one_key_only() -> None:
     assert Sealer(KEY).fingerprint("a", "b") == Sealer(KEY).fingerprint("a", "b")
     assert len({Sealer(KEY).fingerprint(*p) for p in (("a", "b"), ("ab",), ("b", "a"), ("a", "b", ""))}) == 4
     assert Sealer(KEY).fingerprint("a") != Sealer(bytes(32)).fingerprint("a")
+
+
+def test_the_deadline_for_sending_is_read_on_one_clock_that_runs_while_the_machine_sleeps() -> None:
+    """A suspended machine cannot be had in a test; that the clock is the kernel's that counts its sleep can be seen."""
+    assert runtime.Sources.__dataclass_fields__["monotonic"].default is runtime.since_boot_s
+    for maker in (ScriptProvider, ApiClient):
+        assert inspect.signature(maker).parameters["monotonic"].default is runtime.since_boot_s
+    if hasattr(time, "CLOCK_BOOTTIME"):
+        before = time.clock_gettime(time.CLOCK_BOOTTIME)
+        assert before <= runtime.since_boot_s() <= time.clock_gettime(time.CLOCK_BOOTTIME)
+    assert runtime.since_boot_s() >= time.monotonic() - 1.0
+
+
+def test_whoever_waits_for_a_worker_waits_for_the_longest_launch() -> None:
+    compose = (Path(__file__).parents[2] / "docker-compose.yml").read_text(encoding="utf-8")
+    assert script.LONGEST_WAVE.whole_s == 290
+    assert script.LONGEST_WAVE.whole_s < runtime.LONGEST_LAUNCH_S < runtime.DRAIN_S < runtime.STOP_PATIENCE_S
+    assert runtime.LONGEST_LAUNCH_S < LONGEST_CALL_S, "nor is it taken for lost meanwhile"
+    assert f"stop_grace_period: {runtime.STOP_PATIENCE_S:.0f}s" in compose

@@ -86,6 +86,7 @@ TABLE = [
     Row(Refused("400"), S.ERROR, IntentOutcome.REFUSED, SHUT),
     Row(Misbehaved("a proxy's 403"), *Q, OPEN),
     Row(OutcomeUnknown("500"), *D, OPEN),
+    Row(OutcomeUnknown("503", retry_after_s=17), *D, OPEN, lane_blocked_s=17),
     Row(ProviderError("whatever a later adapter adds"), *D, OPEN),
 ]
 
@@ -110,12 +111,13 @@ def test_a_failed_launch_stops_exactly_what_the_table_says(row: Row, launched: L
 
 
 @pytest.mark.parametrize("row", TABLE, ids=lambda row: type(row.error).__name__)
-def test_a_failed_wave_takes_all_its_runs_the_same_way_and_a_refused_one_is_halved(row: Row) -> None:
+def test_a_failed_wave_takes_all_its_runs_the_same_way_and_one_refused_or_lost_is_halved(row: Row) -> None:
     decision = decide(WAVE, row.error)
     is_refusal = row.outcome is IntentOutcome.REFUSED
     assert decision.outcome is row.outcome
     assert [c.to for c in decision.changes] == [S.QUEUED if is_refusal else row.status] * 4
-    assert decision.wave_cap == (2 if is_refusal else None)
+    is_lost = row.outcome is IntentOutcome.IN_DOUBT
+    assert decision.wave_cap == (2 if is_refusal or is_lost else None)
 
 
 #: What a cancel that came meanwhile makes of each class: applied where the run falls back, else too late.
@@ -175,6 +177,7 @@ def test_a_doubt_goes_the_way_its_workflows_owner_chose(
 
 def test_a_dead_worker_says_nothing_about_the_provider() -> None:
     assert unknown_outcome(SINGLE, None, breaker=CLOSED, now=NOW).breaker is None
+    assert unknown_outcome(WAVE, None, breaker=CLOSED, now=NOW).wave_cap is None
 
 
 def test_a_doubt_of_a_run_that_a_person_asked_to_cancel_is_held_for_a_person_and_never_relaunched() -> None:

@@ -128,10 +128,28 @@ def test_looks_that_fail_in_a_row_come_further_and_further_apart() -> None:
 
 
 def test_results_are_fetched_at_once_and_by_the_hour_in_which_their_urls_die() -> None:
-    change = look(replace(BASE, url_life_s=600), saw(R.FINISHED, FILES))
+    change = look(replace(BASE, url_life_s=600, seen_alive_at=NOW), saw(R.FINISHED, FILES))
     assert change.timer == Timer(kind=TimerKind.DOWNLOAD, due_at=NOW, deadline_at=NOW + s(600))
     assert (change.offered, change.url_expires_at) == (FILES, NOW + s(600))
     assert (change.results_state, change.execution) == (ResultsState.OFFERED, ExecutionState.ENDED)
+
+
+@pytest.mark.parametrize(
+    ("launched_s", "seen_s", "ended_s"),
+    [(5000, 20, 20), (5000, None, 5000), (60, 90, 60), (-5, None, 0), (60, -5, 0)],
+    ids=["since the last look", "since the launch", "a look before the launch", "never in future", "nor by a look"],
+)
+def test_the_hour_of_a_first_offer_runs_from_when_the_execution_may_have_ended(
+    launched_s: float, seen_s: float | None, ended_s: float
+) -> None:
+    seen_at = None if seen_s is None else NOW - s(seen_s)
+    facts = replace(BASE, launched_at=NOW - s(launched_s), seen_alive_at=seen_at)
+    change = look(facts, saw(R.FINISHED, FILES))
+    assert change.to is S.DOWNLOADING, "however late it is, it is tried"
+    assert timer(change).due_at == NOW
+    assert change.url_expires_at == timer(change).deadline_at == NOW - s(ended_s) + s(3600)
+    refreshed = look(replace(facts, status=S.DOWNLOADING), saw(R.FINISHED, FILES))
+    assert refreshed.url_expires_at == NOW + s(3600), "fresh URLs may live for an hour: so refusals of them count"
 
 
 def test_an_empty_list_of_results_finishes_with_no_files_and_says_so() -> None:

@@ -108,6 +108,43 @@ def test_an_outage_of_any_length_is_probed_at_least_every_two_minutes(trips: int
     assert s(5) <= probe_at - NOW <= s(LONGEST_PAUSE_S)
 
 
+def test_a_launch_lost_after_a_good_probe_rests_the_lane_for_minutes_doubling_to_an_hour() -> None:
+    breaker, pauses_s, doubts = Breaker().lost(now=NOW), [], 1
+    assert breaker.probe_at == NOW + s(5), "the first doubt is as cheap as ever"
+    for _ in range(8):
+        half = breaker.probed_well()
+        assert (half.launches_allowed, half.wave_limit) == (1, 1)
+        breaker = half.lost(now=NOW)
+        doubts += 1
+        assert breaker.loses_launches
+        assert breaker.probe_at is not None
+        pauses_s.append((breaker.probe_at - NOW).total_seconds())
+    assert pauses_s == [240, 480, 960, 1920, 3600, 3600, 3600, 3600]
+    assert breaker.probed_well().launched_well() == Breaker(), "a launch that is answered ends it"
+
+
+def test_an_outage_of_everything_however_long_is_no_loss_of_launches() -> None:
+    breaker = Breaker().lost(now=NOW)
+    for _ in range(500):
+        breaker = breaker.trip(now=NOW)
+    assert not breaker.loses_launches
+    assert breaker.probed_well().lost(now=NOW).probe_at == NOW + s(240), "the first loss after a good probe"
+
+
+def test_a_probe_that_fails_between_lost_launches_forgets_none_of_them() -> None:
+    lost = Breaker().lost(now=NOW).probed_well().lost(now=NOW)
+    between = lost.trip(now=NOW)
+    assert between.probe_at is not None
+    assert between.probe_at <= NOW + s(LONGEST_PAUSE_S)
+    assert between.probed_well().lost(now=NOW).probe_at == NOW + s(480)
+
+
+def test_a_person_who_tests_the_connection_lets_one_launch_try_and_leaves_a_closed_breaker_alone() -> None:
+    lost = Breaker().lost(now=NOW).probed_well().lost(now=NOW)
+    assert lost.tested() == Breaker(state=BreakerState.HALF_OPEN)
+    assert Breaker().tested() == Breaker()
+
+
 def test_a_workflow_of_which_nothing_is_known_has_the_assumed_mean() -> None:
     assert Durations().mean_s == UNKNOWN_MEAN_S
 
