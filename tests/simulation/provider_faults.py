@@ -78,7 +78,12 @@ _FILES: Mapping[str, dict[str, Any]] = {
 #: kind of request -> name -> rule.
 RULES: Mapping[str, Mapping[str, dict[str, Any]]] = {
     "launch": _LAUNCHES,
-    "batch": {**_LAUNCHES, "partial_batch": {"fault": "partial_batch"}},
+    # Waves are few, and each of these ends one only: as often as the others.
+    "batch": {
+        **_LAUNCHES,
+        **{name: {"fault": name} for name in ("400", "401", "404")},
+        "partial_batch": {"fault": "partial_batch"},
+    },
     "look": _LOOKS,
     "file": _FILES,
 }
