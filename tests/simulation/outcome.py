@@ -43,6 +43,8 @@ class Outcome:
         broken: invariant -> what offends it.
         bugs: errors that no fault explains.
         digest: of every event and every request, in order.
+        requests_before_heal: of the requests, those that were made while faults could still strike.
+        ended_before_heal: runs that had ended, or waited for a person, by then.
     """
 
     seed: int
@@ -57,6 +59,9 @@ class Outcome:
     broken: dict[str, list[str]]
     bugs: list[str]
     digest: str
+    requests_before_heal: int = 0
+    ended_before_heal: int = 0
+    faults_before_heal: int = 0
 
     @classmethod
     def of_crash(cls, plan: Plan, error: Exception) -> Outcome:
@@ -173,7 +178,6 @@ def _outcome(world: World, broken: dict[str, list[str]], *, took_s: float) -> Ou
         )
         (doubts,) = connection.execute("SELECT count(*) FROM events WHERE type = 'in_doubt'").fetchone() or (0,)
         digest = digest_of(world, connection)
-    hits = world.faults.hits + Counter(world.misbehaviour.hits())
     meters = world.provider.service.meters.values()
     return Outcome(
         seed=world.plan.seed,
@@ -184,10 +188,13 @@ def _outcome(world: World, broken: dict[str, list[str]], *, took_s: float) -> Ou
         max_in_60_s=max((meter.max_arrivals for meter in meters), default=0),
         statuses=statuses,
         doubts=doubts,
-        hits=Counter({(str(boundary), name): count for (boundary, name), count in hits.items() if count}),
+        hits=world.hits(),
         broken=broken,
         bugs=list(dict.fromkeys(world.bugs)),
         digest=digest,
+        requests_before_heal=world.under_fire.requests,
+        ended_before_heal=world.under_fire.ended,
+        faults_before_heal=world.under_fire.faults,
     )
 
 

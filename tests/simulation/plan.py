@@ -38,6 +38,7 @@ class Plan:
         strain: how many faults a lifecycle meets on average, about.
         point_rate: the chance of a worker to die, or to be frozen, at each fault point that it reaches.
         interleave: the chance of a transaction to let others run between its statements.
+        share_under_fire: of the runs, that are to end before the faults stop.
     """
 
     seed: int
@@ -60,6 +61,7 @@ class Plan:
     database_away: tuple[Outage, ...]
     provider_away: tuple[Outage, ...]
     acts_every_s: float
+    share_under_fire: float = 0.0
 
     @property
     def lifecycles(self) -> int:
@@ -97,16 +99,17 @@ def _mixed(seed: int, *, size: int, strain: float) -> Plan:
         latency_s=rng.choice((0.05, 0.2, 1.0)),
         interleave=rng.choice((0.0, 0.02, 0.1)),
         rates={
-            "db.connect": min(0.03 * heat, 0.3),
-            "db.statement": 0.018 * heat,
-            "db.commit": 0.08 * heat,
+            # There are many statements for each request, and most are of workers that look for work.
+            "db.connect": min(0.01 * heat, 0.3),
+            "db.statement": 0.002 * heat,
+            "db.commit": 0.01 * heat,
             "net.resolve": 0.02 * heat,
-            "net.connect": 0.07 * heat,
-            "net.request": 0.06 * heat,
-            "net.answer": 0.08 * heat,
+            "net.connect": 0.05 * heat,
+            "net.request": 0.04 * heat,
+            "net.answer": 0.05 * heat,
             "store.put": 0.20 * heat,
         },
-        provider_rate=0.25 * heat,
+        provider_rate=0.18 * heat,
         spells_every_s=rng.choice((0.0, 120.0, 600.0)) if heat else 0.0,
         point_rate=0.003 * heat,
         kills_at_s=_moments(rng, length_s, 2.0 * heat),
@@ -115,6 +118,7 @@ def _mixed(seed: int, *, size: int, strain: float) -> Plan:
         database_away=_outages(rng, length_s, 1.5 * heat, (0.5, 3.0, 20.0, 90.0)),
         provider_away=_outages(rng, length_s, 0.7 * heat, (2.0, 30.0, 300.0, 2_700.0)),
         acts_every_s=rng.choice((20.0, 60.0, 1_000_000.0)),
+        share_under_fire=rng.choice((0.8, 0.9, 1.0)) if heat else 0.0,
     )
 
 

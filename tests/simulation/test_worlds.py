@@ -38,3 +38,10 @@ def test_fresh_worlds_break_nothing() -> None:
     sys.stderr.write(said.splitlines()[0] + "\n")
     assert found["failed_seeds"] == [], said
     assert found["lifecycles"] >= 60
+
+
+def test_most_of_a_world_is_lived_under_fire() -> None:
+    found, said = simulate("--once", "--seed", "24", "--seed", "23", "--size", "40")
+    assert found["requests_before_heal"] >= 0.6 * found["requests"], said
+    assert found["ended_before_heal"] >= 0.6 * found["lifecycles"], said
+    assert found["faults_by_family"]["db"] < 0.6 * found["faults"], said
