@@ -43,6 +43,7 @@ class Campaign:
     jobs: int = 1
     size: int = 300
     strain: float = 3.0
+    stops_at_breach: bool = False
 
 
 @dataclass
@@ -185,7 +186,7 @@ def _live(seed: int, campaign: Campaign) -> Outcome:
     assert _base is not None, "worlds need ground"
     plan = plan_of(seed, size=campaign.size, strain=campaign.strain)
     try:
-        return live_through(plan, _base)
+        return live_through(plan, _base, stops_at_breach=campaign.stops_at_breach)
     except Exception as error:  # one broken world is a finding, and must not cost what the others found
         return Outcome.of_crash(plan, error)
 

@@ -91,8 +91,12 @@ class _Ears:
             self.heard.append(f"nobody awaited: {error!r} ({context.get('message')})"[:400])
 
 
-def live_through(plan: Plan, ground: Ground, *, checks_steps: bool = True) -> Outcome:
-    """Let one world live and end, and say what came of it."""
+def live_through(plan: Plan, ground: Ground, *, checks_steps: bool = True, stops_at_breach: bool = False) -> Outcome:
+    """Let one world live and end, and say what came of it.
+
+    Args:
+        stops_at_breach: a world in which something was broken need not come to rest.
+    """
     name = f"w{plan.seed}_{os.getpid()}"
     dsn = ground.create(name)
     began = time.perf_counter()
@@ -103,7 +107,9 @@ def live_through(plan: Plan, ground: Ground, *, checks_steps: bool = True) -> Ou
     gc.collect()
     gc.disable()
     try:
-        world, broken = loop.run_until_complete(_live(plan, dsn, loop, checks_steps=checks_steps))
+        world, broken = loop.run_until_complete(
+            _live(plan, dsn, loop, checks_steps=checks_steps, stops_at_breach=stops_at_breach)
+        )
         world.bugs += ears.heard
         return _outcome(world, broken, took_s=time.perf_counter() - began)
     finally:
@@ -112,7 +118,9 @@ def live_through(plan: Plan, ground: Ground, *, checks_steps: bool = True) -> Ou
         ground.drop(name)
 
 
-async def _live(plan: Plan, dsn: str, loop: VirtualLoop, *, checks_steps: bool) -> tuple[World, dict[str, list[str]]]:
+async def _live(
+    plan: Plan, dsn: str, loop: VirtualLoop, *, checks_steps: bool, stops_at_breach: bool
+) -> tuple[World, dict[str, list[str]]]:
     world = await make(plan, dsn, loop)
     try:
         with (
@@ -125,6 +133,7 @@ async def _live(plan: Plan, dsn: str, loop: VirtualLoop, *, checks_steps: bool) 
 
             def step() -> None:
                 _note(broken, checker.after_step(), at_s=loop.time())
+                world.is_condemned = stops_at_breach and bool(broken or world.bugs)
 
             if checks_steps:
                 world.after_step = step
@@ -132,7 +141,7 @@ async def _live(plan: Plan, dsn: str, loop: VirtualLoop, *, checks_steps: bool) 
             world.after_step = lambda: None
             is_quiet = world.is_quiet()
             _note(broken, checker.at_end(is_quiet=is_quiet), at_s=loop.time())
-            if not is_quiet:
+            if not is_quiet and not world.is_condemned:
                 _note(broken, [Breach("comes_to_rest", world.unrest())], at_s=loop.time())
             return world, broken
     finally:

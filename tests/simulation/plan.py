@@ -127,7 +127,7 @@ def _of_waves(plan: Plan, *, size: int) -> Plan:
     rng = Random(f"waves:{plan.seed}")
     batches: list[BatchPlan] = []
     while (left := size - sum(b.items for b in batches)) > 0:
-        items, wave_size = min(left, rng.choice((12, 24))), rng.choice((2, 3, 4))
+        items, wave_size = min(left, rng.choice((12, 24))), rng.choice((2, 2, 3, 4))
         batches.append(BatchPlan(at_s=rng.uniform(0, 300), items=items, level="medium", wave_size=wave_size))
     return replace(
         plan,

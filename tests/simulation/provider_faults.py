@@ -183,7 +183,7 @@ class ProviderFaults:
             (self._rules[f"provider.{kind}", name],) = self._provider.service.rules.add([document])
 
     def _rate_of(self, kind: str) -> float:
-        return max(self._rate, min(0.4, self._rate * _WAVES_MORE_OFTEN)) if kind == "batch" else self._rate
+        return max(self._rate, min(0.5, self._rate * _WAVES_MORE_OFTEN)) if kind == "batch" else self._rate
 
     def _note_rules(self) -> None:
         for where, rule in self._rules.items():

@@ -98,6 +98,8 @@ class World:
     after_step: Callable[[], None] = lambda: None
     #: Set when the faults stop.
     under_fire: UnderFire = UnderFire()
+    #: Enough is known: it need not come to its end.
+    is_condemned: bool = False
     _made: int = 0
 
     def __post_init__(self) -> None:
@@ -274,7 +276,7 @@ class World:
         """Let the work go on under fire until most of it has ended, or time is up."""
         enough = self.plan.lifecycles * self.plan.share_under_fire
         began_s = looked_after_s = self.loop.time()
-        while self.loop.time() < began_s + LONGEST_UNDER_FIRE_S:
+        while self.loop.time() < began_s + LONGEST_UNDER_FIRE_S and not self.is_condemned:
             ended = rest.count_at_rest(self.server.monitor)
             if ended >= enough:
                 return
@@ -327,7 +329,7 @@ class World:
     async def _settle_down(self, *, limit_s: float) -> None:
         """Wait until only people can move what is left, or time is up."""
         ends_at = self.loop.time() + limit_s
-        while self.loop.time() < ends_at and not self.is_quiet():
+        while self.loop.time() < ends_at and not self.is_quiet() and not self.is_condemned:
             await asyncio.sleep(30.0)
             self.monkey.keep_some_alive()
             await self._dismiss_idle_hands()
