@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +23,6 @@ from tests.guarantees import books
 
 #: What the provider does wrong, and how often. A launch that breaks opens its lane's breaker for seconds, so few do.
 FAULTS: tuple[dict[str, Any], ...] = (
-    {"fault": "reset_before", "kind": ["launch", "batch"], "probability": 0.01},
-    {"fault": "reset_after", "kind": ["launch", "batch"], "probability": 0.01},
     {"fault": "disconnect_after", "kind": ["launch", "batch"], "probability": 0.005},
     {"fault": "500_after", "kind": ["launch", "batch"], "probability": 0.005},
     {"fault": "503", "kind": ["launch", "batch"], "probability": 0.005},
@@ -38,6 +37,8 @@ FAULTS: tuple[dict[str, Any], ...] = (
     {"fault": "wrong_length", "kind": "file", "probability": 0.01},
     {"fault": "expired_url", "kind": "file", "probability": 0.01},
 )
+#: A campaign of so many items must have seen each reset of a launch: it is what the campaign is for.
+LONG_ITEMS = 500
 STATUSES = text("SELECT status, count(*) AS n FROM runs GROUP BY status")
 UNBURIED = text("SELECT count(*) FROM workers WHERE buried_at IS NULL AND NOT pid = ANY(CAST(:alive AS int[]))")
 PROGRESS_S = 10.0
@@ -80,8 +81,9 @@ async def wage(
                 there.start_worker()
             there.start_api()
             telling = asyncio.create_task(_tell(there, client, monkey, say))
-            there.sandbox.faults([*FAULTS])
+            there.sandbox.faults([*resets(items), *FAULTS])
             await asyncio.gather(monkey.rage(), _submit(client, monkey, share=0.9 if calm_deaths else 1.0))
+            struck = fired(there.sandbox.call("GET", "/faults")["rules"])
             there.sandbox.clear_faults()
             say("the monkey is gone")
             calm = await _die_calmly(there, client, calm_deaths, chance=monkey.chance)
@@ -92,15 +94,46 @@ async def wage(
             return {
                 "seed": seed,
                 "kills": dict(monkey.done),
+                "faults": struck,
                 **verdict.figures(found, client),
                 "quiet_after_s": quiet_after_s,
                 "recovery_s": await verdict.recoveries(there, monkey.deaths),
                 "calm_recovery_s": await verdict.recoveries(there, calm),
                 "took_s": round(time.monotonic() - began_at, 1),
-                "complaints": await verdict.complaints(there, client, found),
+                "complaints": await verdict.complaints(there, client, found) + unstruck(struck, items=items),
             }
         finally:
             there.end()
+
+
+def resets(items: int) -> list[dict[str, Any]]:
+    """Return the rules that reset launches before and after the provider took them: by count, so that they do strike.
+
+    Single launches and waves are counted apart, for waves are few; and not both faults by the same number, or the one
+    would always follow the other.
+    """
+    single, wave = max(5, items // 40), max(2, items // 250)
+    return [
+        {"fault": "reset_before", "kind": "launch", "every": single},
+        {"fault": "reset_after", "kind": "launch", "every": single + 7},
+        {"fault": "reset_before", "kind": "batch", "every": wave},
+        {"fault": "reset_after", "kind": "batch", "every": wave + 1},
+    ]
+
+
+def fired(rules: Sequence[Mapping[str, Any]]) -> dict[str, int]:
+    """Return how often each fault struck, by its name and what it strikes."""
+    struck: Counter[str] = Counter()
+    for rule in rules:
+        kinds = [rule["kind"]] if isinstance(rule["kind"], str) else rule["kind"]
+        struck[f"{rule['fault']} of {'/'.join(kinds)}"] += rule.get("fired", 0)
+    return dict(struck)
+
+
+def unstruck(struck: Mapping[str, int], *, items: int) -> list[str]:
+    """Return a complaint for each reset of a launch that a long campaign has not seen."""
+    names = fired(resets(items))
+    return [f"never struck: {name}" for name in names if items >= LONG_ITEMS and not struck.get(name)]
 
 
 async def _submit(client: Submitter, monkey: Monkey, *, share: float) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.chaos.campaign import wage
+from tests.chaos.campaign import fired, resets, wage
 
 pytestmark = pytest.mark.anyio
 
@@ -37,3 +37,4 @@ async def test_nothing_is_lost_or_done_twice_while_everything_is_killed(tmp_path
     assert result["complaints"] == [], f"seed {seed}\n{result}\n" + "\n".join(said)
     assert result["runs"] == 60
     assert sum(result["kills"].values()) == 8
+    assert sum(result["faults"][name] for name in fired(resets(60))) > 0, result["faults"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
 from tests.mutants.bugs import BUGS
@@ -35,16 +36,18 @@ def main(argv: list[str] | None = None) -> int:
             sys.stdout.write(_line(verdict) + "\n")
             sys.stdout.flush()
     missed = [v.mutant for v in verdicts if v.by is None]
-    sys.stdout.write(json.dumps({"planted": len(verdicts), "caught": len(verdicts) - len(missed), "missed": missed}))
-    sys.stdout.write("\n")
+    kinds = Counter(str(verdict.by.kind) for verdict in verdicts if verdict.by)
+    sums = {"planted": len(verdicts), "caught": len(verdicts) - len(missed), "by": dict(kinds), "missed": missed}
+    sys.stdout.write(json.dumps(sums) + "\n")
     return 8 if missed else 0
 
 
 def _is_clean(chosen: list[Mutant]) -> bool:
-    """Tell whether the tests pass while nothing is planted: else they would catch whatever is."""
+    """Tell whether tests and worlds are well while nothing is planted: else they would catch whatever is."""
     tests = sorted({test for bug in chosen for test in bug.tests})
-    verdict = judge(Mutant("nothing_planted", "the tests must pass", [], tests=tests))
-    sys.stdout.write(f"{'nothing planted':<32} {f'FAILS in {verdict.by}' if verdict.by else 'passes'}\n")
+    seeds = sorted({seed for bug in chosen for seed in bug.seeds})
+    verdict = judge(Mutant("nothing_planted", "all must be well", [], tests=tests, seeds=seeds))
+    sys.stdout.write(f"{'nothing planted':<32} {f'FAILS in {verdict.by.name}' if verdict.by else 'passes'}\n")
     return verdict.by is None
 
 
@@ -60,7 +63,7 @@ def _check(chosen: list[Mutant]) -> int:
 
 
 def _line(verdict: Verdict) -> str:
-    by = f"caught by {verdict.by}" if verdict.by else "MISSED"
+    by = f"caught by {verdict.by.kind}: {verdict.by.name}" if verdict.by else "MISSED"
     return f"{verdict.mutant:<32} {by} after {verdict.after_s:.0f} s  {verdict.what[:160]}"
 
 

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 
 CHECKOUT = Path(__file__).parents[2]
@@ -45,7 +46,8 @@ class Mutant:
     Args:
         says: what is wrong with it, in words.
         seeds: worlds of the simulation that may find it, in order; empty: it is not of that kind.
-        tests: tests that may find it, as pytest names them, tried before the worlds.
+        tests: tests that may find it, as pytest names them: those of guarantees before the worlds, others after them.
+        why_no_guarantee: why neither the simulation nor a guarantee can see it, where that is so.
     """
 
     name: str
@@ -54,6 +56,25 @@ class Mutant:
     seeds: Sequence[int] = ()
     tests: Sequence[str] = ()
     size: int = 60
+    why_no_guarantee: str = ""
+
+
+class Kind(StrEnum):
+    """What kind of harness it was, from the one that says most about the promises to the one that says least."""
+
+    GUARANTEE = "guarantee"
+    SIMULATION = "simulation"
+    ENGINE = "engine"
+    UNIT = "unit"
+
+
+@dataclass(frozen=True, slots=True)
+class Harness:
+    """One thing that may find a bug."""
+
+    kind: Kind
+    name: str
+    command: Sequence[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,21 +82,21 @@ class Verdict:
     """What became of a planted bug. `by` is None when nobody noticed it."""
 
     mutant: str
-    by: str | None
+    by: Harness | None
     after_s: float
     what: str
 
 
 def judge(mutant: Mutant) -> Verdict:
-    """Plant a bug and look for it, first by its tests, then by its worlds."""
+    """Plant a bug and look for it: by guarantees and worlds first, by tests of a part of the product last."""
     began = time.monotonic()
     with planted(mutant) as copy:
-        for command, name in _harnesses(mutant):
-            code, said = run(command, copy)
+        for harness in harnesses(mutant):
+            code, said = run(harness.command, copy)
             if code in CAUGHT:
-                return Verdict(mutant.name, name, time.monotonic() - began, _last(said))
+                return Verdict(mutant.name, harness, time.monotonic() - began, _last(said))
             if code not in (0, None):
-                raise Misfit(f"{mutant.name}: {name} could not look for it (exit {code}): {said[-500:]}")
+                raise Misfit(f"{mutant.name}: {harness.name} could not look for it (exit {code}): {said[-500:]}")
     return Verdict(mutant.name, None, time.monotonic() - began, "")
 
 
@@ -124,12 +145,22 @@ def run(command: Sequence[str], copy: Path) -> tuple[int | None, str]:
     return process.returncode, said.decode(errors="replace")
 
 
-def _harnesses(mutant: Mutant) -> Iterator[tuple[list[str], str]]:
-    for test in mutant.tests:
-        yield [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", test], test
+def harnesses(mutant: Mutant) -> list[Harness]:
+    """Return what may find a bug, in the order in which it is tried."""
+    found = [
+        Harness(_kind_of(test), test, [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", test])
+        for test in mutant.tests
+    ]
     for seed in mutant.seeds:
-        command = [sys.executable, "-m", "tests.simulation", "--once", "--seed", str(seed), "--size", str(mutant.size)]
-        yield command, f"simulation, seed {seed}"
+        command = [sys.executable, "-m", "tests.simulation", "--once", "--stop-at-breach"]
+        command += ["--seed", str(seed), "--size", str(mutant.size)]
+        found.append(Harness(Kind.SIMULATION, f"simulation, seed {seed}", command))
+    return sorted(found, key=lambda harness: [*Kind].index(harness.kind))
+
+
+def _kind_of(test: str) -> Kind:
+    folders = {"guarantees": Kind.GUARANTEE, "simulation": Kind.SIMULATION, "engine": Kind.ENGINE}
+    return folders.get(test.split("/")[1].partition("::")[0], Kind.UNIT)
 
 
 def _last(said: str) -> str:

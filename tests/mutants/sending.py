@@ -34,6 +34,21 @@ LAUNCHING = (
         seeds=ROUGH,
     ),
     Mutant(
+        "no_intent",
+        "nothing is written before the request goes out: what was, is rolled back",
+        [
+            Swap(
+                LAUNCH,
+                "        await reach(Point.LAUNCH_WRITTEN)\n        return written\n",
+                "        await reach(Point.LAUNCH_WRITTEN)\n"
+                "        if written is not None and written.orders:\n"
+                "            await connection.rollback()\n"
+                "        return written\n",
+            )
+        ],
+        seeds=ROUGH,
+    ),
+    Mutant(
         "intent_without_watch",
         "nothing comes due when a launch is never recorded",
         [
@@ -127,7 +142,11 @@ LAUNCHING = (
                 "    if True:\n        return frozenset()\n",
             )
         ],
-        tests=["tests/engine"],
+        tests=[
+            "tests/guarantees/test_sent_at_most_once.py"
+            "::test_a_worker_that_was_paused_and_taken_for_dead_settles_its_own_doubt_by_its_answer",
+            "tests/engine/test_late_and_paused.py",
+        ],
     ),
     Mutant(
         "no_send_deadline",
@@ -169,6 +188,23 @@ LAUNCHING = (
 )
 
 READING = (
+    Mutant(
+        "redirects_are_followed",
+        "a call goes where a redirect points, with the key and the body",
+        [
+            Swap(
+                HTTP,
+                "                response = await transport.handle_async_request(request)\n",
+                "                response = await transport.handle_async_request(request)\n"
+                "                while response.has_redirect_location:\n"
+                "                    await response.aclose()\n"
+                '                    call = replace(call, url=response.headers["location"])\n'
+                "                    request = self._request(call, timeouts, witness)\n"
+                "                    response = await transport.handle_async_request(request)\n",
+            ),
+        ],
+        seeds=ROUGH,
+    ),
     Mutant(
         "reset_is_not_sent",
         "a connection that broke while waiting for the answer counts as not sent",

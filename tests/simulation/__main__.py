@@ -29,7 +29,9 @@ def main(argv: list[str] | None = None) -> int:
     if given.seed:
         times = 1 if given.once else 2
         seeds = [seed for seed in given.seed for _ in range(times)]
-        campaign = Campaign(seeds=seeds, size=given.size, strain=given.strain)
+        campaign = Campaign(
+            seeds=seeds, size=given.size, strain=given.strain, stops_at_breach=given.stop_at_breach
+        )  # fmt: skip
     else:
         sys.stderr.write(f"first seed: {first}\n")
         campaign = Campaign(
@@ -73,6 +75,7 @@ def _arguments() -> argparse.ArgumentParser:
     )
     parser.add_argument("--seed", type=int, action="append", help="live through this world, twice; may be repeated")
     parser.add_argument("--once", action="store_true", help="with --seed: once is enough")
+    parser.add_argument("--stop-at-breach", action="store_true", help="with --seed: a broken world need not rest")
     parser.add_argument("--first-seed", type=int, default=1, help="where a campaign begins (default: %(default)s)")
     parser.add_argument("--fresh", action="store_true", help="begin a campaign at a fresh seed, which is printed")
     parser.add_argument("--lifecycles", type=int, default=0, help="stop after so many runs")

@@ -22,6 +22,9 @@ from tests.simulation.provider_faults import boundaries as provider_boundaries
 
 _base: Ground | None = None
 
+#: What has a boundary of its own; every other fault strikes a process, at a fault point or anywhere.
+_FAMILIES = ("db", "database", "net", "store", "provider")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Campaign:
@@ -40,6 +43,7 @@ class Campaign:
     jobs: int = 1
     size: int = 300
     strain: float = 3.0
+    stops_at_breach: bool = False
 
 
 @dataclass
@@ -54,6 +58,9 @@ class Tally:
     took_s: float = 0.0
     hits: Counter[tuple[str, str]] = field(default_factory=Counter)
     statuses: Counter[str] = field(default_factory=Counter)
+    requests_before_heal: int = 0
+    ended_before_heal: int = 0
+    faults_before_heal: int = 0
     failed: list[Outcome] = field(default_factory=list)
 
     def add(self, outcome: Outcome) -> None:
@@ -65,6 +72,9 @@ class Tally:
         self.virtual_s += outcome.virtual_s
         self.took_s += outcome.took_s
         self.hits += outcome.hits
+        self.requests_before_heal += outcome.requests_before_heal
+        self.ended_before_heal += outcome.ended_before_heal
+        self.faults_before_heal += outcome.faults_before_heal
         self.statuses += Counter(outcome.statuses)
         if not outcome.is_well:
             self.failed.append(outcome)
@@ -77,7 +87,11 @@ class Tally:
             "lifecycles": self.lifecycles,
             "faults": faults,
             "faults_per_lifecycle": round(faults / self.lifecycles, 2) if self.lifecycles else 0.0,
+            "faults_by_family": dict(families(self.hits).most_common()),
+            "faults_before_heal": self.faults_before_heal,
             "requests": self.requests,
+            "requests_before_heal": self.requests_before_heal,
+            "ended_before_heal": self.ended_before_heal,
             "doubts": self.doubts,
             "virtual_hours": round(self.virtual_s / 3600, 1),
             "cpu_hours": round(self.took_s / 3600, 2),
@@ -97,6 +111,15 @@ def cells() -> list[tuple[str, str]]:
     found += [(str(point), "killed") for point in Point]
     found += [("process", name) for name in ("killed", "stopped", "frozen")]
     return [*found, ("database", "away"), ("provider", "away")]
+
+
+def families(hits: Counter[tuple[str, str]]) -> Counter[str]:
+    """Return how many faults struck the database, the network, the store, the provider, and processes."""
+    found: Counter[str] = Counter()
+    for (boundary, _), count_ in hits.items():
+        family = boundary.partition(".")[0]
+        found[family if family in _FAMILIES else "process"] += count_
+    return found
 
 
 def run(campaign: Campaign) -> Iterator[Outcome]:
@@ -163,7 +186,7 @@ def _live(seed: int, campaign: Campaign) -> Outcome:
     assert _base is not None, "worlds need ground"
     plan = plan_of(seed, size=campaign.size, strain=campaign.strain)
     try:
-        return live_through(plan, _base)
+        return live_through(plan, _base, stops_at_breach=campaign.stops_at_breach)
     except Exception as error:  # one broken world is a finding, and must not cost what the others found
         return Outcome.of_crash(plan, error)
 
@@ -196,5 +219,7 @@ def as_line(outcome: Outcome) -> str:
     return (
         f"seed {outcome.seed}: {outcome.lifecycles} runs, {faults} faults, {outcome.doubts} doubts,"
         f" {outcome.requests} requests (most in 60 s: {outcome.max_in_60_s}), {outcome.virtual_s / 60:.0f} virtual min"
+        f" (before healing: {outcome.requests_before_heal} requests, {outcome.ended_before_heal} ends,"
+        f" {outcome.faults_before_heal} faults of {' '.join(f'{f} {n}' for f, n in families(outcome.hits).items())})"
         f" in {outcome.took_s:.1f} s, digest {outcome.digest}: {verdict}"
     )

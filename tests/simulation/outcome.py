@@ -43,6 +43,8 @@ class Outcome:
         broken: invariant -> what offends it.
         bugs: errors that no fault explains.
         digest: of every event and every request, in order.
+        requests_before_heal: of the requests, those that were made while faults could still strike.
+        ended_before_heal: runs that had ended, or waited for a person, by then.
     """
 
     seed: int
@@ -57,6 +59,9 @@ class Outcome:
     broken: dict[str, list[str]]
     bugs: list[str]
     digest: str
+    requests_before_heal: int = 0
+    ended_before_heal: int = 0
+    faults_before_heal: int = 0
 
     @classmethod
     def of_crash(cls, plan: Plan, error: Exception) -> Outcome:
@@ -86,8 +91,12 @@ class _Ears:
             self.heard.append(f"nobody awaited: {error!r} ({context.get('message')})"[:400])
 
 
-def live_through(plan: Plan, ground: Ground, *, checks_steps: bool = True) -> Outcome:
-    """Let one world live and end, and say what came of it."""
+def live_through(plan: Plan, ground: Ground, *, checks_steps: bool = True, stops_at_breach: bool = False) -> Outcome:
+    """Let one world live and end, and say what came of it.
+
+    Args:
+        stops_at_breach: a world in which something was broken need not come to rest.
+    """
     name = f"w{plan.seed}_{os.getpid()}"
     dsn = ground.create(name)
     began = time.perf_counter()
@@ -98,7 +107,9 @@ def live_through(plan: Plan, ground: Ground, *, checks_steps: bool = True) -> Ou
     gc.collect()
     gc.disable()
     try:
-        world, broken = loop.run_until_complete(_live(plan, dsn, loop, checks_steps=checks_steps))
+        world, broken = loop.run_until_complete(
+            _live(plan, dsn, loop, checks_steps=checks_steps, stops_at_breach=stops_at_breach)
+        )
         world.bugs += ears.heard
         return _outcome(world, broken, took_s=time.perf_counter() - began)
     finally:
@@ -107,7 +118,9 @@ def live_through(plan: Plan, ground: Ground, *, checks_steps: bool = True) -> Ou
         ground.drop(name)
 
 
-async def _live(plan: Plan, dsn: str, loop: VirtualLoop, *, checks_steps: bool) -> tuple[World, dict[str, list[str]]]:
+async def _live(
+    plan: Plan, dsn: str, loop: VirtualLoop, *, checks_steps: bool, stops_at_breach: bool
+) -> tuple[World, dict[str, list[str]]]:
     world = await make(plan, dsn, loop)
     try:
         with (
@@ -120,6 +133,7 @@ async def _live(plan: Plan, dsn: str, loop: VirtualLoop, *, checks_steps: bool) 
 
             def step() -> None:
                 _note(broken, checker.after_step(), at_s=loop.time())
+                world.is_condemned = stops_at_breach and bool(broken or world.bugs)
 
             if checks_steps:
                 world.after_step = step
@@ -127,7 +141,7 @@ async def _live(plan: Plan, dsn: str, loop: VirtualLoop, *, checks_steps: bool) 
             world.after_step = lambda: None
             is_quiet = world.is_quiet()
             _note(broken, checker.at_end(is_quiet=is_quiet), at_s=loop.time())
-            if not is_quiet:
+            if not is_quiet and not world.is_condemned:
                 _note(broken, [Breach("comes_to_rest", world.unrest())], at_s=loop.time())
             return world, broken
     finally:
@@ -173,7 +187,6 @@ def _outcome(world: World, broken: dict[str, list[str]], *, took_s: float) -> Ou
         )
         (doubts,) = connection.execute("SELECT count(*) FROM events WHERE type = 'in_doubt'").fetchone() or (0,)
         digest = digest_of(world, connection)
-    hits = world.faults.hits + Counter(world.misbehaviour.hits())
     meters = world.provider.service.meters.values()
     return Outcome(
         seed=world.plan.seed,
@@ -184,10 +197,13 @@ def _outcome(world: World, broken: dict[str, list[str]], *, took_s: float) -> Ou
         max_in_60_s=max((meter.max_arrivals for meter in meters), default=0),
         statuses=statuses,
         doubts=doubts,
-        hits=Counter({(str(boundary), name): count for (boundary, name), count in hits.items() if count}),
+        hits=world.hits(),
         broken=broken,
         bugs=list(dict.fromkeys(world.bugs)),
         digest=digest,
+        requests_before_heal=world.under_fire.requests,
+        ended_before_heal=world.under_fire.ended,
+        faults_before_heal=world.under_fire.faults,
     )
 
 

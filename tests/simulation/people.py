@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from contextlib import suppress
 from dataclasses import dataclass, field
 from random import Random
 from typing import TYPE_CHECKING, Any
@@ -110,6 +111,12 @@ class Operator:
             return
         except Exception as error:
             self.world.bug("api", error)
+
+    async def look_after(self) -> None:
+        """Do what only a person can, so that the work goes on; what is refused or finds the database away is left."""
+        for deed in (self.resume_all, self.test_connection, self.settle_doubt):
+            with suppress(OrchestratorError, Killed):
+                await self.world.through_api(deed)
 
     async def cancel(self) -> None:
         """Cancel some run."""

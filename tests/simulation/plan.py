@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 from typing import Any
+
+#: Of so many seeds one, with this rest, is a world of waves: elsewhere launches of whole waves are few.
+WAVE_WORLDS_EVERY = 4
+WAVE_WORLDS_REST = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +38,7 @@ class Plan:
         strain: how many faults a lifecycle meets on average, about.
         point_rate: the chance of a worker to die, or to be frozen, at each fault point that it reaches.
         interleave: the chance of a transaction to let others run between its statements.
+        share_under_fire: of the runs, that are to end before the faults stop.
     """
 
     seed: int
@@ -56,6 +61,7 @@ class Plan:
     database_away: tuple[Outage, ...]
     provider_away: tuple[Outage, ...]
     acts_every_s: float
+    share_under_fire: float = 0.0
 
     @property
     def lifecycles(self) -> int:
@@ -70,6 +76,12 @@ def plan_of(seed: int, *, size: int = 300, strain: float = 3.0) -> Plan:
         size: about how many runs.
         strain: faults per run that are aimed at; 0 for a world without any.
     """
+    plan = _mixed(seed, size=size, strain=strain)
+    return _of_waves(plan, size=size) if seed % WAVE_WORLDS_EVERY == WAVE_WORLDS_REST else plan
+
+
+def _mixed(seed: int, *, size: int, strain: float) -> Plan:
+    """Return a world with a little of everything."""
     rng = Random(f"plan:{seed}")
     rate = rng.choice((100, 300, 600, 600))
     singles = rng.randrange(size // 5, size // 3 + 1)
@@ -87,16 +99,17 @@ def plan_of(seed: int, *, size: int = 300, strain: float = 3.0) -> Plan:
         latency_s=rng.choice((0.05, 0.2, 1.0)),
         interleave=rng.choice((0.0, 0.02, 0.1)),
         rates={
-            "db.connect": min(0.03 * heat, 0.3),
-            "db.statement": 0.018 * heat,
-            "db.commit": 0.08 * heat,
+            # There are many statements for each request, and most are of workers that look for work.
+            "db.connect": min(0.01 * heat, 0.3),
+            "db.statement": 0.002 * heat,
+            "db.commit": 0.01 * heat,
             "net.resolve": 0.02 * heat,
-            "net.connect": 0.07 * heat,
-            "net.request": 0.06 * heat,
-            "net.answer": 0.08 * heat,
+            "net.connect": 0.05 * heat,
+            "net.request": 0.04 * heat,
+            "net.answer": 0.05 * heat,
             "store.put": 0.20 * heat,
         },
-        provider_rate=0.25 * heat,
+        provider_rate=0.18 * heat,
         spells_every_s=rng.choice((0.0, 120.0, 600.0)) if heat else 0.0,
         point_rate=0.003 * heat,
         kills_at_s=_moments(rng, length_s, 2.0 * heat),
@@ -105,6 +118,30 @@ def plan_of(seed: int, *, size: int = 300, strain: float = 3.0) -> Plan:
         database_away=_outages(rng, length_s, 1.5 * heat, (0.5, 3.0, 20.0, 90.0)),
         provider_away=_outages(rng, length_s, 0.7 * heat, (2.0, 30.0, 300.0, 2_700.0)),
         acts_every_s=rng.choice((20.0, 60.0, 1_000_000.0)),
+        share_under_fire=rng.choice((0.8, 0.9, 1.0)) if heat else 0.0,
+    )
+
+
+def _of_waves(plan: Plan, *, size: int) -> Plan:
+    """Return the same world with many small waves and little else, so that every fault of theirs meets some."""
+    rng = Random(f"waves:{plan.seed}")
+    batches: list[BatchPlan] = []
+    while (left := size - sum(b.items for b in batches)) > 0:
+        items, wave_size = min(left, rng.choice((12, 24))), rng.choice((2, 2, 3, 4))
+        batches.append(BatchPlan(at_s=rng.uniform(0, 300), items=items, level="medium", wave_size=wave_size))
+    return replace(
+        plan,
+        # What a doubt holds is missing to the next wave; a wave that is launched again is one more.
+        max_concurrent=100,
+        on_doubt=rng.choice(("relaunch", "relaunch", "hold")),
+        options={**plan.options, "duration_s": 2.0, "human_share": 0.0},
+        batches=tuple(sorted(batches, key=lambda b: b.at_s)),
+        singles_at_s=(),
+        # A launch that does not get as far as the provider is struck by none of its faults.
+        rates={boundary: rate / 5 for boundary, rate in plan.rates.items()},
+        provider_away=(),
+        spells_every_s=0.0,
+        acts_every_s=20.0,
     )
 
 

@@ -78,7 +78,12 @@ _FILES: Mapping[str, dict[str, Any]] = {
 #: kind of request -> name -> rule.
 RULES: Mapping[str, Mapping[str, dict[str, Any]]] = {
     "launch": _LAUNCHES,
-    "batch": {**_LAUNCHES, "partial_batch": {"fault": "partial_batch"}},
+    # Waves are few, and each of these ends one only: as often as the others.
+    "batch": {
+        **_LAUNCHES,
+        **{name: {"fault": name} for name in ("400", "401", "404")},
+        "partial_batch": {"fault": "partial_batch"},
+    },
     "look": _LOOKS,
     "file": _FILES,
 }
@@ -178,7 +183,7 @@ class ProviderFaults:
             (self._rules[f"provider.{kind}", name],) = self._provider.service.rules.add([document])
 
     def _rate_of(self, kind: str) -> float:
-        return max(self._rate, min(0.4, self._rate * _WAVES_MORE_OFTEN)) if kind == "batch" else self._rate
+        return max(self._rate, min(0.5, self._rate * _WAVES_MORE_OFTEN)) if kind == "batch" else self._rate
 
     def _note_rules(self) -> None:
         for where, rule in self._rules.items():

@@ -17,6 +17,14 @@ _LEFT = "SELECT status, count(*), min(id::text) FROM runs WHERE status <> ALL(%(
 
 _LANES = "SELECT breaker, blocked_until, launches_stopped, launch_due_at, poll_due_at FROM lanes"
 
+_AT_REST = "SELECT count(*) FROM runs WHERE status = ANY(%(rest)s)"
+
+
+def count_at_rest(connection: psycopg.Connection[Any]) -> int:
+    """Return how many runs have ended or wait for a person."""
+    (count,) = connection.execute(_AT_REST, {"rest": list(AT_REST)}).fetchone() or (0,)
+    return int(count)
+
 
 def is_quiet(connection: psycopg.Connection[Any]) -> bool:
     """Tell whether every run has ended or waits for a person, and every batch without doubts has ended."""

@@ -46,8 +46,26 @@ from tests.simulation.worker import SimWorker, current
 
 T = TypeVar("T")
 
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnderFire:
+    """What had happened when the faults stopped: the rest was easy."""
+
+    requests: int = 0
+    ended: int = 0
+    faults: int = 0
+
+
 #: The virtual wall clock when the loop's time is 0, unless a world has its own.
 EPOCH = datetime(2030, 1, 1, tzinfo=UTC)
+
+#: Once the last is submitted and the last outage has begun, faults go on striking for so long at most: what has not
+#: ended by then may be what only healing ends.
+LONGEST_UNDER_FIRE_S = 3_600.0
+
+#: Under fire somebody looks after what only people can move, so often, seconds: else the first key that is refused
+#: would end the work long before the faults.
+ON_CALL_EVERY_S = 120.0
 
 #: After the faults have stopped everything must have come to rest within so long.
 QUIET_WITHIN_S = 6 * 3600.0
@@ -78,6 +96,10 @@ class World:
     #: The fault points that were passed, struck or not.
     passed: Counter[Point] = field(default_factory=Counter)
     after_step: Callable[[], None] = lambda: None
+    #: Set when the faults stop.
+    under_fire: UnderFire = UnderFire()
+    #: Enough is known: it need not come to its end.
+    is_condemned: bool = False
     _made: int = 0
 
     def __post_init__(self) -> None:
@@ -243,12 +265,28 @@ class World:
         acting = asyncio.ensure_future(self.operator.act_for_ever(self.plan.acts_every_s))
         try:
             await asyncio.gather(*doings)
-            await self._settle_down(limit_s=1_800.0)
+            await self._endure()
         finally:
             acting.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await acting
         await self.heal()
+
+    async def _endure(self) -> None:
+        """Let the work go on under fire until most of it has ended, or time is up."""
+        enough = self.plan.lifecycles * self.plan.share_under_fire
+        began_s = looked_after_s = self.loop.time()
+        while self.loop.time() < began_s + LONGEST_UNDER_FIRE_S and not self.is_condemned:
+            ended = rest.count_at_rest(self.server.monitor)
+            if ended >= enough:
+                return
+            if ended >= self.plan.lifecycles / 2:
+                await self._dismiss_idle_hands()
+            await asyncio.sleep(20.0)
+            self.monkey.keep_some_alive()
+            if self.loop.time() >= looked_after_s + ON_CALL_EVERY_S:
+                looked_after_s = self.loop.time()
+                await self.operator.look_after()
 
     def _submissions(self) -> list[Awaitable[None]]:
         doings: list[Awaitable[None]] = [
@@ -263,6 +301,11 @@ class World:
         self.faults.is_on = False
         self.misbehaviour.heal()
         self.monkey.heal()
+        self.under_fire = UnderFire(
+            requests=len(self.fabric.exchanges),
+            ended=rest.count_at_rest(self.server.monitor),
+            faults=self.hits().total(),
+        )
         for worker in self.living:
             worker.freeze(0.0)
         await asyncio.sleep(1.0)
@@ -286,7 +329,7 @@ class World:
     async def _settle_down(self, *, limit_s: float) -> None:
         """Wait until only people can move what is left, or time is up."""
         ends_at = self.loop.time() + limit_s
-        while self.loop.time() < ends_at and not self.is_quiet():
+        while self.loop.time() < ends_at and not self.is_quiet() and not self.is_condemned:
             await asyncio.sleep(30.0)
             self.monkey.keep_some_alive()
             await self._dismiss_idle_hands()
@@ -296,6 +339,11 @@ class World:
         for worker in self.living[2:]:
             if not worker.is_draining and not worker.is_frozen:
                 await worker.stop()
+
+    def hits(self) -> Counter[tuple[str, str]]:
+        """Return how often each fault has struck, whoever acted it out."""
+        found = self.faults.hits + Counter(self.misbehaviour.hits())
+        return Counter({(str(boundary), name): count for (boundary, name), count in found.items() if count})
 
     def is_quiet(self) -> bool:
         """Tell whether every run has ended or waits for a person, and every batch without doubts has ended."""
