@@ -52,7 +52,8 @@ NEXT_DUE = text("""
 
 
 LOCK_BATCH = text("""
-    SELECT id, concurrency, wave_size, wave_cap, paused_at, cancelled_at FROM batches WHERE id = :id FOR UPDATE""")
+    SELECT id, concurrency, wave_size, wave_cap, paused_at, cancelled_at FROM batches WHERE id = :id
+    FOR NO KEY UPDATE""")
 
 
 COUNT_QUEUED = text("""
