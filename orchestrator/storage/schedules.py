@@ -29,6 +29,8 @@ LOCK = text(f"""
     SELECT {_COLUMNS} {_FROM} WHERE s.workspace_id = :workspace AND s.name = :name AND s.removed_at IS NULL
     FOR NO KEY UPDATE OF s""")
 
+LOCK_BY_ID = text(f"SELECT {_COLUMNS} {_FROM} WHERE s.id = :id FOR NO KEY UPDATE OF s")
+
 LIST = text(f"""
     SELECT {_COLUMNS} {_FROM} WHERE s.workspace_id = :workspace AND s.removed_at IS NULL ORDER BY s.name LIMIT 1000""")
 
@@ -105,6 +107,13 @@ async def find(connection: AsyncConnection, workspace: UUID, name: str) -> Sched
 async def read(connection: AsyncConnection, id: UUID) -> ScheduleRow:
     """Return a schedule by its id, removed or not."""
     found = _row(await one(connection, READ, {"id": id}))
+    assert found is not None, "schedules are marked as removed, never deleted"
+    return found
+
+
+async def lock_by_id(connection: AsyncConnection, id: UUID) -> ScheduleRow:
+    """Lock a schedule by its id, removed or not, waiting for it."""
+    found = _row(await one(connection, LOCK_BY_ID, {"id": id}))
     assert found is not None, "schedules are marked as removed, never deleted"
     return found
 
