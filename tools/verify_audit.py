@@ -38,7 +38,9 @@ what you need for what
                         the holder of the signing key signed this history. May be given more than once.
   --anchors             The copy of checkpoints that was written outside (a folder, a log collector). It shows that
                         not even the holder of the key has rewritten the history since, or cut off its end.
-                        Use the anchors from before the export was made.
+                        Anchors that were signed after the export was made are not in it: they are set apart, and
+                        counted. When it was made is what the export says: compare it with when you got it.
+  --every-anchor        Set none apart: whatever is anchored must be in the export.
 
 answers
   exit code 0           sound
@@ -325,7 +327,8 @@ class Findings:
         self.problem: str | None = None  # the first bad place
         self.checkpoints = 0  # read
         self.times: list[str] = []  # of the sound ones
-        self.streams = self.events = self.anchors = 0
+        self.streams = self.events = 0
+        self.anchors = self.later = 0  # compared; set apart, since they were signed after the export was made
         self.cut_off = False  # there were more checkpoints once
         self.loose = 0  # events after the last checkpoint
         self.loose_since: str | None = None
@@ -426,23 +429,26 @@ class Checkpoints:
         want(body["events"] == self.events + moved, "its count of events is wrong")
         want(body["streams"] == self.streams + befores.count(0), "its count of streams is wrong")
 
-    def compare(self, anchors: Lines) -> None:
-        """Look for every anchor among the checkpoints."""
+    def compare(self, anchors: Lines, made_at: str) -> None:
+        """Look for every anchor among the checkpoints; one that was signed after `made_at` cannot be there."""
         for found in objects(anchors, "body", "signature"):
             self.findings.anchors += 1
             try:
                 if isinstance(found, Wrong):
                     raise found
                 want(is_text(found["body"]), "its body is not a text")
-                number = parsed_body(found["body"])["number"]
+                body = parsed_body(found["body"])
+                number = body["number"]
             except Wrong as wrong:
                 self.findings.note(f"anchor ({anchors.here()}): {wrong}")
                 continue
-            if number > len(self.hashes) or number < 1:
+            if number > len(self.hashes) and body["at"] > made_at:
+                self.findings.anchors -= 1
+                self.findings.later += 1
+            elif number > len(self.hashes) or number < 1:
                 self.findings.cut_off = True
                 self.findings.note(
-                    f"checkpoint {number} was anchored outside and is not in the export: its end was cut off, or it "
-                    "was made before the anchor"
+                    f"checkpoint {number} was anchored outside and is not in the export: its end was cut off"
                 )
             elif copy_hash(found) is None or copy_hash(found) != self.hashes[number - 1]:
                 if number <= self.sound:
@@ -635,7 +641,9 @@ def named(lines: Lines, read: Callable[[bytes], dict[str, Any]]) -> dict[str, An
         raise Wrong(f"{lines.name}: {wrong}") from None
 
 
-def examine(folder: Path, findings: Findings, trusted: dict[str, bytes] | None, anchors: Lines | None) -> None:
+def examine(
+    folder: Path, findings: Findings, trusted: dict[str, bytes] | None, anchors: Lines | None, every_anchor: bool
+) -> None:
     """Examine an export. What makes it pointless to go on is raised, all else noted."""
     files = {}
     for name in ("manifest.json", "keys.json", "checkpoints.jsonl", "events.jsonl"):
@@ -645,7 +653,7 @@ def examine(folder: Path, findings: Findings, trusted: dict[str, bytes] | None, 
     checkpoints = Checkpoints(findings, own if trusted is None else trusted)
     checkpoints.read(files["checkpoints.jsonl"])
     if anchors is not None:
-        checkpoints.compare(anchors)
+        checkpoints.compare(anchors, "~" if every_anchor else findings.manifest["made_at"])
     Streams(findings, checkpoints).read(files["events.jsonl"])
     if trusted is not None and not findings.checkpoints:
         findings.note("checkpoints.jsonl: there is no checkpoint, so the trusted key has signed nothing")
@@ -703,6 +711,9 @@ def report(findings: Findings, own_key: bool, anchors_given: bool) -> list[str]:
     lines.append("key:              " + used)
     missing = "none given, so a cut-off end would not show (see --anchors)"
     lines.append("anchors:          " + (f"{findings.anchors} compared" if anchors_given else missing))
+    if findings.later:
+        later = (findings.later, "anchor" if findings.later == 1 else "anchors", findings.manifest["made_at"])
+        lines.append(" " * 18 + "{} later {} not compared: this export covers up to {}, as it says".format(*later))
     return lines
 
 
@@ -728,6 +739,7 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("export", metavar="EXPORT", help="the folder of the export")
     parser.add_argument("--anchors", metavar="FILE", help="the checkpoints that were kept outside (JSON lines)")
+    parser.add_argument("--every-anchor", action="store_true", help="set no anchor apart for being too late")
     parser.add_argument(
         "--key", metavar="BASE64_OR_FILE", action="append", help="a public key that you had from elsewhere"
     )
@@ -744,11 +756,12 @@ def main(arguments: list[str] | None = None) -> int:
         return USAGE
     findings = Findings()
     try:
-        examine(Path(given.export), findings, trusted, anchors)
+        examine(Path(given.export), findings, trusted, anchors, given.every_anchor)
     except Wrong as wrong:
         findings.note(str(wrong))
     if anchors is not None and not findings.anchors:
-        findings.note("the anchors: the file holds none, so it shows nothing")
+        held = "all in the file are later than the export" if findings.later else "the file holds none"
+        findings.note(f"the anchors: {held}, so it shows nothing")
     sys.stdout.write("\n".join(report(findings, trusted is None, anchors is not None)) + "\n")
     return SOUND if findings.problem is None else UNSOUND
 

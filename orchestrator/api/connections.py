@@ -11,7 +11,7 @@ from orchestrator.api.acts import act, given
 from orchestrator.api.answers import Answer, everything, nothing, shown
 from orchestrator.api.auth import Administering, Operating, Reading
 from orchestrator.api.bodies import Fields
-from orchestrator.api.openapi import described, listed
+from orchestrator.api.openapi import REASON, described, listed
 from orchestrator.api.queries import Query
 from orchestrator.engine import connections
 
@@ -74,10 +74,14 @@ async def test_connection(name: str, call: Operating) -> Response:
 async def rotate_key(name: str, call: Administering) -> Response:
     """Give it another key."""
 
-    async def rotate(api_key: str) -> Answer:
-        return Answer(view=await connections.rotate_key(call.deps, call.who, name, api_key))
+    async def rotate(asked: tuple[str, str | None]) -> Answer:
+        api_key, reason = asked
+        return Answer(view=await connections.rotate_key(call.deps, call.who, name, api_key, reason=reason))
 
-    return await act(call, lambda fields: fields.text("api_key", max_chars=MAX_KEY_CHARS), rotate)
+    def take(fields: Fields) -> tuple[str, str | None]:
+        return fields.text("api_key", max_chars=MAX_KEY_CHARS), fields.prose_or_none("reason")
+
+    return await act(call, take, rotate)
 
 
 @router.post(ONE + ":pause", **described("Connection", body="Reason"))
@@ -90,14 +94,14 @@ async def pause_connection(name: str, call: Operating) -> Response:
     return await act(call, lambda fields: fields.prose_or_none("reason"), pause)
 
 
-@router.post(ONE + ":resume", **described("Connection", body="Nothing"))
+@router.post(ONE + ":resume", **described("Connection", body="Reason"))
 async def resume_connection(name: str, call: Operating) -> Response:
     """Launch on."""
 
-    async def resume(_: None) -> Answer:
-        return Answer(view=await connections.resume_connection(call.deps, call.who, name))
+    async def resume(reason: str | None) -> Answer:
+        return Answer(view=await connections.resume_connection(call.deps, call.who, name, reason))
 
-    return await act(call, lambda _: None, resume)
+    return await act(call, lambda fields: fields.prose_or_none("reason"), resume)
 
 
 @router.get(ONE, **described("Connection"))
@@ -113,15 +117,19 @@ async def set_connection(name: str, call: Administering) -> Response:
     Query(call.request.query_params, ())
 
     def take(fields: Fields) -> dict[str, Any]:
-        return {"base_url": fields.text_or_none("base_url", max_chars=MAX_URL_CHARS), **_changes(fields)}
+        return {
+            "base_url": fields.text_or_none("base_url", max_chars=MAX_URL_CHARS),
+            "reason": fields.prose_or_none("reason"),
+            **_changes(fields),
+        }
 
     _, changes = await given(call, take)
     return shown(await connections.set_connection(call.deps, call.who, name, **changes))
 
 
-@router.delete(ONE, status_code=204, **described(None, status=204))
+@router.delete(ONE, status_code=204, **described(None, status=204, parameters=(REASON,)))
 async def remove_connection(name: str, call: Administering) -> Response:
     """Remove a connection that no live run needs."""
-    Query(call.request.query_params, ())
-    await connections.remove_connection(call.deps, call.who, name)
+    reason = Query(call.request.query_params, ("reason",)).reason()
+    await connections.remove_connection(call.deps, call.who, name, reason=reason)
     return nothing()

@@ -45,6 +45,7 @@ def parameter(name: str, type: str, words: str, *, required: bool = False, repea
     }
 
 
+REASON = parameter("reason", "string", "why; kept in the history")
 LIMIT = parameter("limit", "integer", "page size")
 LIMIT["schema"] = {"type": "integer", "minimum": 1, "maximum": 200, "default": 50}
 CURSOR = parameter("cursor", "string", "`next_cursor` of the page before, with the same filters")

@@ -47,6 +47,13 @@ class Query:
             raise _bad(name, f"is 1 to {MAX_VALUE_CHARS} printable characters", "field.value")
         return value
 
+    def reason(self) -> str | None:
+        """Return why, of a DELETE, which has no body."""
+        value = self.text("reason")
+        if value is not None and not value.strip():
+            raise _bad("reason", "is empty", "field.value")
+        return value
+
     def needed(self, name: str) -> str:
         """Return a short text that must be there."""
         value = self.text(name)

@@ -48,7 +48,7 @@ BODIES: Schema = {
         {"connection": SHORT, "workflow_id": SHORT} | {"name": TEXT | {"pattern": "^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$"}},
         _RHYTHM | _SCHEDULED,
     ),
-    "ScheduleChanges": body({}, _RHYTHM | _SCHEDULED),
+    "ScheduleChanges": body({}, _RHYTHM | _SCHEDULED | {"reason": REASON}),
     "Note": body({"note": REASON}),
 }
 

@@ -13,7 +13,7 @@ from orchestrator.api.answers import Answer, View, everything, nothing, page, sh
 from orchestrator.api.auth import Call, Operating, Reading, Submitting
 from orchestrator.api.bodies import Fields, member_bytes
 from orchestrator.api.idempotency import once
-from orchestrator.api.openapi import described, listed, parameter
+from orchestrator.api.openapi import REASON, described, listed, parameter
 from orchestrator.api.queries import Query
 from orchestrator.domain.fires import CatchUp, Overlap
 from orchestrator.engine import schedule_reading, schedules
@@ -150,16 +150,18 @@ async def list_fires(name: str, call: Reading) -> Response:
 async def update_schedule(name: str, call: Submitting) -> Response:
     """Change what is given; the rest stays."""
     Query(call.request.query_params, ())
-    content, changes = await given(call, lambda fields: {**_rhythm(fields), "plan": _plan(fields)})
+    content, changes = await given(
+        call, lambda fields: {**_rhythm(fields), "plan": _plan(fields), "reason": fields.prose_or_none("reason")}
+    )
     changes["plan"] = _with_input(content, changes["plan"])
     return shown(await schedules.update_schedule(call.deps, call.who, name, **changes))
 
 
-@router.delete(ONE, status_code=204, **described(None, status=204))
+@router.delete(ONE, status_code=204, **described(None, status=204, parameters=(REASON,)))
 async def remove_schedule(name: str, call: Operating) -> Response:
     """Remove a schedule. What it submitted goes on, and its history stays."""
-    Query(call.request.query_params, ())
-    await schedules.remove_schedule(call.deps, call.who, name)
+    reason = Query(call.request.query_params, ("reason",)).reason()
+    await schedules.remove_schedule(call.deps, call.who, name, reason=reason)
     return nothing()
 
 
@@ -183,14 +185,10 @@ async def pause_schedule(name: str, call: Operating) -> Response:
     return await act(call, lambda fields: fields.prose("note"), pause)
 
 
-@router.post(ONE + ":resume", **described("Schedule", body="Nothing"))
+@router.post(ONE + ":resume", **described("Schedule", body="Reason"))
 async def resume_schedule(name: str, call: Operating) -> Response:
     """Fire again from now on. The ticks of the pause stay skipped."""
-
-    async def resume(_: None) -> Answer:
-        return Answer(view=await schedules.resume_schedule(call.deps, call.who, name))
-
-    return await act(call, lambda _: None, resume)
+    return await _do(call, lambda reason: schedules.resume_schedule(call.deps, call.who, name, reason=reason))
 
 
 @router.post(ONE + ":run-now", **described("Schedule", body="Reason"))

@@ -71,13 +71,14 @@ BODIES: Schema = schedule_schemas.BODIES | {
         },
         {"limit_group": SHORT} | _LIMITS,
     ),
-    "ConnectionChanges": body({}, {"base_url": TEXT | {"format": "uri"}} | _LIMITS),
-    "NewKey": body({"api_key": TEXT | {"writeOnly": True}}),
+    "ConnectionChanges": body({}, {"base_url": TEXT | {"format": "uri"}, "reason": REASON} | _LIMITS),
+    "NewKey": body({"api_key": TEXT | {"writeOnly": True}}, {"reason": REASON}),
     "WorkflowChanges": body(
         {},
         {
             "on_doubt": {"type": "string", "enum": ["hold", "relaunch", "fail"]},
             "poll": TEXT | {"examples": ["initial=5,factor=2,cap=60,jitter=0.1"]},
+            "reason": REASON,
         },
     ),
     "Resolution": body(

@@ -12,7 +12,7 @@ from orchestrator.api.acts import act
 from orchestrator.api.answers import Answer, everything, nothing
 from orchestrator.api.auth import Administering
 from orchestrator.api.bodies import Fields
-from orchestrator.api.openapi import described, listed
+from orchestrator.api.openapi import REASON, described, listed
 from orchestrator.api.queries import Query
 from orchestrator.engine import tokens
 
@@ -45,9 +45,9 @@ async def list_tokens(call: Administering) -> Response:
     return everything(await tokens.list_tokens(call.deps, call.who))
 
 
-@router.delete("/{token_id:uuid}", status_code=204, **described(None, status=204))
+@router.delete("/{token_id:uuid}", status_code=204, **described(None, status=204, parameters=(REASON,)))
 async def revoke_token(token_id: UUID, call: Administering) -> Response:
     """Make a token useless at once."""
-    Query(call.request.query_params, ())
-    await tokens.revoke_token(call.deps, call.who, token_id)
+    reason = Query(call.request.query_params, ("reason",)).reason()
+    await tokens.revoke_token(call.deps, call.who, token_id, reason=reason)
     return nothing()

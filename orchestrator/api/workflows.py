@@ -40,7 +40,11 @@ async def set_workflow(workflow_id: str, call: Administering) -> Response:
     connection = Query(call.request.query_params, ("connection",)).needed("connection")
 
     def take(fields: Fields) -> dict[str, Any]:
-        return {"on_doubt": fields.text_or_none("on_doubt"), "poll": fields.text_or_none("poll")}
+        return {
+            "on_doubt": fields.text_or_none("on_doubt"),
+            "poll": fields.text_or_none("poll"),
+            "reason": fields.prose_or_none("reason"),
+        }
 
     _, changes = await given(call, take)
     return shown(await workflows.set_workflow(call.deps, call.who, connection, workflow_id, **changes))

@@ -82,6 +82,9 @@ def verify(
     ] = None,
     anchors: AnchorsOption = None,
     key: KeyOption = None,
+    every_anchor: Annotated[
+        bool, typer.Option("--every-anchor", help="Set none apart that is later than the export: all must be in it.")
+    ] = False,
     workspace: WorkspaceOption = "default",
     output_: OutputOption = None,
 ) -> None:
@@ -95,13 +98,14 @@ def verify(
     if export_ is None:
         verdict = _verify_database(workspace, keys, anchors)
     else:
-        verdict = _verify_export(Path(export_), keys, anchors)
+        verdict = _verify_export(Path(export_), keys, anchors, every_anchor=every_anchor)
     if output.is_for_programs():
         from dataclasses import asdict
+        from datetime import datetime
 
         found = asdict(verdict)
-        since = verdict.unanchored_since
-        output.one({**found, "unanchored_since": None if since is None else since.isoformat()})
+        times = {name: value.isoformat() for name, value in found.items() if isinstance(value, datetime)}
+        output.one({**found, **times})
     if not verdict.ok:
         raise typer.Exit(Exit.UNVERIFIED)
 
@@ -120,7 +124,9 @@ def key(output_: OutputOption = None) -> None:
     output.one(direct.on_database(act), KEY_FIELDS)
 
 
-def _verify_export(folder: Path, keys: Mapping[str, bytes] | None, anchors: str | None) -> Verdict:
+def _verify_export(
+    folder: Path, keys: Mapping[str, bytes] | None, anchors: str | None, *, every_anchor: bool
+) -> Verdict:
     from pathlib import Path
 
     from orchestrator.artifacts.export_folder import lines_in, lines_of
@@ -128,7 +134,13 @@ def _verify_export(folder: Path, keys: Mapping[str, bytes] | None, anchors: str 
     from orchestrator.storage.signing import is_signed
 
     outside = None if anchors is None else lines_in(Path(anchors))
-    verdict = verify_export(lines_of(folder), verify_signature=is_signed, trusted_keys=keys, anchors=outside)
+    verdict = verify_export(
+        lines_of(folder),
+        verify_signature=is_signed,
+        trusted_keys=keys,
+        anchors=outside,
+        every_anchor=every_anchor,
+    )
     _say(verdict, anchors_given=outside is not None, keys_given=keys is not None)
     return verdict
 
@@ -158,7 +170,9 @@ def _verify_database(workspace: str, keys: Mapping[str, bytes] | None, anchors: 
 
         loose, kept, own = direct.on_database(act)
         trusted = own if keys is None else keys
-        verdict = verify_export(lines_of(folder), verify_signature=is_signed, trusted_keys=trusted, anchors=kept)
+        verdict = verify_export(
+            lines_of(folder), verify_signature=is_signed, trusted_keys=trusted, anchors=kept, every_anchor=True
+        )
     if verdict.ok and loose is not None:
         verdict = replace(verdict, ok=False, problem=loose)
     _say(verdict, anchors_given=kept is not None, keys_given=True)

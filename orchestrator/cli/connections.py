@@ -106,6 +106,7 @@ def set_(
     requests_per_minute: RateOption = None,
     max_concurrent: SlotsOption = None,
     console_url: ConsoleOption = None,
+    reason: ReasonOption = None,
     output_: OutputOption = None,
 ) -> None:
     """Change what is given; the rest stays."""
@@ -116,17 +117,20 @@ def set_(
             requests_per_minute=requests_per_minute,
             max_concurrent=max_concurrent,
             console_url=console_url,
+            reason=reason,
         )
     output.brief(changed, COLUMNS)
     output.say(f"Next: orchestrator connection test {name}")
 
 
 @app.command()
-def rotate(name: Name, api_key_stdin: KeyOption = False, output_: OutputOption = None) -> None:
+def rotate(
+    name: Name, api_key_stdin: KeyOption = False, reason: ReasonOption = None, output_: OutputOption = None
+) -> None:
     """Give it another key."""
     key = _key(api_key_stdin)
     with connected() as client:
-        output.brief(client.connections.rotate(name, key), COLUMNS)
+        output.brief(client.connections.rotate(name, key, reason=reason), COLUMNS)
     output.say(f"Next: orchestrator connection test {name}")
 
 
@@ -139,17 +143,17 @@ def pause(name: Name, reason: ReasonOption = None, output_: OutputOption = None)
 
 
 @app.command()
-def resume(name: Name, output_: OutputOption = None) -> None:
+def resume(name: Name, reason: ReasonOption = None, output_: OutputOption = None) -> None:
     """Launch on."""
     with connected() as client:
-        output.brief(client.connections.resume(name), COLUMNS)
+        output.brief(client.connections.resume(name, reason=reason), COLUMNS)
 
 
 @app.command()
-def remove(name: Name, output_: OutputOption = None) -> None:
+def remove(name: Name, reason: ReasonOption = None, output_: OutputOption = None) -> None:
     """Remove a connection that no live run needs."""
     with connected() as client:
-        client.connections.remove(name)
+        client.connections.remove(name, reason=reason)
     output.say(f"Removed {name}")
 
 

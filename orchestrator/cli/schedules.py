@@ -188,6 +188,7 @@ def update(
     wave_size: WaveOption = None,
     max_failures: FailuresOption = None,
     skip_invalid: SkipOption = None,
+    reason: ReasonOption = None,
     output_: OutputOption = None,
 ) -> None:
     """Change what is given; the rest stays. A change of how batches are made replaces all of it."""
@@ -198,6 +199,7 @@ def update(
             every=every,
             tz=tz,
             file=input_,
+            reason=reason,
             input=_fixed(None, body, schema=lambda: None),
             **_choices(overlap, catch_up, max_catch_up, deadline, allow_same_content),
             **_of_a_batch(concurrency, external_id_column, wave_size, max_failures, skip_invalid),
@@ -219,10 +221,10 @@ def pause(
 
 
 @app.command()
-def resume(name: Name, output_: OutputOption = None) -> None:
+def resume(name: Name, reason: ReasonOption = None, output_: OutputOption = None) -> None:
     """Fire again from now on. The ticks of the pause stay skipped."""
     with connected() as client:
-        output.brief(client.schedules.resume(name), COLUMNS)
+        output.brief(client.schedules.resume(name, reason=reason), COLUMNS)
 
 
 @app.command("run-now")
@@ -234,10 +236,10 @@ def run_now(name: Name, reason: ReasonOption = None, output_: OutputOption = Non
 
 
 @app.command()
-def delete(name: Name) -> None:
+def delete(name: Name, reason: ReasonOption = None) -> None:
     """Remove a schedule. What it submitted goes on, and its history stays."""
     with connected() as client:
-        client.schedules.delete(name)
+        client.schedules.delete(name, reason=reason)
     output.say(f"Removed {name}")
 
 

@@ -8,7 +8,7 @@ import typer
 
 from orchestrator.cli import output
 from orchestrator.cli.connect import connected
-from orchestrator.cli.options import OutputOption, group
+from orchestrator.cli.options import OutputOption, ReasonOption, group
 
 app = group("Tokens: who may call the API.")
 
@@ -49,9 +49,11 @@ def create(
 
 @app.command()
 def revoke(
-    token_id: Annotated[str, typer.Argument(metavar="ID", help="The token's id.")], output_: OutputOption = None
+    token_id: Annotated[str, typer.Argument(metavar="ID", help="The token's id.")],
+    reason: ReasonOption = None,
+    output_: OutputOption = None,
 ) -> None:
     """Make a token useless at once."""
     with connected() as client:
-        client.tokens.revoke(token_id)
+        client.tokens.revoke(token_id, reason=reason)
     output.say(f"Revoked {token_id}")

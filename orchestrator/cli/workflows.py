@@ -9,7 +9,7 @@ import typer
 
 from orchestrator.cli import output
 from orchestrator.cli.connect import connected
-from orchestrator.cli.options import ConnectionOption, OutputOption, group
+from orchestrator.cli.options import ConnectionOption, OutputOption, ReasonOption, group
 
 app = group("Workflows: what a provider can run, and our settings for it.")
 
@@ -54,11 +54,12 @@ def set_(
     poll: Annotated[
         str | None, typer.Option("--poll", metavar="SCHEDULE", help="initial=5,factor=2,cap=60,jitter=0.1 (seconds)")
     ] = None,
+    reason: ReasonOption = None,
     output_: OutputOption = None,
 ) -> None:
     """Change what is given; the rest stays."""
     with connected() as client:
         changed = client.workflows.set(
-            connection, workflow_id, on_doubt=on_doubt.value if on_doubt else None, poll=poll
+            connection, workflow_id, on_doubt=on_doubt.value if on_doubt else None, poll=poll, reason=reason
         )
     output.one(changed, FIELDS)

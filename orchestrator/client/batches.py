@@ -116,7 +116,7 @@ class Batches:
         return cast(Erasure, self._wire.json("POST", path, body=given, timeout_s=ERASE_TIMEOUT_S))
 
     def _act(self, batch_id: str, verb: str, reason: str | None) -> Batch:
-        return cast(Batch, self._wire.post(f"{_path(batch_id)}:{verb}", {"reason": reason} if reason else {}))
+        return cast(Batch, self._wire.post(f"{_path(batch_id)}:{verb}", {} if reason is None else {"reason": reason}))
 
 
 def _path(batch_id: str) -> str:

@@ -65,6 +65,7 @@ class Connections:
         requests_per_minute: int | None = None,
         max_concurrent: int | None = None,
         console_url: str | None = None,
+        reason: str | None = None,
     ) -> Connection:
         """Change what is given."""
         body = {
@@ -72,24 +73,27 @@ class Connections:
             "requests_per_minute": requests_per_minute,
             "max_concurrent": max_concurrent,
             "console_url": console_url,
+            "reason": reason,
         }
         return cast(Connection, self._wire.patch(_path(name), _given(body)))
 
-    def rotate(self, name: str, api_key: str) -> Connection:
+    def rotate(self, name: str, api_key: str, *, reason: str | None = None) -> Connection:
         """Give it another key."""
-        return cast(Connection, self._wire.post(f"{_path(name)}:rotate", {"api_key": api_key}))
+        return cast(
+            Connection, self._wire.post(f"{_path(name)}:rotate", _given({"api_key": api_key, "reason": reason}))
+        )
 
     def pause(self, name: str, *, reason: str | None = None) -> Connection:
         """Stop launching through it. What was launched is still collected."""
         return cast(Connection, self._wire.post(f"{_path(name)}:pause", _given({"reason": reason})))
 
-    def resume(self, name: str) -> Connection:
+    def resume(self, name: str, *, reason: str | None = None) -> Connection:
         """Launch on."""
-        return cast(Connection, self._wire.post(f"{_path(name)}:resume"))
+        return cast(Connection, self._wire.post(f"{_path(name)}:resume", _given({"reason": reason})))
 
-    def remove(self, name: str) -> None:
+    def remove(self, name: str, *, reason: str | None = None) -> None:
         """Remove a connection that no live run needs."""
-        self._wire.json("DELETE", _path(name))
+        self._wire.json("DELETE", _path(name), query={"reason": reason})
 
 
 class Workflows:
@@ -111,7 +115,13 @@ class Workflows:
         return cast(Workflow, answer)
 
     def set(
-        self, connection: str, workflow_id: str, *, on_doubt: str | None = None, poll: str | None = None
+        self,
+        connection: str,
+        workflow_id: str,
+        *,
+        on_doubt: str | None = None,
+        poll: str | None = None,
+        reason: str | None = None,
     ) -> Workflow:
         """Change what is given.
 
@@ -119,7 +129,7 @@ class Workflows:
             on_doubt: hold, relaunch or fail.
             poll: `initial=5,factor=2,cap=60,jitter=0.1`, seconds.
         """
-        body = _given({"on_doubt": on_doubt, "poll": poll})
+        body = _given({"on_doubt": on_doubt, "poll": poll, "reason": reason})
         return cast(Workflow, self._wire.patch(_workflow(workflow_id), body, query={"connection": connection}))
 
 

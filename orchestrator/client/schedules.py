@@ -127,7 +127,7 @@ class Schedules:
         return cast(Sequence[Fire], [*pages(self._wire, f"{_path(name)}/fires", query, limit)])
 
     def update(self, name: str, *, input: bytes | None = None, **changes: Any) -> Schedule:
-        """Change what is given: cron, every, tz, file, and the choices of `create`."""
+        """Change what is given: cron, every, tz, file, and the choices of `create`; `reason` says why."""
         content = _body(changes, input)
         return cast(Schedule, self._wire.json("PATCH", _path(name), body=content))
 
@@ -135,17 +135,17 @@ class Schedules:
         """Skip ticks from now on, and say why."""
         return self._act(name, "pause", {"note": note})
 
-    def resume(self, name: str) -> Schedule:
+    def resume(self, name: str, *, reason: str | None = None) -> Schedule:
         """Fire again from now on."""
-        return self._act(name, "resume", {})
+        return self._act(name, "resume", {"reason": reason})
 
     def run_now(self, name: str, *, reason: str | None = None) -> Schedule:
         """Fire once, now."""
         return self._act(name, "run-now", {"reason": reason})
 
-    def delete(self, name: str) -> None:
+    def delete(self, name: str, *, reason: str | None = None) -> None:
         """Remove a schedule. What it submitted goes on, and its history stays."""
-        self._wire.json("DELETE", _path(name))
+        self._wire.json("DELETE", _path(name), query={"reason": reason})
 
     def _act(self, name: str, verb: str, body: Mapping[str, Any]) -> Schedule:
         return cast(Schedule, self._wire.json("POST", f"{_path(name)}:{verb}", body=_body(body)))

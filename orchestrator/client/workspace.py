@@ -87,9 +87,9 @@ class Tokens:
             body["expires_at"] = expires_at
         return cast(CreatedToken, self._wire.post("/tokens", body))
 
-    def revoke(self, token_id: str) -> None:
+    def revoke(self, token_id: str, *, reason: str | None = None) -> None:
         """Make a token useless at once."""
-        self._wire.json("DELETE", f"/tokens/{quote(token_id, safe='')}")
+        self._wire.json("DELETE", f"/tokens/{quote(token_id, safe='')}", query={"reason": reason})
 
 
 class System:

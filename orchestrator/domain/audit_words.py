@@ -29,5 +29,9 @@ def verdict_lines(verdict: Verdict, *, anchors_given: bool, keys_given: bool) ->
         yield "  the key was taken from the export itself, which proves only that it is of one piece (see --key)"
     if anchors_given:
         yield f"  anchors: {verdict.anchors:,} compared"
+        if verdict.later_anchors and verdict.made_at is not None:
+            many = "anchor" if verdict.later_anchors == 1 else "anchors"
+            until = timestamp(verdict.made_at)
+            yield f"  {verdict.later_anchors:,} later {many} not compared: this export covers up to {until}, as it says"
     else:
         yield "  anchors: none given, so a cut-off end would not show (see --anchors)"

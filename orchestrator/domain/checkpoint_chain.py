@@ -86,7 +86,8 @@ class CheckpointChain:
     ) -> None:
         self.read = 0
         self.sound = 0
-        self.anchors = 0
+        #: Anchors that were compared, and those that are later than what was read.
+        self.anchors = self.later = 0
         self.problem: str | None = None
         self._keys = keys
         self._verify_signature = verify_signature
@@ -116,22 +117,29 @@ class CheckpointChain:
                 self._keep(checkpoint, signed)
         self._known.append((_digest(signed), known))
 
-    def compare(self, anchor: SignedCheckpoint | Flaw) -> None:
-        """Look for a checkpoint that was kept outside among those that were read."""
-        self.anchors += 1
+    def compare(self, anchor: SignedCheckpoint | Flaw, *, made_at: datetime | None = None) -> None:
+        """Look for a checkpoint that was kept outside among those that were read.
+
+        Args:
+            made_at: when these were read; one that was signed later cannot be among them, and is set apart.
+        """
         if isinstance(anchor, Flaw):
+            self.anchors += 1
             self._complain(str(anchor))
             return
         try:
-            number = read_body(anchor.body).number
+            body = read_body(anchor.body)
         except Unreadable as wrong:
-            self._complain(f"anchor {self.anchors}: {wrong}")
+            self.anchors += 1
+            self._complain(f"anchor {self.anchors + self.later}: {wrong}")
             return
+        number = body.number
+        if number > self.read and made_at is not None and body.at > made_at:
+            self.later += 1
+            return
+        self.anchors += 1
         if not 1 <= number <= self.read:
-            self._complain(
-                f"checkpoint {number}: was anchored outside and is missing: the tail was cut, or this was made before "
-                f"the anchor"
-            )
+            self._complain(f"checkpoint {number}: was anchored outside and is missing: the tail was cut")
         elif self._known[number - 1][0] != _digest(anchor):
             self._distrust(number, "is not the one that was anchored outside: history was written anew")
 

@@ -31,6 +31,7 @@ def verify_export(
     verify_signature: VerifySignature,
     trusted_keys: Mapping[str, bytes] | None = None,
     anchors: Iterable[bytes] | None = None,
+    every_anchor: bool = False,
 ) -> Verdict:
     """Return whether an export is whole and true.
 
@@ -39,7 +40,9 @@ def verify_export(
             `MAX_LINE_BYTES` may come in pieces: they are refused.
         trusted_keys: key id -> public key, had from elsewhere. Without them those of the export are believed, which
             proves only that it is of one piece.
-        anchors: the lines of the copy of checkpoints that was kept outside.
+        anchors: the lines of the copy of checkpoints that was kept outside. Those that were signed after the export
+            was made are set apart: they cannot be in it.
+        every_anchor: set none apart: what is anchored and not there was cut off.
     """
     missing = [name for name in (MANIFEST, KEYS, CHECKPOINTS, EVENTS) if name not in files]
     if missing:
@@ -58,11 +61,13 @@ def verify_export(
         anchors=_each("anchor line", anchors or (), audit_export.read_anchor),
         period=Period(since=manifest.since, until=manifest.until),
         workspace=manifest.workspace,
+        made_at=None if every_anchor else manifest.made_at,
     )
     problem = verdict.problem or _unsigned(verdict, trusted_keys) or _mismatch(manifest, tallies, verdict)
     if problem is None and anchors is not None and verdict.anchors == 0:
-        problem = "the anchors: there are none, so they show nothing"
-    return replace(verdict, ok=problem is None, problem=problem)
+        which = "there are none" if verdict.later_anchors == 0 else "all are later than the export"
+        problem = f"the anchors: {which}, so they show nothing"
+    return replace(verdict, ok=problem is None, problem=problem, made_at=manifest.made_at)
 
 
 class _Tallied:
@@ -131,6 +136,7 @@ def _nothing(problem: str) -> Verdict:
         events=0,
         checkpoints=0,
         anchors=0,
+        later_anchors=0,
         unanchored_events=0,
         unanchored_since=None,
         bad_streams=0,

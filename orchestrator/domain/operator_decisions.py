@@ -31,14 +31,12 @@ class Act:
     """Who does it, and why. `actor` is `token:<name>` or `policy:<name>`."""
 
     actor: str
-    reason: str | None = None
+    reason: str
 
     def event(self, type: str, **data: object) -> NewEvent:
         """Return the act as an event of the run's stream."""
         told = {k: v for k, v in data.items() if v is not None}
-        if self.reason is not None:
-            told["reason"] = self.reason
-        return NewEvent(type=type, actor=self.actor, data=told)
+        return NewEvent(type=type, actor=self.actor, data=told | {"reason": self.reason})
 
 
 class Resolution(StrEnum):
@@ -97,7 +95,7 @@ def abandon(run: RunFacts, act: Act) -> Change:
         was=run.status,
         to=S.ABANDONED,
         events=(act.event("abandoned", attempt=run.attempt, may_still_act=run.status is not S.DOWNLOADING),),
-        error=RunError(code="abandoned", message=act.reason or "a person stopped watching it"),
+        error=RunError(code="abandoned", message=act.reason),
         # What is being downloaded has ended at the provider, and stays so.
         execution=ExecutionState.LEFT if run.status is not S.DOWNLOADING else None,
         closes="abandoned",

@@ -28,9 +28,11 @@ class Verdict:
     """What came of a verification.
 
     Args:
+        later_anchors: those that were signed after what was read was made, so that they are not in it.
         unanchored_events: events after the last checkpoint; nothing outside vouches for them yet.
         problem: the first bad place, in words; None when all is well.
         trusted: what can be relied on, in words, whether or not all is well.
+        made_at: when an export says that it was made; nothing signed says so.
     """
 
     ok: bool
@@ -38,11 +40,13 @@ class Verdict:
     events: int
     checkpoints: int
     anchors: int
+    later_anchors: int
     unanchored_events: int
     unanchored_since: datetime | None
     bad_streams: int
     problem: str | None
     trusted: str
+    made_at: datetime | None = None
 
 
 def verify(
@@ -54,6 +58,7 @@ def verify(
     anchors: Iterable[SignedCheckpoint | Flaw] = (),
     period: Period = EVERYTHING,
     workspace: UUID | None = None,
+    made_at: datetime | None = None,
 ) -> Verdict:
     """Return whether events, checkpoints and anchors belong together.
 
@@ -63,12 +68,13 @@ def verify(
         keys: key id -> public key; only these are believed.
         anchors: checkpoints that were kept where nobody could change them.
         workspace: whose history it is; without it, whoever the first checkpoint names.
+        made_at: when it was written out: anchors signed later are set apart. None: every anchor must be in it.
     """
     chain = CheckpointChain(keys=keys, verify_signature=verify_signature, period=period, workspace=workspace)
     for signed in checkpoints:
         chain.add(signed)
     for anchor in anchors:
-        chain.compare(anchor)
+        chain.compare(anchor, made_at=made_at)
     walk = _Walk(chain)
     for event in events:
         walk.add(event)
@@ -80,6 +86,7 @@ def verify(
         events=walk.events,
         checkpoints=chain.read,
         anchors=chain.anchors,
+        later_anchors=chain.later,
         unanchored_events=walk.unanchored,
         unanchored_since=walk.unanchored_since,
         bad_streams=walk.bad_streams,

@@ -84,7 +84,7 @@ async def export(
     bounds = {"from": period.since, "to": period.until}
     facts: dict[str, object] = {name: at.isoformat() for name, at in bounds.items() if at is not None}
     facts |= {"streams": manifest.streams, "events": manifest.events, "checkpoints": manifest.checkpoints}
-    told = who.act().event("audit_exported", **facts, events_sha256=manifest.files[EVENTS].sha256)
+    told = who.tells("audit_exported", **facts, events_sha256=manifest.files[EVENTS].sha256)
 
     async def note(connection: AsyncConnection) -> None:
         await events.append_to_workspace(connection, who.workspace_id, [told], at=await transaction_now(connection))

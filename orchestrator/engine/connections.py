@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from orchestrator.domain.operator_decisions import Act
 from orchestrator.engine import connection_words as words
 from orchestrator.engine.deps import API_KEY, Deps
 from orchestrator.engine.who import Who
@@ -65,7 +66,7 @@ async def add_connection(
         )
         if not written:
             raise Conflict(f"there is a connection named {name!r} already", code="connection_exists")
-        told = who.act().event("connection_added", connection=name, provider=provider)
+        told = who.act("connection add").event("connection_added", connection=name, provider=provider)
         await events.append_to_workspace(session, who.workspace_id, [told], at=await transaction_now(session))
 
     await deps.db.run(insert)
@@ -127,6 +128,7 @@ async def set_connection(
     requests_per_minute: int | None = None,
     max_concurrent: int | None = None,
     console_url: str | None = None,
+    reason: str | None = None,
 ) -> dict[str, Any]:
     """Change a connection; a lane that was stopped starts again with what was changed."""
     found = await find_connection(deps, who, name)
@@ -139,7 +141,7 @@ async def set_connection(
         await connections.change(session, found.id, base_url=checked_url, console_url=console_url, max_concurrent=slots)
         await connections.set_rate(session, found.lane_id, rate)
         await _start_again(session, found)
-        told = who.act().event(
+        told = who.act("connection set", reason).event(
             "connection_set",
             connection=name,
             base_url=checked_url,
@@ -153,7 +155,7 @@ async def set_connection(
     return await show_connection(deps, who, name)
 
 
-async def rotate_key(deps: Deps, who: Who, name: str, api_key: str) -> dict[str, Any]:
+async def rotate_key(deps: Deps, who: Who, name: str, api_key: str, *, reason: str | None = None) -> dict[str, Any]:
     """Put another key in. What was launched with the old one is collected with the new one."""
     deps.check_api_key(api_key)
     found = await find_connection(deps, who, name)
@@ -169,7 +171,7 @@ async def rotate_key(deps: Deps, who: Who, name: str, api_key: str) -> dict[str,
         hint = api_key[-4:] if len(api_key) >= 12 else ""
         await connections.rotate(session, found.id, api_key=sealed, key_hint=hint, old_lane=found.lane_id, lane=lane)
         await _start_again(session, replace(found, lane_id=lane))
-        told = who.act().event("connection_rotated", connection=name)
+        told = who.act("connection rotate", reason).event("connection_rotated", connection=name)
         await events.append_to_workspace(session, who.workspace_id, [told], at=await transaction_now(session))
 
     await deps.db.run(save)
@@ -182,20 +184,20 @@ async def pause_connection(deps: Deps, who: Who, name: str, reason: str | None =
     async def pause(session: AsyncConnection, found: ConnectionRow) -> None:
         await connections.pause(session, found.id, by=who.actor)
 
-    return await _marked(deps, who, name, "connection_paused", reason, pause)
+    return await _marked(deps, who, name, "connection_paused", who.act("connection pause", reason), pause)
 
 
-async def resume_connection(deps: Deps, who: Who, name: str) -> dict[str, Any]:
+async def resume_connection(deps: Deps, who: Who, name: str, reason: str | None = None) -> dict[str, Any]:
     """Launch again on a connection."""
 
     async def resume(session: AsyncConnection, found: ConnectionRow) -> None:
         await connections.resume(session, found.id)
         await lanes.wake(session, found.lane_id, Turn.LAUNCH)
 
-    return await _marked(deps, who, name, "connection_resumed", None, resume)
+    return await _marked(deps, who, name, "connection_resumed", who.act("connection resume", reason), resume)
 
 
-async def remove_connection(deps: Deps, who: Who, name: str) -> None:
+async def remove_connection(deps: Deps, who: Who, name: str, *, reason: str | None = None) -> None:
     """Take a connection out of sight.
 
     Raises:
@@ -211,7 +213,7 @@ async def remove_connection(deps: Deps, who: Who, name: str) -> None:
                 hint=f"orchestrator run list --connection {name}; pause the connection, or cancel what is left",
             )
         await connections.remove(session, found.id)
-        told = who.act().event("connection_removed", connection=name)
+        told = who.act("connection remove", reason).event("connection_removed", connection=name)
         await events.append_to_workspace(session, who.workspace_id, [told], at=await transaction_now(session))
 
     await deps.db.run(remove)
@@ -222,14 +224,14 @@ async def _marked(
     who: Who,
     name: str,
     event: str,
-    reason: str | None,
+    act: Act,
     mark: Callable[[AsyncConnection, ConnectionRow], Awaitable[None]],
 ) -> dict[str, Any]:
     found = await find_connection(deps, who, name)
 
     async def save(session: AsyncConnection) -> None:
         await mark(session, found)
-        told = who.act(reason).event(event, connection=name)
+        told = act.event(event, connection=name)
         await events.append_to_workspace(session, who.workspace_id, [told], at=await transaction_now(session))
 
     await deps.db.run(save)

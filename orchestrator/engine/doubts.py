@@ -68,6 +68,7 @@ async def resolve_doubt(
         Unavailable: the provider could not be asked.
     """
     resolution = _resolution(how, reason)
+    act = who.act("doubt resolve", reason)
     ids = _given_ids(resolution, execution_id, execution_ids)
     place = await _place(deps, who, doubt_id)
     if ids and not unverified:
@@ -82,10 +83,9 @@ async def resolve_doubt(
             await waves.lock(connection, [place.wave_id])
         found = await doubts.lock_runs(connection, who.workspace_id, doubt_id)
         if not found:
-            return await _acknowledge(deps, connection, lane, who.act(reason), place, doubt_id, resolution)
+            return await _acknowledge(deps, connection, lane, act, place, doubt_id, resolution)
         chosen = _choose(found, resolution, ids)
         await _refuse_known(connection, place, chosen)
-        act = who.act(reason)
         decided = [
             operator_decisions.resolve(run.facts, act, resolution, execution_id=id, now=lane.now) for run, id in chosen
         ]

@@ -66,7 +66,7 @@ async def erase_run(deps: Deps, who: Who, run_id: UUID, *, reason: str, dry_run:
     """
     row = await acts.find_run(deps, who, run_id)
     target = _Target(of=Of.RUN, id=run_id, batch_id=row.batch_id)
-    return await _erase(deps, who, target, who.act(reason), dry_run=dry_run)
+    return await _erase(deps, who, target, who.act("run erase", reason), dry_run=dry_run)
 
 
 async def erase_batch(deps: Deps, who: Who, batch_id: UUID, *, reason: str, dry_run: bool = False) -> dict[str, Any]:
@@ -78,7 +78,7 @@ async def erase_batch(deps: Deps, who: Who, batch_id: UUID, *, reason: str, dry_
     """
     await acts.find_batch(deps, who, batch_id)
     target = _Target(of=Of.BATCH, id=batch_id, batch_id=batch_id)
-    return await _erase(deps, who, target, who.act(reason), dry_run=dry_run)
+    return await _erase(deps, who, target, who.act("batch erase", reason), dry_run=dry_run)
 
 
 async def _erase(deps: Deps, who: Who, target: _Target, act: Act, *, dry_run: bool) -> dict[str, Any]:

@@ -39,6 +39,14 @@ class _Void(Exception):
     """The claim was lost; whoever holds it now decides."""
 
 
+class _Overtaken(Exception):
+    """What the decision rested on has changed while the file was read; `verdict` is the new one."""
+
+    def __init__(self, verdict: Verdict) -> None:
+        super().__init__(verdict.why)
+        self.verdict = verdict
+
+
 async def fire_due(deps: Deps, *, worker: UUID) -> int | None:
     """Plan one schedule whose time has come, or carry out fires that are due. Returns how many, None for nothing."""
     planned = await ticks.plan_due(deps)
@@ -64,12 +72,23 @@ async def _carry_out_apart(deps: Deps, held: FireClaim) -> None:
 async def _carry_out(deps: Deps, held: FireClaim) -> None:
     """Decide about one fire, and record it."""
 
-    async def read(connection: AsyncConnection) -> tuple[ScheduleRow, Earlier, datetime]:
+    async def read(connection: AsyncConnection) -> tuple[ScheduleRow, FireFacts]:
         schedule = await schedules.read(connection, held.schedule_id)
-        return schedule, await fires.earlier(connection, held.schedule_id, held.nominal_at), schedule.now
+        return schedule, await _facts(connection, held)
 
-    schedule, earlier, now = await deps.db.run(read)
-    facts = FireFacts(
+    schedule, facts = await deps.db.run(read)
+    now = schedule.now
+    name = None if schedule.template is None else templates.fill(schedule.template, _local(schedule, held.nominal_at))
+    verdict = _decided(schedule, facts)
+    if verdict is None:
+        verdict = await _submitted(deps, schedule, held, facts, name, now=now)
+    if verdict is not None:
+        await _settle(deps, schedule, held, verdict, path=name)
+
+
+async def _facts(connection: AsyncConnection, held: FireClaim) -> FireFacts:
+    earlier = await fires.earlier(connection, held.schedule_id, held.nominal_at)
+    return FireFacts(
         id=held.id,
         nominal_at=held.nominal_at,
         deadline_at=held.deadline_at,
@@ -78,30 +97,26 @@ async def _carry_out(deps: Deps, held: FireClaim) -> None:
         is_behind=earlier.is_behind,
         asked_by=held.asked_by,
     )
-    name = None if schedule.template is None else templates.fill(schedule.template, _local(schedule, held.nominal_at))
-    verdict = _gone(schedule) or rules.consider(facts, ticks.policy_of(schedule), now=now)
-    if verdict is None:
-        verdict = await _submitted(deps, schedule, held, facts, earlier, name, now=now)
-    if verdict is not None:
-        await _settle(deps, schedule, held, verdict, path=name)
+
+
+def _decided(schedule: ScheduleRow, facts: FireFacts) -> Verdict | None:
+    """Return what keeps a fire from going now; None when nothing does."""
+    if schedule.removed_at is not None:
+        return Verdict(state=FireState.SKIPPED, why="the schedule was removed")
+    return rules.consider(facts, ticks.policy_of(schedule), now=schedule.now)
 
 
 async def _submitted(
-    deps: Deps,
-    schedule: ScheduleRow,
-    held: FireClaim,
-    facts: FireFacts,
-    earlier: Earlier,
-    name: str | None,
-    *,
-    now: datetime,
+    deps: Deps, schedule: ScheduleRow, held: FireClaim, facts: FireFacts, name: str | None, *, now: datetime
 ) -> Verdict | None:
     """Submit what a fire names; None when it was done, else what it comes to instead."""
     try:
-        await _submit(deps, schedule, held, earlier, name)
+        await _submit(deps, schedule, held, name)
         return None
     except _Void:
         return None
+    except _Overtaken as overtaken:
+        return overtaken.verdict
     except NotFound as error:
         if error.code in ("input_missing", "input_unsettled"):
             return rules.wait(facts, FireState.WAITING, error.message, now=now)
@@ -112,7 +127,7 @@ async def _submitted(
         return rules.trouble(facts, error.message, now=now)
 
 
-async def _submit(deps: Deps, schedule: ScheduleRow, held: FireClaim, earlier: Earlier, name: str | None) -> None:
+async def _submit(deps: Deps, schedule: ScheduleRow, held: FireClaim, name: str | None) -> None:
     who = Who(
         workspace_id=schedule.workspace_id, actor=held.asked_by or f"schedule:{schedule.name}", scopes=frozenset()
     )
@@ -121,6 +136,7 @@ async def _submit(deps: Deps, schedule: ScheduleRow, held: FireClaim, earlier: E
     if schedule.input is not None:
 
         async def ran(connection: AsyncConnection, id: UUID) -> None:
+            await _decide_again(connection, held)
             await _take(connection, schedule, told, await fires.fired(connection, held, run=id))
 
         run = RunSpec(connection=schedule.connection, workflow_id=schedule.workflow, input=schedule.input, id=held.id)
@@ -131,15 +147,15 @@ async def _submit(deps: Deps, schedule: ScheduleRow, held: FireClaim, earlier: E
         raise Unavailable("this process has no folder of inputs", code="inputs_folder")
     data = await deps.incoming.read(name, max_bytes=MAX_FILE_BYTES)
     sha256 = hashlib.sha256(data).digest()
-    if sha256 == earlier.source_sha256 and not schedule.allows_same_content:
-        assert earlier.nominal_at is not None, "it has a content"
-        raise Conflict(
-            f"the file {name} is the same, byte for byte, as at {rules.stamp(earlier.nominal_at)}"
-            f" (SHA-256 {sha256.hex()[:12]}…)",
-            code="same_content",
-        )
+
+    async def compare(connection: AsyncConnection) -> None:
+        await _refuse_same(connection, schedule, held, name, sha256)
+
+    await deps.db.run(compare)  # before thousands of rows are written for nothing
 
     async def stored(connection: AsyncConnection, id: UUID) -> None:
+        await _decide_again(connection, held)
+        await compare(connection)
         done = await fires.fired(connection, held, batch=id, path=name, sha256=sha256)
         await _take(connection, schedule, told, done)
 
@@ -152,6 +168,31 @@ async def _submit(deps: Deps, schedule: ScheduleRow, held: FireClaim, earlier: E
         **schedule.options,
     )
     await submit.submit_batch(deps, who, spec, data, within=stored)
+
+
+async def _decide_again(connection: AsyncConnection, held: FireClaim) -> None:
+    """Lock the schedule and decide once more: another tick, or a person, may have come first while the file was read.
+
+    From here to the commit nothing else of the schedule is decided.
+    """
+    schedule = await schedules.lock_by_id(connection, held.schedule_id)
+    verdict = _decided(schedule, await _facts(connection, held))
+    if verdict is not None:
+        raise _Overtaken(verdict)
+
+
+async def _refuse_same(
+    connection: AsyncConnection, schedule: ScheduleRow, held: FireClaim, name: str, sha256: bytes
+) -> None:
+    """Raise `Conflict` for the bytes that the tick before or after submitted."""
+    if schedule.allows_same_content:
+        return
+    same = await fires.same_content(connection, held, sha256)
+    if same is not None:
+        raise Conflict(
+            f"the file {name} is the same, byte for byte, as at {rules.stamp(same)} (SHA-256 {sha256.hex()[:12]}…)",
+            code="same_content",
+        )
 
 
 async def _take(connection: AsyncConnection, schedule: ScheduleRow, told: NewEvent, done: bool) -> None:
@@ -175,12 +216,6 @@ async def _settle(deps: Deps, schedule: ScheduleRow, held: FireClaim, verdict: V
 
     if await deps.db.run(write) and verdict.state is FireState.MISSED:
         ticks.tell_missed(schedule.name, held.nominal_at, verdict.why or "")
-
-
-def _gone(schedule: ScheduleRow) -> Verdict | None:
-    if schedule.removed_at is None:
-        return None
-    return Verdict(state=FireState.SKIPPED, why="the schedule was removed")
 
 
 def _running(earlier: Earlier) -> str | None:

@@ -22,19 +22,21 @@ from orchestrator.storage.lanes import Turn
 
 async def cancel_run(deps: Deps, who: Who, run_id: UUID, *, reason: str | None = None) -> dict[str, Any]:
     """Cancel a run that was not sent; one on the wire is cancelled if it falls back."""
-    return await acts.on_run(deps, who, run_id, lambda run, _: operator_decisions.cancel(run, who.act(reason)))
+    act = who.act("run cancel", reason)
+    return await acts.on_run(deps, who, run_id, lambda run, _: operator_decisions.cancel(run, act))
 
 
 async def abandon_run(deps: Deps, who: Who, run_id: UUID, *, reason: str) -> dict[str, Any]:
     """Stop watching a run; it may still act at the provider."""
-    return await acts.on_run(deps, who, run_id, lambda run, _: operator_decisions.abandon(run, who.act(reason)))
+    act = who.act("run abandon", reason)
+    return await acts.on_run(deps, who, run_id, lambda run, _: operator_decisions.abandon(run, act))
 
 
 async def retry_run(
     deps: Deps, who: Who, run_id: UUID, *, relaunch: bool = False, reason: str | None = None
 ) -> dict[str, Any]:
     """Queue a run again as its next attempt."""
-    act = who.act(reason)
+    act = who.act("run retry", reason)
     return await acts.on_run(
         deps,
         who,
@@ -45,7 +47,7 @@ async def retry_run(
 
 async def refetch_run(deps: Deps, who: Who, run_id: UUID, *, reason: str | None = None) -> dict[str, Any]:
     """Ask for a run's results once more."""
-    act = who.act(reason)
+    act = who.act("run refetch", reason)
     return await acts.on_run(
         deps, who, run_id, lambda run, now: operator_decisions.refetch(refuse_erased(run), act, now=now)
     )
@@ -67,6 +69,7 @@ async def check_now(deps: Deps, who: Who, run_id: UUID) -> dict[str, Any]:
 
 async def pause_batch(deps: Deps, who: Who, batch_id: UUID, *, reason: str | None = None) -> dict[str, Any]:
     """Launch nothing more of a batch; what was launched is still collected."""
+    act = who.act("batch pause", reason)
 
     async def pause(connection: AsyncConnection, batch: LockedBatch) -> None:
         acts.refuse_ended(batch)
@@ -74,13 +77,14 @@ async def pause_batch(deps: Deps, who: Who, batch_id: UUID, *, reason: str | Non
             return
         await batches.mark(connection, batch_id, "pause", because=reason or f"paused by {who.actor}")
         await turns.set_turn(connection, batch_id, None)
-        await acts.tell(connection, batch_id, who.act(reason), "batch_paused")
+        await acts.tell(connection, batch_id, act, "batch_paused")
 
     return await acts.on_batch(deps, who, batch_id, pause)
 
 
 async def resume_batch(deps: Deps, who: Who, batch_id: UUID, *, reason: str | None = None) -> dict[str, Any]:
     """Go on launching a paused batch."""
+    act = who.act("batch resume", reason)
 
     async def resume(connection: AsyncConnection, batch: LockedBatch) -> None:
         acts.refuse_ended(batch)
@@ -90,14 +94,14 @@ async def resume_batch(deps: Deps, who: Who, batch_id: UUID, *, reason: str | No
             return
         await batches.mark(connection, batch_id, "resume")
         await acts.launches_again(connection, batch)
-        await acts.tell(connection, batch_id, who.act(reason), "batch_resumed")
+        await acts.tell(connection, batch_id, act, "batch_resumed")
 
     return await acts.on_batch(deps, who, batch_id, resume)
 
 
 async def cancel_batch(deps: Deps, who: Who, batch_id: UUID, *, reason: str | None = None) -> dict[str, Any]:
     """Cancel what of a batch was not sent; what was launched is collected."""
-    act = who.act(reason)
+    act = who.act("batch cancel", reason)
 
     async def cancel(connection: AsyncConnection, batch: LockedBatch) -> None:
         acts.refuse_ended(batch)
@@ -114,7 +118,7 @@ async def cancel_batch(deps: Deps, who: Who, batch_id: UUID, *, reason: str | No
 
 async def cancel_what_is_left(deps: Deps, who: Who, batch_id: UUID, *, reason: str | None = None) -> None:
     """Cancel what of a cancelled batch is queued, and mark what is on the wire. Harmless to do again."""
-    act = who.act(reason)
+    act = who.act("batch cancel", reason)
     await acts.in_bulk(deps, who, batch_id, [S.QUEUED], lambda run, _: operator_decisions.cancel(run, act))
     await acts.in_bulk(deps, who, batch_id, [S.LAUNCHING], lambda run, _: operator_decisions.cancel(run, act))
 
@@ -134,7 +138,7 @@ async def cancel_leftovers(deps: Deps) -> int:
 
 async def retry_failed(deps: Deps, who: Who, batch_id: UUID, *, reason: str | None = None) -> dict[str, Any]:
     """Queue again what of a batch ended in `error` or was cancelled; it is launched like the rest."""
-    act = who.act(reason)
+    act = who.act("batch retry-failed", reason)
     if (await acts.find_batch(deps, who, batch_id)).erased_at is not None:
         raise Conflict("the batch was erased: the inputs of its runs are gone", code="erased")
 

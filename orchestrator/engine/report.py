@@ -135,7 +135,7 @@ async def note_made(deps: Deps, who: Who, made: Report, **about: object) -> None
     facts = {"kind": made.kind, "format": made.format, "sha256": made.sha256, "adds_up": made.adds_up, **about}
 
     async def note(connection: AsyncConnection) -> None:
-        told = who.act().event("report_made", **facts)
+        told = who.tells("report_made", **facts)
         await events.append_to_workspace(connection, who.workspace_id, [told], at=await transaction_now(connection))
 
     await deps.db.run(note)

@@ -65,7 +65,7 @@ async def create_schedule(
         )
         if not written:
             raise Conflict(f"there is a schedule named {name!r} already", code="schedule_exists")
-        told = who.act().event("schedule_created", schedule=name, when=in_words(rhythm), tz=zone)
+        told = who.act("schedule create").event("schedule_created", schedule=name, when=in_words(rhythm), tz=zone)
         await events.append_to_workspace(session, who.workspace_id, [told], at=now)
 
     await deps.db.run(insert)
@@ -81,6 +81,7 @@ async def update_schedule(
     every: str | None = None,
     zone: str | None = None,
     plan: Mapping[str, Any],
+    reason: str | None = None,
 ) -> dict[str, Any]:
     """Change what is given. Ticks whose time has come keep the old plan's row; the rest follow the new one."""
     if plan.get("input") is not None:
@@ -97,7 +98,9 @@ async def update_schedule(
         given = sorted(
             [k for k, v in plan.items() if v is not None] + (["rhythm"] if rhythm != ticks.rhythm_of(row) else [])
         )
-        return who.act().event("schedule_updated", schedule=name, changed=given, when=in_words(rhythm))
+        return who.act("schedule update", reason).event(
+            "schedule_updated", schedule=name, changed=given, when=in_words(rhythm)
+        )
 
     await _act(deps, who, name, change)
     return await schedule_reading.show_schedule(deps, who, name)
@@ -112,13 +115,13 @@ async def pause_schedule(deps: Deps, who: Who, name: str, note: str) -> dict[str
         await ticks.plan_whole(deps, session, row)
         await schedules.pause(session, row.id, by=who.actor, note=note)
         await fires.hurry(session, row.id)
-        return who.act(note).event("schedule_paused", schedule=name)
+        return who.act("schedule pause", note).event("schedule_paused", schedule=name)
 
     await _act(deps, who, name, pause)
     return await schedule_reading.show_schedule(deps, who, name)
 
 
-async def resume_schedule(deps: Deps, who: Who, name: str) -> dict[str, Any]:
+async def resume_schedule(deps: Deps, who: Who, name: str, *, reason: str | None = None) -> dict[str, Any]:
     """Fire again from now on. The ticks of the pause stay skipped."""
 
     async def resume(session: AsyncConnection, row: ScheduleRow) -> NewEvent:
@@ -128,7 +131,7 @@ async def resume_schedule(deps: Deps, who: Who, name: str) -> dict[str, Any]:
         await schedules.resume(session, row.id)
         if row.next_at is None:  # it was set aside, or is over: asked anew, and an error is the caller's to see
             await schedules.advance(session, row.id, next_tick(ticks.rhythm_of(row), row.now))
-        return who.act().event("schedule_resumed", schedule=name, skipped=skipped or None)
+        return who.act("schedule resume", reason).event("schedule_resumed", schedule=name, skipped=skipped or None)
 
     await _act(deps, who, name, resume)
     return await schedule_reading.show_schedule(deps, who, name)
@@ -149,7 +152,7 @@ async def run_now(deps: Deps, who: Who, name: str, *, reason: str | None) -> dic
             asked_by=who.actor,
             reason=reason,
         )
-        return who.act(reason).event("schedule_run_now", schedule=name)
+        return who.act("schedule run-now", reason).event("schedule_run_now", schedule=name)
 
     await _act(deps, who, name, ask)
     return await schedule_reading.show_schedule(deps, who, name)
@@ -163,7 +166,7 @@ async def remove_schedule(deps: Deps, who: Who, name: str, *, reason: str | None
         await schedules.remove(session, row.id)
         await erasure.erase_input_of_removed(session, row.id)
         await fires.hurry(session, row.id)
-        return who.act(reason).event("schedule_removed", schedule=name)
+        return who.act("schedule delete", reason).event("schedule_removed", schedule=name)
 
     await _act(deps, who, name, remove)
 

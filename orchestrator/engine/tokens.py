@@ -13,10 +13,10 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from orchestrator.domain.chain import NewEvent
+from orchestrator.domain.operator_decisions import Act
 from orchestrator.engine.deps import Deps
 from orchestrator.engine.shown import shown
-from orchestrator.engine.who import SCOPES, Who
+from orchestrator.engine.who import SCOPES, Who, unsaid
 from orchestrator.errors import BadInput, NotFound, Unauthorized, Unavailable
 from orchestrator.storage import events, tokens
 from orchestrator.storage.database import now as transaction_now
@@ -77,7 +77,9 @@ async def create_token(
             scopes=granted,
             expires_at=expires_at,
         )
-        told = NewEvent(type="token_created", actor=actor, data={"token": str(token_id), "scopes": granted})
+        told = Act(actor=actor, reason=unsaid("token create")).event(
+            "token_created", token=str(token_id), scopes=granted
+        )
         await events.append_to_workspace(connection, workspace_id, [told], at=await transaction_now(connection))
 
     await deps.db.run(insert)
@@ -93,13 +95,13 @@ async def list_tokens(deps: Deps, who: Who) -> list[dict[str, Any]]:
     return [shown(row) for row in await deps.db.run(read)]
 
 
-async def revoke_token(deps: Deps, who: Who, token_id: UUID) -> None:
+async def revoke_token(deps: Deps, who: Who, token_id: UUID, *, reason: str | None = None) -> None:
     """Revoke a token, at once."""
 
     async def revoke(connection: AsyncConnection) -> None:
         if not await tokens.revoke(connection, who.workspace_id, token_id):
             raise NotFound("there is no such token, or it is revoked already")
-        told = who.act().event("token_revoked", token=str(token_id))
+        told = who.act("token revoke", reason).event("token_revoked", token=str(token_id))
         await events.append_to_workspace(connection, who.workspace_id, [told], at=await transaction_now(connection))
 
     await deps.db.run(revoke)

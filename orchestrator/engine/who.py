@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from uuid import UUID
 
+from orchestrator.domain.chain import NewEvent
 from orchestrator.domain.operator_decisions import Act
+from orchestrator.errors import BadInput
 
 SCOPES = ("read", "submit", "operate", "approve", "admin")
 
@@ -18,6 +20,25 @@ class Who:
     actor: str
     scopes: frozenset[str]
 
-    def act(self, reason: str | None = None) -> Act:
-        """Return an act of this caller."""
-        return Act(actor=self.actor, reason=reason)
+    def act(self, command: str, reason: str | None = None) -> Act:
+        """Return an act of this caller: always with a reason, if only that none was given.
+
+        Args:
+            command: what was asked for, in the words of the command line, which the API shares.
+            reason: why, in the caller's words.
+
+        Raises:
+            BadInput: the reason is empty.
+        """
+        if reason is not None and not reason.strip():
+            raise BadInput("the reason is empty: say why, or leave it out", code="field.value")
+        return Act(actor=self.actor, reason=reason or unsaid(command))
+
+    def tells(self, type: str, **data: object) -> NewEvent:
+        """Return an event of what this caller had read and counted. It changes nothing, so it needs no reason."""
+        return NewEvent(type=type, actor=self.actor, data={k: v for k, v in data.items() if v is not None})
+
+
+def unsaid(command: str) -> str:
+    """Return the reason of an act for which nobody gave one."""
+    return f"asked for with `{command}`, no reason given"

@@ -163,6 +163,7 @@ async def set_workflow(
     *,
     on_doubt: str | None = None,
     poll: str | None = None,
+    reason: str | None = None,
 ) -> dict[str, Any]:
     """Change a workflow's policies. `poll` reads `initial=5,factor=2,cap=60,jitter=0.1`, any part of it."""
     found = await find_connection(deps, who, connection)
@@ -181,7 +182,7 @@ async def set_workflow(
             cap_s=figures.get("cap"),
             jitter=figures.get("jitter"),
         )
-        told = who.act().event("workflow_set", workflow=workflow_id, on_doubt=on_doubt, poll=poll)
+        told = who.act("workflow set", reason).event("workflow_set", workflow=workflow_id, on_doubt=on_doubt, poll=poll)
         await events.append_to_workspace(session, who.workspace_id, [told], at=await transaction_now(session))
         return await workflows.find(session, found.id, workflow_id)
 

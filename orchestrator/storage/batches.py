@@ -31,7 +31,7 @@ LIST = text(f"""
 LOCK = text("""
     SELECT b.id, b.workspace_id, w.lane_id, b.total, b.paused_at, b.cancelled_at, b.ended_at, b.max_failures_count,
         b.max_failures_percent, b.excused_endings, b.excused_failures, b.erased_at
-    FROM batches b JOIN workflows w ON w.id = b.workflow_id WHERE b.id = :id FOR UPDATE OF b""")
+    FROM batches b JOIN workflows w ON w.id = b.workflow_id WHERE b.id = :id FOR NO KEY UPDATE OF b""")
 
 # By index alone. An ended batch keeps its counts on its row, so old batches cost nothing.
 COUNTS = text("""

@@ -19,13 +19,14 @@ INSERT = text("""
     SELECT * FROM unnest(CAST(:stream AS uuid[]), CAST(:seq AS bigint[]), CAST(:at AS timestamptz[]),
         CAST(:type AS text[]), CAST(:actor AS text[]), CAST(:data AS text[]), CAST(:hash AS bytea[]))""")
 
-# With when the last event was: one row, by the events' own key.
+# With when the last event was: one row, by the events' own key. No key is changed. FOR UPDATE would wait for everybody
+# who writes a row that names the owner, and they for us: a submission holds its workspace so before it locks it.
 LOCK_WORKSPACE = text("""
     SELECT event_seq, event_hash, (SELECT e.at FROM events e WHERE e.stream = o.id AND e.seq = o.event_seq) AS event_at
-    FROM workspaces o WHERE id = :id FOR UPDATE OF o""")
+    FROM workspaces o WHERE id = :id FOR NO KEY UPDATE OF o""")
 LOCK_BATCH = text("""
     SELECT event_seq, event_hash, (SELECT e.at FROM events e WHERE e.stream = o.id AND e.seq = o.event_seq) AS event_at
-    FROM batches o WHERE id = :id FOR UPDATE OF o""")
+    FROM batches o WHERE id = :id FOR NO KEY UPDATE OF o""")
 SAVE_WORKSPACE = text("UPDATE workspaces SET event_seq = :seq, event_hash = :hash WHERE id = :id")
 SAVE_BATCH = text("UPDATE batches SET event_seq = :seq, event_hash = :hash WHERE id = :id")
 

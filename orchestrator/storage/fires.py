@@ -43,12 +43,21 @@ EARLIER = text("""
         EXISTS (SELECT FROM fires o WHERE o.schedule_id = :schedule AND o.nominal_at < :nominal_at
             AND o.due_at IS NOT NULL) AS is_behind,
         CASE WHEN f.batch_id IS NOT NULL THEN b.ended_at IS NULL
-            ELSE r.status NOT IN ('finished', 'error', 'result_lost', 'cancelled', 'abandoned') END AS is_running,
-        f.source_sha256
+            ELSE r.status NOT IN ('finished', 'error', 'result_lost', 'cancelled', 'abandoned') END AS is_running
     FROM (SELECT :nominal_at AS before) q
     LEFT JOIN LATERAL (SELECT * FROM fires p WHERE p.schedule_id = :schedule AND p.nominal_at < q.before
         AND p.state = 'fired' ORDER BY p.nominal_at DESC LIMIT 1) f ON true
     LEFT JOIN batches b ON b.id = f.batch_id LEFT JOIN runs r ON r.id = f.run_id""")
+
+# The neighbours that fired, on both sides: a tick may be carried out after a later one.
+SAME_CONTENT = text("""
+    SELECT n.nominal_at FROM (
+        (SELECT nominal_at, source_sha256 FROM fires WHERE schedule_id = :schedule AND nominal_at < :nominal_at
+            AND state = 'fired' ORDER BY nominal_at DESC LIMIT 1)
+        UNION ALL
+        (SELECT nominal_at, source_sha256 FROM fires WHERE schedule_id = :schedule AND nominal_at > :nominal_at
+            AND state = 'fired' ORDER BY nominal_at LIMIT 1)) n
+    WHERE n.source_sha256 = :sha256 LIMIT 1""")
 
 SETTLE = text("""
     UPDATE fires SET state = :state, why = :why, due_at = :again_at, path = COALESCE(:path, path),
@@ -100,7 +109,6 @@ class Earlier:
     run_id: UUID | None
     is_behind: bool
     is_running: bool
-    source_sha256: bytes | None
 
 
 async def insert(
@@ -142,8 +150,15 @@ async def earlier(connection: AsyncConnection, schedule: UUID, nominal_at: datet
     """Return what the fires before one left."""
     row = await one(connection, EARLIER, {"schedule": schedule, "nominal_at": nominal_at})
     assert row is not None, "the query has one row"
-    sha256 = None if row.source_sha256 is None else bytes(row.source_sha256)
-    return Earlier(**{**row._mapping, "is_running": bool(row.is_running), "source_sha256": sha256})
+    return Earlier(**{**row._mapping, "is_running": bool(row.is_running)})
+
+
+async def same_content(connection: AsyncConnection, claim: FireClaim, sha256: bytes) -> datetime | None:
+    """Return the nominal time of the tick before or after one, where it submitted the same bytes."""
+    values = {"schedule": claim.schedule_id, "nominal_at": claim.nominal_at, "sha256": sha256}
+    row = await one(connection, SAME_CONTENT, values)
+    found: datetime | None = None if row is None else row.nominal_at
+    return found
 
 
 async def settle(connection: AsyncConnection, claim: FireClaim, verdict: Verdict, *, path: str | None) -> bool:

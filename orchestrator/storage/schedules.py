@@ -27,7 +27,9 @@ READ = text(f"SELECT {_COLUMNS} {_FROM} WHERE s.id = :id")
 
 LOCK = text(f"""
     SELECT {_COLUMNS} {_FROM} WHERE s.workspace_id = :workspace AND s.name = :name AND s.removed_at IS NULL
-    FOR UPDATE OF s""")
+    FOR NO KEY UPDATE OF s""")
+
+LOCK_BY_ID = text(f"SELECT {_COLUMNS} {_FROM} WHERE s.id = :id FOR NO KEY UPDATE OF s")
 
 LIST = text(f"""
     SELECT {_COLUMNS} {_FROM} WHERE s.workspace_id = :workspace AND s.removed_at IS NULL ORDER BY s.name LIMIT 1000""")
@@ -35,7 +37,7 @@ LIST = text(f"""
 # SKIP LOCKED: whoever plans a schedule now writes the rows of all its ticks; nobody needs to wait for that.
 LOCK_DUE = text(f"""
     SELECT {_COLUMNS} {_FROM} WHERE s.next_at <= orch_now() AND s.removed_at IS NULL
-    ORDER BY s.next_at LIMIT 1 FOR UPDATE OF s SKIP LOCKED""")
+    ORDER BY s.next_at LIMIT 1 FOR NO KEY UPDATE OF s SKIP LOCKED""")
 
 INSERT = text("""
     INSERT INTO schedules (id, workspace_id, name, connection_id, workflow_id, cron, every_s, zone, anchor, input,
@@ -105,6 +107,13 @@ async def find(connection: AsyncConnection, workspace: UUID, name: str) -> Sched
 async def read(connection: AsyncConnection, id: UUID) -> ScheduleRow:
     """Return a schedule by its id, removed or not."""
     found = _row(await one(connection, READ, {"id": id}))
+    assert found is not None, "schedules are marked as removed, never deleted"
+    return found
+
+
+async def lock_by_id(connection: AsyncConnection, id: UUID) -> ScheduleRow:
+    """Lock a schedule by its id, removed or not, waiting for it."""
+    found = _row(await one(connection, LOCK_BY_ID, {"id": id}))
     assert found is not None, "schedules are marked as removed, never deleted"
     return found
 

@@ -52,11 +52,12 @@ NEXT_DUE = text("""
 
 
 LOCK_BATCH = text("""
-    SELECT id, concurrency, wave_size, wave_cap, paused_at, cancelled_at FROM batches WHERE id = :id FOR UPDATE""")
+    SELECT id, concurrency, wave_size, wave_cap, paused_at, cancelled_at FROM batches WHERE id = :id
+    FOR NO KEY UPDATE""")
 
 
 # In id order, as everybody locks them.
-LOCK_BATCHES = text("SELECT FROM batches WHERE id = ANY(CAST(:ids AS uuid[])) ORDER BY id FOR UPDATE")
+LOCK_BATCHES = text("SELECT FROM batches WHERE id = ANY(CAST(:ids AS uuid[])) ORDER BY id FOR NO KEY UPDATE")
 
 
 COUNT_QUEUED = text("""

@@ -24,18 +24,26 @@ class Answers:
     alone_text: str
 
 
-def ours(files: dict[str, bytes], *, key: bytes | None = None, anchors: bytes | None = None) -> Verdict:
+def ours(
+    files: dict[str, bytes], *, key: bytes | None = None, anchors: bytes | None = None, every_anchor: bool = False
+) -> Verdict:
     """Ask the product's verifier."""
     return verify_export(
         {name: io.BytesIO(text) for name, text in files.items()},
         verify_signature=verify_signature,
         trusted_keys=None if key is None else {key_id(key): key},
         anchors=None if anchors is None else io.BytesIO(anchors),
+        every_anchor=every_anchor,
     )
 
 
 def alone(
-    files: dict[str, bytes], folder: Path, *, key: bytes | None = None, anchors: bytes | None = None
+    files: dict[str, bytes],
+    folder: Path,
+    *,
+    key: bytes | None = None,
+    anchors: bytes | None = None,
+    every_anchor: bool = False,
 ) -> tuple[int, str]:
     """Ask the stand-alone verifier; return its exit code and what it printed."""
     write(files, folder)
@@ -46,6 +54,8 @@ def alone(
         outside = folder.with_suffix(".anchors")
         outside.write_bytes(anchors)
         arguments += ["--anchors", str(outside)]
+    if every_anchor:
+        arguments.append("--every-anchor")
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
         code = verify_audit.main(arguments)

@@ -6,6 +6,7 @@ import base64
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -49,7 +50,7 @@ EVENT_FAULTS: dict[str, Spoil] = {
 }
 
 
-def _answers(files: dict[str, bytes], folder: Path, *, word: str = "", **given: bytes) -> None:
+def _answers(files: dict[str, bytes], folder: Path, *, word: str = "", **given: Any) -> None:
     """See both refuse, with a sentence."""
     assert given or files != WORLD.files(), "something must be wrong"
     verdict = ours(files, **given)

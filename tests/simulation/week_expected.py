@@ -132,7 +132,7 @@ def acts(story: Story) -> Counter[tuple[str, str, str | None]]:
     pause, retry = story.pause, story.retry
     found: Counter[tuple[str, str, str | None]] = Counter()
     found["schedule_paused", pause.by, pause.note] = 1
-    found["schedule_resumed", pause.by, None] = 1
+    found["schedule_resumed", pause.by, "asked for with `schedule resume`, no reason given"] = 1
     found["reopened", retry.by, retry.reason] = 1
     for doubt in story.doubts:
         found["adopted" if doubt.how == "adopt" else "doubt_resolved", doubt.by, doubt.reason] = doubt.runs

@@ -122,10 +122,10 @@ def test_every_act_is_sound_and_says_who_and_why(verb: str, status: S, of_batch:
         assert change.timer.urgency <= Urgency.ASKED
 
 
-def test_an_act_without_a_reason_says_no_reason() -> None:
-    change = cancel(run(S.QUEUED), Act(actor="token:ann"))
+def test_an_act_tells_its_reason() -> None:
+    change = cancel(run(S.QUEUED), ACT)
     assert change is not None
-    assert change.events[0].data == {"attempt": 3}
+    assert (change.events[0].actor, change.events[0].data) == ("token:ann", {"attempt": 3, "reason": "because"})
 
 
 def test_a_cancel_on_the_wire_is_noted_and_leaves_the_launch_alone() -> None:

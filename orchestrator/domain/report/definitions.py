@@ -107,6 +107,7 @@ ACTS: Mapping[str, str] = {
     "reopened": "a run that had ended and was queued or fetched again",
     "batch_reopened": "a batch that had ended and got runs that are under way again",
     "cancel_requested": "a cancellation that came while the launch was on the wire, or later",
+    "no reason given": "who did it was asked for no reason and gave none; the command is named",
     "report_made": "a report that was printed, with the SHA-256 of what was given out",
 }
 

@@ -1,0 +1,63 @@
+"""Schedules at the same minute, and ticks side by side: no worker stands in another's way, nothing comes twice."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+
+from orchestrator.engine import fire, schedules
+from tests.engine.test_nothing_is_stranded import query
+from tests.engine.test_schedules import HOUR_S, Clerk, clerk
+
+pytestmark = pytest.mark.anyio
+__all__ = ["clerk"]
+
+SCHEDULES = 16
+WORKERS = 4
+
+
+async def test_schedules_of_the_same_minute_fire_side_by_side(clerk: Clerk) -> None:
+    for n in range(SCHEDULES):
+        await clerk.schedule(f"s{n}", template=f"rows{n}.jsonl")
+        clerk.leave("".join(f'{{"n": {row * 100 + n}}}\n' for row in range(300)), f"rows{n}.jsonl")
+    await clerk.pass_s(HOUR_S + 2)
+    await asyncio.gather(*(clerk.work() for _ in range(WORKERS)))
+    fires = await query(clerk.office, "SELECT state, why, tries FROM fires")
+    assert [(fire.state, fire.tries) for fire in fires] == [("fired", 1)] * SCHEDULES, fires
+
+
+async def test_ticks_side_by_side_submit_the_same_content_once(clerk: Clerk) -> None:
+    await clerk.schedule(overlap="allow", catch_up="all", max_catch_up=10)
+    clerk.leave('{"n": 1}\n{"n": 2}\n')
+    await clerk.pass_s(8 * HOUR_S + 200)
+    await asyncio.gather(*(clerk.work() for _ in range(WORKERS)))
+    ticks = await clerk.ticks()
+    assert [tick["state"] for tick in ticks].count("fired") == 1, [tick["why"] for tick in ticks]
+    assert all("the same, byte for byte" in tick["why"] for tick in ticks if tick["state"] != "fired")
+
+
+@pytest.mark.parametrize(("act", "why"), [("pause", "the schedule was paused: no"), ("remove", "was removed")])
+async def test_a_person_who_comes_while_the_file_is_read_comes_first(clerk: Clerk, act: str, why: str) -> None:
+    await clerk.schedule()
+    clerk.leave('{"n": 1}\n')
+    await clerk.pass_s(HOUR_S + 2)
+    incoming = clerk.deps.incoming
+    who = clerk.office.who
+
+    class Slow:
+        async def read(self, name: str, *, max_bytes: int) -> bytes:
+            if act == "pause":
+                await schedules.pause_schedule(clerk.deps, who, "hourly", "no")
+            else:
+                await schedules.remove_schedule(clerk.deps, who, "hourly")
+            assert incoming is not None
+            return await incoming.read(name, max_bytes=max_bytes)
+
+    slow = replace(clerk.deps, incoming=Slow())
+    await fire.fire_due(slow, worker=slow.sources.new_id())
+    await fire.fire_due(slow, worker=slow.sources.new_id())
+    (row,) = await query(clerk.office, "SELECT state, why FROM fires")
+    assert (row.state, why in row.why) == ("skipped", True)
+    assert await query(clerk.office, "SELECT 1 FROM batches") == []
