@@ -10,7 +10,7 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
-from tests.simulation.campaign import Campaign, Tally, as_line, pressures, run
+from tests.simulation.campaign import DOCUMENTED_LIMIT, LEAST_USED, Campaign, Tally, as_line, pressures, run
 
 _EPILOG = """\
 examples:
@@ -61,6 +61,8 @@ def _press(given: argparse.Namespace) -> int:
     ):
         requests += found.requests
         is_well &= found.worst <= found.limit and not found.bugs
+        # A limit that was turned up is only told: guarantee 5 keeps fewer launches on the wire than it would allow.
+        is_well &= found.limit != DOCUMENTED_LIMIT or found.used >= LEAST_USED
         sys.stdout.write(json.dumps(asdict(found)) + "\n")
         sys.stdout.flush()
     return 0 if is_well else 8

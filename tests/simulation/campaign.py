@@ -133,6 +133,10 @@ def run(campaign: Campaign) -> Iterator[Outcome]:
             yield from _side_by_side(campaign)
 
 
+#: What the vendor's page says, requests a minute; and the share of it that must be used while work waits.
+DOCUMENTED_LIMIT = 100
+LEAST_USED = 0.95
+
 #: Requests a minute in a campaign under pressure, world after world.
 PRESSURE_LIMITS = (100, 600, 300)
 
