@@ -119,10 +119,17 @@ class Access:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FileAnswer:
-    """A result file that is being read. `length_bytes` is None when the host did not say."""
+    """A result file that is being read.
+
+    Args:
+        length_bytes: None when the host did not say.
+        is_framed: the answer says itself where the file ends: by its length, or a last chunk. If not, it ends where the
+            connection does, and a file that is cut looks like a whole one.
+    """
 
     length_bytes: int | None
     chunks: AsyncIterator[bytes]
+    is_framed: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,6 +10,7 @@ from uuid import UUID
 from orchestrator.domain import backoff
 from orchestrator.domain.chain import NewEvent
 from orchestrator.domain.changes import Change, RunError, Timer, TimerKind, Urgency
+from orchestrator.domain.file_failures import parted
 from orchestrator.domain.statuses import ResultsState
 from orchestrator.domain.statuses import RunStatus as S
 from orchestrator.errors import Gone, OrchestratorError, OutcomeUnknown, Refused, StoreFull, Throttled, Unavailable
@@ -24,6 +25,9 @@ HOPELESS_TROUBLE_S = 24 * 3600.0
 
 #: The code of a file that came without a byte.
 EMPTY = "file_empty"
+
+#: The code of a file that ended with its connection, and of which no second fetch has said the same yet.
+UNCONFIRMED = "file_unconfirmed"
 
 #: An empty file may be a host's mistake. It is believed when so many fresh URLs, over so long, gave nothing but it.
 EMPTY_REFRESHES = 5
@@ -44,7 +48,12 @@ LONGEST_RETRY_AFTER_S = 600.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FileOutcome:
-    """What became of one file: stored with this hash, or why not."""
+    """What became of one file: stored with this hash, or why not.
+
+    Args:
+        is_framed: its host said where it ends; if not, it may be cut, and a second fetch must give the same.
+        failed_before: what is kept of the last try's failure, or None.
+    """
 
     number: int
     filename: str
@@ -52,6 +61,8 @@ class FileOutcome:
     size_bytes: int | None = None
     store_key: str | None = None
     failure: OrchestratorError | None = None
+    is_framed: bool = True
+    failed_before: str | None = None
 
     def __post_init__(self) -> None:
         """Refuse an outcome that is neither: a file that is not stored and did not fail would count as had."""
@@ -111,11 +122,28 @@ def after_download(facts: DownloadFacts, outcomes: Sequence[FileOutcome], *, now
 
 
 def checked(facts: DownloadFacts, outcomes: Sequence[FileOutcome], *, now: datetime) -> list[FileOutcome]:
-    """Return the outcomes, with files that came without a byte as failures until fresh URLs gave nothing else."""
+    """Return the outcomes, with what is not believed yet as failures.
+
+    Files that came without a byte, until fresh URLs gave nothing else; files that nothing but the end of the connection
+    ended, until two fetches in a row gave the same.
+    """
+    outcomes = [o if o.failure is not None or o.is_framed or _is_confirmed(o) else _unconfirmed(o) for o in outcomes]
     known_s = (now - facts.offered_at).total_seconds()
     if min(facts.tries, facts.refreshes) >= EMPTY_REFRESHES and known_s >= EMPTY_AFTER_S:
         return list(outcomes)
     return [_empty(o) if o.failure is None and not o.size_bytes else o for o in outcomes]
+
+
+def _is_confirmed(outcome: FileOutcome) -> bool:
+    code, words = parted(outcome.failed_before) if outcome.failed_before is not None else (None, "")
+    return code == UNCONFIRMED and outcome.sha256 is not None and words.endswith(outcome.sha256)
+
+
+def _unconfirmed(outcome: FileOutcome) -> FileOutcome:
+    """Return it as a failure that keeps its hash, last in its words: what is stored of it is removed."""
+    message = f"nothing but the connection's end ended it: fetched again to compare, sha256 {outcome.sha256}"
+    failure = OutcomeUnknown(message, code=UNCONFIRMED)
+    return FileOutcome(number=outcome.number, filename=outcome.filename, failure=failure)
 
 
 def _empty(outcome: FileOutcome) -> FileOutcome:

@@ -187,4 +187,6 @@ async def _download_file(deps: Deps, claim: DownloadClaim, file: WantedFile) -> 
         sha256=stored.sha256,
         size_bytes=stored.size_bytes,
         store_key=stored.key,
+        is_framed=answer.is_framed,
+        failed_before=file.failure,
     )

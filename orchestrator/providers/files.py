@@ -64,7 +64,7 @@ class HttpFileFetcher:
 
     @asynccontextmanager
     async def fetch(self, url: str) -> AsyncIterator[FileAnswer]:
-        """Open the file; read `chunks` to the end to know that it is whole.
+        """Open the file; read `chunks` to the end to know that it is whole, as far as the answer frames it.
 
         Raises:
             NotSent: could not reach the host, or the address is one we never call.
@@ -89,7 +89,8 @@ class HttpFileFetcher:
             try:
                 length_bytes = await self._accept(response)
                 async with aclosing(self._chunks(response, length_bytes)) as chunks:
-                    yield FileAnswer(length_bytes=length_bytes, chunks=chunks)
+                    is_framed = length_bytes is not None or "transfer-encoding" in response.headers
+                    yield FileAnswer(length_bytes=length_bytes, chunks=chunks, is_framed=is_framed)
             finally:
                 await response.aclose()
         finally:

@@ -32,7 +32,7 @@ OFFER = text("""
     WHERE a.stored_at IS NULL""")
 
 READ_WANTED = text("""
-    SELECT run_id, attempt, n, filename, url, url_expires_at, offered_at, stored_at FROM artifacts
+    SELECT run_id, attempt, n, filename, url, url_expires_at, offered_at, stored_at, failure FROM artifacts
     WHERE (run_id, attempt) IN (
         SELECT * FROM unnest(CAST(:run_ids AS uuid[]), CAST(:attempts AS int[]))) ORDER BY run_id, n""")
 
@@ -53,7 +53,12 @@ FAILED = text("""
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WantedFile:
-    """A file that is offered and perhaps stored. `url` is None once it is, or if it cannot be opened any more."""
+    """A file that is offered and perhaps stored.
+
+    Args:
+        url: None once it is stored, or if it cannot be opened any more.
+        failure: what is kept of the last try's failure, or None.
+    """
 
     run_id: UUID
     attempt: int
@@ -63,6 +68,7 @@ class WantedFile:
     url_expires_at: datetime
     offered_at: datetime
     is_stored: bool
+    failure: str | None = None
 
 
 async def offer(connection: AsyncConnection, touched: Sequence[tuple[Change, Row[Any]]], *, sealer: Sealer) -> None:
@@ -126,6 +132,7 @@ async def wanted(
                 url_expires_at=row.url_expires_at,
                 offered_at=row.offered_at,
                 is_stored=row.stored_at is not None,
+                failure=row.failure,
             )
         )
     return files

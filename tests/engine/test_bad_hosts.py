@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from typing import Any
+from uuid import UUID
 
 import pytest
 
-from orchestrator.engine import pump, reading
+from orchestrator.engine import download, pump, reading
 from tests.engine.conftest import Hands, Office
 from tests.engine.test_launching import becomes, single, status
 from tests.engine.test_nothing_is_stranded import change, query
+from tests.providers.raw_server import Connection, RawServer
 
 pytestmark = pytest.mark.anyio
 
@@ -98,3 +100,38 @@ async def test_a_result_that_is_seen_late_is_fetched_first_warned_of_and_never_l
     await change(office, "UPDATE timers SET due_at = now()")
     await hands.work(until=becomes(office, late, "finished"))
     await hands.work(until=becomes(office, fresh, "finished"))
+
+
+async def test_a_file_that_is_cut_where_nothing_says_where_it_ends_is_never_taken_for_the_whole(
+    office: Office, hands: Hands
+) -> None:
+    run_id = await single(office, b'{"sandbox": "duration_s=0.05"}')
+    async with asyncio.timeout(15):
+        while await status(office, run_id) != "downloading":
+            for kind in ("launch", "poll"):
+                await pump.pump(office.deps, kind, worker=hands.id, should_stop=lambda: False)
+            await asyncio.sleep(0.02)
+    served = [b"whole"[:2], b"whole", b"whole"]
+
+    async def behave(connection: Connection) -> None:
+        await connection.request()
+        await connection.say(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n" + served.pop(0))
+
+    async with RawServer(behave) as server:
+        await _point_to(office, run_id, f"{server.url}/file")
+        seen = []
+        for _ in range(3):
+            await change(office, "UPDATE timers SET due_at = now() WHERE kind = 'download'")
+            assert await download.download_due(office.deps, worker=hands.id) == 1
+            seen.append(await status(office, run_id))
+            stored = await query(office, "SELECT store_key FROM artifacts WHERE stored_at IS NOT NULL")
+            assert len(stored) == (seen[-1] == "finished")
+    assert seen == ["downloading", "downloading", "finished"], "it takes two that are alike"
+    opened = await reading.open_result(office.deps, office.who, run_id, 0)
+    assert b"".join([block async for block in opened.chunks]) == b"whole"
+
+
+async def _point_to(office: Office, run_id: UUID, url: str) -> None:
+    """Let a run's file be offered elsewhere."""
+    sealed = office.deps.sealer.seal(url, column="artifacts.url", row=f"{run_id}/1/0")
+    await change(office, "UPDATE artifacts SET url = :url WHERE run_id = :run", url=sealed, run=run_id)

@@ -17,11 +17,13 @@ from orchestrator.domain.download_decisions import (
     HOPELESS_TRIES,
     LONGEST_RETRY_AFTER_S,
     REFRESH_BEFORE_S,
+    UNCONFIRMED,
     DownloadFacts,
     FileOutcome,
     after_download,
     checked,
 )
+from orchestrator.domain.file_failures import kept
 from orchestrator.domain.statuses import ResultsState
 from orchestrator.domain.statuses import RunStatus as S
 from orchestrator.errors import (
@@ -263,3 +265,19 @@ def test_a_run_finishes_exactly_when_nothing_failed_and_else_goes_on_or_is_lost(
     if change.timer is not None:
         assert change.timer.due_at is not None
         assert NOW <= change.timer.due_at <= NOW + s(1800)
+
+
+def test_a_file_that_only_the_end_of_its_connection_ended_is_believed_when_two_fetches_in_a_row_are_alike() -> None:
+    came = replace(stored(), is_framed=False)
+    (first,) = checked(FACTS, [came], now=NOW)
+    assert first.failure is not None
+    assert (first.failure.code, first.sha256, first.store_key) == (UNCONFIRMED, None, None)
+    assert decide(FACTS, first).to is S.DOWNLOADING
+    before = kept(first.failure)
+    assert checked(FACTS, [replace(came, failed_before=before)], now=NOW)[0].failure is None
+    (other,) = checked(FACTS, [replace(came, sha256="cd" * 32, failed_before=before)], now=NOW)
+    assert other.failure is not None
+    assert kept(other.failure) != before, "the next is compared with this one"
+    for between in (None, "file_cut: reset", f"file_cut: {'ab' * 32}"):
+        assert checked(FACTS, [replace(came, failed_before=between)], now=NOW)[0].failure is not None
+    assert checked(FACTS, [stored()], now=NOW)[0].failure is None, "a framed file is compared with nothing"
