@@ -8,6 +8,7 @@ from uuid import UUID
 
 from orchestrator.domain.backoff import PollPolicy
 from orchestrator.domain.changes import OverdueStage
+from orchestrator.domain.look_timing import Timing
 from orchestrator.domain.statuses import RunStatus as S
 
 
@@ -21,6 +22,7 @@ class LookFacts:
         human_since: when it began to wait for a person, or None.
         position: its place in its wave; None for a single launch.
         url_life_s: how long the URLs of a look live.
+        timing: what times the next look at what still runs; None: the schedule alone.
     """
 
     run_id: UUID
@@ -36,3 +38,4 @@ class LookFacts:
     human_since: datetime | None = None
     position: int | None = None
     url_life_s: float = 3600.0
+    timing: Timing | None = None

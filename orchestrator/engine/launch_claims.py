@@ -132,7 +132,7 @@ class _Turn:
         tokens = lane.budget.grant(CallKind.LAUNCH, max(0, at_once - on_the_wire), now=lane.now, waiting=waiting)
         if not tokens:
             # A launch that is recorded pulls the lane's turn forward by itself; this is only the latest time.
-            soon = timedelta(seconds=0.5)
+            soon = timedelta(seconds=0.5 if at_once <= on_the_wire else 0.1)
             self.again.append(max(lane.now + soon, lane.budget.next_free_at(lane.now)))
         return tokens
 
@@ -217,7 +217,14 @@ class _Turn:
         if demand.single:
             return await self._order_each(workflow, runs, batch=batch.id, tries=0)
         runs = within_body(runs, capabilities.max_body_bytes)
-        what = Launchable(workflow=workflow, runs=runs, batch=batch, batch_id=batch.id, width=demand.width)
+        what = Launchable(
+            workflow=workflow,
+            runs=runs,
+            batch=batch,
+            batch_id=batch.id,
+            width=demand.width,
+            in_order=demand.in_order,
+        )
         if not await self._order(what):
             return 0
         self.unseen += len(runs)
@@ -241,6 +248,8 @@ class _Turn:
             mean_s=known.mean_s,
             known=known.count,
             max_items=capabilities.wave_max_items,
+            rivals=max(0, workflow.batches - 1),
+            in_order=workflow.in_order and all(wave.plan.in_order for wave in live),
         )
 
     async def _order_each(
