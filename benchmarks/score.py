@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any
 
+from benchmarks import fairness
 from benchmarks.model_provider import Execution, ModelProvider
 from benchmarks.world import World
 
@@ -89,12 +90,14 @@ def score(world: World, executions: Sequence[Execution], *, looks: int, launches
         "lag_max_s": round(lags[-1], 2),
         "unseen_after_55min": sum(lag > LATE_S for lag in lags),
         "makespan_over_bound": round(makespan_s / bound_s, 4),
+        "budget_used": round((looks + launches) * 60 / world.rate_per_min / makespan_s, 4),
         "makespan_s": round(makespan_s, 1),
         "bound_s": round(bound_s, 1),
         "last_end_s": round(last_end_s, 1),
         "results_dead_when_seen": sum(lag > dead_after_s for lag in lags),
         "looks": looks,
         "launches": launches,
+        **fairness.figures(world, executions),
     }
 
 

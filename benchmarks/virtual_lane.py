@@ -16,24 +16,26 @@ from random import Random
 from typing import Any, cast
 from uuid import UUID
 
+from benchmarks import virtual_windows
 from benchmarks.model_provider import Execution, ModelProvider
 from benchmarks.score import ROUND_TRIP_S
 from benchmarks.timeline import Timeline, seconds
-from benchmarks.virtual_state import Run, Timers, Wave, Workflow
-from benchmarks.world import World
-from orchestrator.domain import planner
+from benchmarks.virtual_state import Run, Timers, Workflow
+from benchmarks.world import Kills, World
 from orchestrator.domain.answers import Observation, OfferedFile, RemoteStatus
 from orchestrator.domain.breaker import Breaker
 from orchestrator.domain.governor import Budget, CallKind
+from orchestrator.domain.look_timing import late_after, price_after
 from orchestrator.domain.statuses import RunStatus
 from orchestrator.engine import poll
 from orchestrator.engine.deps import Deps
 from orchestrator.engine.pump import RETRY_S
+from orchestrator.errors import OutcomeUnknown
 from orchestrator.providers.script import ScriptProvider
 from orchestrator.runtime import Sources
 from orchestrator.settings import Settings
 from orchestrator.storage.lanes import Lane, Turn
-from orchestrator.storage.looks import LookClaim, LookResult
+from orchestrator.storage.look_claims import LookClaim, LookResult
 from workers.ticker import TICK_S
 
 NOWHERE = UUID(int=0)
@@ -45,6 +47,9 @@ SEEN = {
         status=RemoteStatus.FINISHED, word="finished", files=(OfferedFile(filename="result", url="https://x/"),)
     ),
 }
+
+
+NO_ANSWER = OutcomeUnknown("nobody answers", code="timeout")
 
 
 class VirtualLane:
@@ -64,6 +69,12 @@ class VirtualLane:
         self.deps = _deps(Random(f"{world.seed}:product"), self.time)
         self.on_turn: dict[Turn, Callable[[], None]] = {Turn.POLL: self._look_turn}
         self._turn_at_s: dict[Turn, float] = {}
+        #: Counts the workers that died: what one had in hand is nobody's after that.
+        self._worker = 0
+        self._is_down = False
+        self._outages = world.outages
+        if world.kills is not None:
+            self._plan_kill(world.kills)
         self._lane = Lane(
             id=NOWHERE,
             now=self.time.now,
@@ -95,8 +106,33 @@ class VirtualLane:
         """Send so many requests together: they arrive half a round trip later, and are answered after a whole one."""
         self.sent[kind] += count
         self.on_wire[kind] += count
+        worker = self._worker
         self.time.at(self.time.now_s + ROUND_TRIP_S / 2, arrives)
-        self.time.at(self.time.now_s + ROUND_TRIP_S, answered)
+        self.time.at(self.time.now_s + ROUND_TRIP_S, lambda: answered() if worker == self._worker else None)
+
+    def is_out(self) -> bool:
+        """Tell whether the provider answers nobody now."""
+        return any(o.from_s <= self.time.now_s < o.from_s + o.lasts_s for o in self._outages)
+
+    def _plan_kill(self, kills: Kills) -> None:
+        def kill() -> None:
+            if self.on_wire[CallKind.LAUNCH]:
+                # What it launches just now would be a doubt, which is a person's to settle: it dies a moment later.
+                self.time.at(self.time.now_s + ROUND_TRIP_S, kill)
+                return
+            self._worker += 1
+            self._is_down = True
+            self.time.at(self.time.now_s + kills.down_s, self._bury)
+            self.time.at(self.time.now_s + kills.every_s, kill)
+
+        self.time.at(self.time.now_s + kills.every_s, kill)
+
+    def _bury(self) -> None:
+        """Let another worker take over: the dead one's tokens count as spent now, its leases are void."""
+        self._is_down = False
+        lane = self.release(self.lock(), CallKind.LOOK, self.on_wire[CallKind.LOOK])
+        self.timers.void_leases(self.time.now)
+        self.save(lane.pull(Turn.POLL, lane.now).pull(Turn.LAUNCH, lane.now), in_pump=False)
 
     def release(self, lane: Lane, kind: CallKind, count: int) -> Lane:
         """Give tokens back that were answered just now."""
@@ -124,6 +160,8 @@ class VirtualLane:
         if self._turn_at_s.get(turn) != at_s:
             return
         del self._turn_at_s[turn]
+        if self._is_down:
+            return
         due_at = self._due_at(turn)
         if due_at is not None and due_at <= self.time.now:
             self.on_turn[turn]()
@@ -136,15 +174,18 @@ class VirtualLane:
         lane = self.lock()
         launches_wait = lane.launch_due_at is not None and lane.launch_due_at <= lane.now + timedelta(seconds=1)
         waiting = (CallKind.LAUNCH,) if launches_wait else ()
-        tokens = lane.budget.grant(CallKind.LOOK, poll.LOOKS_AT_ONCE, now=lane.now, waiting=waiting)
+        wanted = lane.budget.paced(poll.LOOKS_AT_ONCE, now=lane.now)
+        tokens = lane.budget.grant(CallKind.LOOK, wanted, now=lane.now, waiting=waiting)
         lease = timedelta(seconds=self.deps.settings.lease_s)
-        claims = [(run, self._claim(run)) for run in self.timers.take(tokens, now=lane.now, lease=lease)]
+        found = self.timers.take(tokens, now=lane.now, lease=lease)
+        lane = replace(lane, looks_late_s=late_after(lane.looks_late_s, [run.late_s for run in found]))
+        claims = [(run, self._claim(run, lane)) for run in found]
         if claims:
-            seen: list[RemoteStatus] = []
+            seen: list[poll.Seen] = []
             self.send(
                 CallKind.LOOK,
                 len(claims),
-                lambda: seen.extend(self.provider.look(r.execution, now_s=self.time.now_s) for r, _ in claims),
+                lambda: seen.extend(self._ask(run) for run, _ in claims),
                 lambda: self._record(claims, seen),
             )
         self.save(replace(lane, poll_due_at=self._next_look(lane, taken=len(claims))), in_pump=bool(claims))
@@ -157,7 +198,7 @@ class VirtualLane:
             return max(next_due, lane.now + timedelta(milliseconds=200))
         return max(next_due, lane.budget.next_free_at(lane.now), lane.now + timedelta(milliseconds=50))
 
-    def _claim(self, run: Run) -> LookClaim:
+    def _claim(self, run: Run, lane: Lane) -> LookClaim:
         assert run.launched_at is not None, "only what was launched has a look due"
         looked_before, run.looked_at = run.looked_at, self.time.now
         return LookClaim(
@@ -166,24 +207,31 @@ class VirtualLane:
             looked_before=looked_before, tries=run.tries, stage=run.stage, gone_since=None,
             wave_id=run.wave.id if run.wave else None, position=run.position, batch_id=None,
             workflow_id=run.workflow.id, remote_workflow_id="", connection_id=NOWHERE, provider="script", base_url="",
-            api_key=b"", poll=(None, None, None, None),
+            api_key=b"", poll=run.workflow.poll, urgency=run.urgency, durations=run.workflow.durations,
+            wave=run.wave.clock if run.wave else None,
+            price_s=lane.asked_price_s, late_s=lane.looks_late_s,
         )  # fmt: skip
 
-    def _record(self, claims: Sequence[tuple[Run, LookClaim]], seen: Sequence[RemoteStatus]) -> None:
+    def _ask(self, run: Run) -> poll.Seen:
+        return NO_ANSWER if self.is_out() else SEEN[self.provider.look(run.execution, now_s=self.time.now_s)]
+
+    def _record(self, claims: Sequence[tuple[Run, LookClaim]], seen: Sequence[poll.Seen]) -> None:
         lane = self.release(self.lock(), CallKind.LOOK, len(claims))
         # The engine's own reading of a look; it is not public, and a copy of it here would drift.
         results = [
-            (run, poll._result(self.deps, claim, SEEN[status], now=lane.now))
-            for (run, claim), status in zip(claims, seen, strict=True)
+            (run, poll._result(self.deps, claim, answer, now=lane.now))
+            for (run, claim), answer in zip(claims, seen, strict=True)
         ]
         for run, result in results:
             self._apply(run, result)
         due = [r.change.timer.due_at for _, r in results if r.change.timer and r.change.timer.due_at is not None]
-        opened = self._teach_waves(results)
-        for run, result in results:
-            if result.took_s is not None:
-                run.workflow.durations = run.workflow.durations.learn(result.took_s)
-        lane = lane.pull(Turn.POLL, lane.now if opened else min(due, default=lane.now))
+        due += [
+            lane.now + timedelta(seconds=in_s)
+            for in_s in virtual_windows.teach_waves(self.deps, self.timers, lane, results)
+        ]
+        virtual_windows.teach_durations(results, now=lane.now)
+        lane = replace(lane, look_price_s=price_after(lane.look_price_s, [r for _, r in results]))
+        lane = lane.pull(Turn.POLL, min(due, default=lane.now))
         if self._plan_anew(results) and lane.launch_due_at is not None:
             lane = lane.pull(Turn.LAUNCH, lane.now)
         self.save(lane, in_pump=True)
@@ -206,32 +254,6 @@ class VirtualLane:
         self.left -= 1
         if run.wave is None:
             run.workflow.singles_open -= 1
-
-    def _teach_waves(self, results: Sequence[tuple[Run, LookResult]]) -> bool:
-        """Move the windows by what was seen, and sample beyond them; return whether anything became due."""
-        opened = False
-        for wave in {id(run.wave): run.wave for run, _ in results if run.wave is not None}.values():
-            looks = [r.wave_look for run, r in results if run.wave is wave and r.wave_look is not None]
-            age_s = (self.time.now - wave.launched_at).total_seconds() if wave.launched_at else 0.0
-            before, wave.plan = wave.plan, planner.after_looks(wave.plan, looks, age_s=age_s)
-            self._open_window(wave)
-            position = planner.sample_position(wave.plan, unit=self.deps.sources.unit(), looked=len(looks))
-            if position is not None and wave.runs[position].due_at is None and not wave.runs[position].has_ended:
-                self.timers.set(wave.runs[position], self.time.now)
-            opened |= wave.plan.frontier > before.frontier or position is not None
-        return opened
-
-    def _open_window(self, wave: Wave) -> None:
-        """Make every run due that the window has reached, but for those that are being looked at."""
-        frontier = wave.plan.frontier
-        reached = [*range(wave.opened, frontier), *sorted(p for p in wave.slept if p < frontier)]
-        wave.opened = max(wave.opened, frontier)
-        wave.slept.difference_update(reached)
-        for position in reached:
-            run = wave.runs[position]
-            if not run.has_ended and run.entered_at is None and not run.is_leased:
-                run.entered_at = self.time.now
-                self.timers.set(run, self.time.now)
 
     def _plan_anew(self, results: Sequence[tuple[Run, LookResult]]) -> bool:
         freed = {id(run.workflow): run.workflow for run, r in results if r.change.was != r.change.to}

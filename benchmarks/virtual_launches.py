@@ -14,11 +14,13 @@ from benchmarks.timeline import EPOCH
 from benchmarks.virtual_lane import VirtualLane, new_run
 from benchmarks.virtual_state import Run, Subject, Wave, Workflow
 from benchmarks.world import World
-from orchestrator.domain import launch_decisions, planner
+from orchestrator.domain import launch_decisions, planner, windows
 from orchestrator.domain.answers import Accepted, WaveAccepted
 from orchestrator.domain.governor import CallKind, launches_at_once
 from orchestrator.domain.launch_decisions import LaunchFacts, LaunchingRun, OnDoubt
-from orchestrator.domain.planner import BatchDemand, Launch, WaveState
+from orchestrator.domain.look_timing import Timing
+from orchestrator.domain.planner import BatchDemand, Launch
+from orchestrator.domain.windows import WaveState
 from orchestrator.providers.script import ScriptProvider
 from orchestrator.storage.lanes import Lane, Turn
 
@@ -38,7 +40,12 @@ class _Launches:
     def __init__(self, world: World) -> None:
         self.lane = VirtualLane(world)
         self.lane.workflows = {
-            name: Workflow(id=self.lane.deps.sources.new_id(), slot_limit=world.slots(name)) for name in world.workflows
+            name: Workflow(
+                id=self.lane.deps.sources.new_id(),
+                slot_limit=world.slots(name),
+                poll=(None, None, None, None, pace.polite),
+            )
+            for name, pace in world.workflows.items()
         }
         self.lane.on_turn[Turn.LAUNCH] = self._turn
         self.submitted = arrivals(world)
@@ -80,7 +87,8 @@ class _Launches:
         wanted = max(0, launches_at_once(lane.limit) - on_wire)
         tokens = lane.budget.grant(CallKind.LAUNCH, wanted, now=lane.now, waiting=waiting)
         if not tokens:
-            again.append(max(lane.now + timedelta(seconds=0.5), lane.budget.next_free_at(lane.now)))
+            soon = timedelta(seconds=0.1 if wanted else 0.5)
+            again.append(max(lane.now + soon, lane.budget.next_free_at(lane.now)))
         return tokens
 
     def _due_workflows(self, now: datetime) -> list[Workflow]:
@@ -88,38 +96,57 @@ class _Launches:
 
     def _serve(self, workflow: Workflow, lane: Lane, tokens: int) -> int:
         """Launch what of a workflow may go now; return the requests that it takes."""
-        due = heapq.nsmallest(tokens, (s for s in workflow.subjects if s.due_at <= lane.now), key=lambda s: s.due_at)
-        sent = 0
+        sent = reserved = 0
+        waiter = self._first_in_line(workflow, lane.now)
+        if waiter is not None:
+            sent, reserved = self._serve_batch(workflow, waiter, lane)
+        due = heapq.nsmallest(max(tokens, 1), workflow.due(lane.now), key=lambda s: s.due_at)
         for subject in due:
             if sent >= tokens:
                 break
-            sent += self._serve_batch(workflow, subject, lane) if subject.width else self._serve_single(subject)
+            if subject is waiter:
+                continue
+            if subject.width:
+                sent += self._serve_batch(workflow, subject, lane, reserved=reserved)[0]
+            else:
+                sent += self._serve_single(subject, reserved=reserved)
         return sent
 
-    def _serve_single(self, subject: Subject) -> int:
+    def _first_in_line(self, workflow: Workflow, now: datetime) -> Subject | None:
+        """Return the batch that waits longest for slots, if it may keep others from them now."""
+        waiting = [s for s in workflow.subjects if s.waits_since is not None]
+        first = min(waiting, key=lambda s: s.waits_since or EPOCH, default=None)
+        if first is None or first.waits_since is None:
+            return None
+        return first if planner.reserves((now - first.waits_since).total_seconds()) else None
+
+    def _serve_single(self, subject: Subject, *, reserved: int) -> int:
         workflow = subject.queued[0].workflow
-        if workflow.slots_used >= workflow.slot_limit:
+        if workflow.slots_used + reserved >= workflow.slot_limit:
             return 0
         workflow.subjects.remove(subject)
         workflow.singles_open += 1
         self._send([subject.queued[0]], None, width=1, order="index")
         return 1
 
-    def _serve_batch(self, workflow: Workflow, subject: Subject, lane: Lane) -> int:
+    def _serve_batch(self, workflow: Workflow, subject: Subject, lane: Lane, *, reserved: int = 0) -> tuple[int, int]:
+        """Launch a wave if it may go; return the requests that it takes, and the slots that it lacks."""
         if not subject.queued:
             workflow.subjects.remove(subject)
-            return 0
-        plan = planner.plan_launch(self._demand(workflow, subject, lane), now=lane.now)
+            return 0, 0
+        demand = self._demand(workflow, subject, lane, reserved=reserved)
+        plan = planner.plan_launch(demand, now=lane.now)
         if not isinstance(plan, Launch):
             subject.due_at = plan.until
-            return 0
-        subject.due_at = lane.now
+            subject.waits_since = (subject.waits_since or lane.now) if plan.slots else None
+            return 0, plan.slots
+        subject.due_at, subject.waits_since = lane.now, None
         assert subject.width is not None, "a batch has a width"
         runs = [subject.queued.popleft() for _ in range(min(plan.count, len(subject.queued)))]
         wave = Wave(
             id=self.lane.deps.sources.new_id(),
             runs=runs,
-            plan=WaveState(size=len(runs), width=subject.width),
+            plan=WaveState(size=len(runs), width=subject.width, in_order=demand.in_order),
             order=subject.order,
         )
         for position, run in enumerate(runs):
@@ -127,9 +154,9 @@ class _Launches:
         subject.waves.append(wave)
         workflow.waves.append(wave)
         self._send(runs, wave, width=subject.width, order=subject.order)
-        return 1
+        return 1, 0
 
-    def _demand(self, workflow: Workflow, subject: Subject, lane: Lane) -> BatchDemand:
+    def _demand(self, workflow: Workflow, subject: Subject, lane: Lane, *, reserved: int) -> BatchDemand:
         subject.waves = [w for w in subject.waves if not w.is_over]
         waves = [w for known in self.lane.workflows.values() for w in known.waves if not w.is_over]
         assert subject.width is not None, "a batch has a width"
@@ -140,19 +167,25 @@ class _Launches:
             wave_size=None,
             wave_cap=None,
             live_waves=tuple(w.plan for w in subject.waves),
-            slots_used=workflow.slots_used,
+            slots_used=workflow.slots_used + reserved,
             slot_limit=workflow.slot_limit,
             unseen=sum(w.plan.size - w.plan.ended - w.plan.human for w in waves),
             looks_per_minute=lane.limit,
             mean_s=workflow.durations.mean_s,
             known=workflow.durations.count,
             max_items=ScriptProvider.capabilities.wave_max_items,
+            rivals=max(0, sum(s.width is not None for s in workflow.subjects) - 1),
+            in_order=workflow.in_order and all(w.plan.in_order for w in subject.waves),
         )
 
     # -- a request -------------------------------------------------------------------------------------------
 
     def _send(self, runs: Sequence[Run], wave: Wave | None, *, width: int, order: str) -> None:
         executions = [run.execution for run in runs]
+        if self.lane.is_out():
+            # No connection, so nothing was sent, and it costs nothing: back in line.
+            self._put_back(runs, wave)
+            return
         self.lane.send(
             CallKind.LAUNCH,
             1,
@@ -160,16 +193,30 @@ class _Launches:
             lambda: self._record(runs, wave, width=width),
         )
 
+    def _put_back(self, runs: Sequence[Run], wave: Wave | None) -> None:
+        workflow, again_at = runs[0].workflow, self.lane.time.now + timedelta(seconds=5)
+        if wave is None:
+            workflow.singles_open -= 1
+            workflow.subjects.append(Subject(queued=deque(runs), due_at=again_at, width=None))
+            return
+        workflow.waves.remove(wave)
+        subject = next(s for s in workflow.subjects if wave in s.waves)
+        subject.waves.remove(wave)
+        subject.queued.extendleft(reversed(runs))
+        subject.due_at = again_at
+
     def _record(self, runs: Sequence[Run], wave: Wave | None, *, width: int) -> None:
         """Take the provider's yes: the runs are processing, those of the window have a look due."""
         lane = self.lane.release(self.lane.lock(), CallKind.LAUNCH, 1)
+        in_order = wave is None or wave.plan.in_order
         facts = LaunchFacts(
             runs=tuple(LaunchingRun(run_id=r.id, attempt=1, position=n) for n, r in enumerate(runs)),
             is_wave=wave is not None,
             of_batch=wave is not None,
             on_doubt=OnDoubt.HOLD,
-            looks_first_s=self.lane.deps.poll_policy((None, None, None, None)).initial_s,
-            window=planner.first_window(len(runs), width),
+            looks_first_s=self._looks_first_s(runs[0].workflow, wave, lane),
+            looks_apart_s=0.0 if in_order else windows.looks_apart_s(lane.limit),
+            window=windows.first_window(len(runs), width, in_order=in_order),
         )
         ids = {n: str(n) for n in range(len(runs))}
         answer = WaveAccepted(execution_ids=ids) if wave is not None else Accepted(execution_id=ids[0])
@@ -178,7 +225,6 @@ class _Launches:
         if wave is not None:
             wave.launched_at = lane.now
             wave.plan = replace(wave.plan, frontier=facts.window)
-            wave.opened = facts.window
         due = []
         for run, change in zip(runs, decision.changes, strict=True):
             assert change.timer is not None, "what was accepted is looked at"
@@ -189,3 +235,13 @@ class _Launches:
                 due.append(change.timer.due_at)
         lane = lane.pull(Turn.POLL, min(due)).pull(Turn.LAUNCH, lane.now)
         self.lane.save(replace(lane, breaker=decision.breaker or lane.breaker), in_pump=True)
+
+    def _looks_first_s(self, workflow: Workflow, wave: Wave | None, lane: Lane) -> float:
+        timing = Timing(
+            policy=self.lane.deps.poll_policy(workflow.poll),
+            durations=workflow.durations,
+            price_s=lane.asked_price_s,
+            late_s=lane.looks_late_s,
+            wave=wave.clock if wave is not None else None,
+        )
+        return timing.first_s()

@@ -11,9 +11,11 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from benchmarks.model_provider import Execution
+from orchestrator.domain.backoff import OwnFigures
 from orchestrator.domain.changes import Urgency
 from orchestrator.domain.durations import Durations
-from orchestrator.domain.planner import WaveState
+from orchestrator.domain.look_timing import WaveClock
+from orchestrator.domain.windows import WaveState
 
 URGENCIES = (Urgency.REFRESH, Urgency.ASKED, Urgency.NORMAL)
 
@@ -36,6 +38,7 @@ class Run:
     tries: int = 0
     stage: int = 0
     is_leased: bool = False
+    late_s: float = 0.0
     has_ended: bool = False
     version: int = 0
 
@@ -49,9 +52,12 @@ class Wave:
     plan: WaveState
     order: str
     launched_at: datetime | None = None
-    opened: int = 0
     #: Sampled ahead of the window and not begun: asleep until it reaches them.
     slept: set[int] = field(default_factory=set)
+
+    @property
+    def clock(self) -> WaveClock:
+        return WaveClock(width=self.plan.width, remaining=self.plan.remaining, in_order=self.plan.in_order)
 
     @property
     def is_over(self) -> bool:
@@ -60,13 +66,17 @@ class Wave:
 
 @dataclass(slots=True, eq=False)
 class Subject:
-    """Whose turn it is to launch: a batch with what of it is queued, or (`width` None) a single run."""
+    """Whose turn it is to launch: a batch with what of it is queued, or (`width` None) a single run.
+
+    `waits_since`: when a batch began to wait for slots.
+    """
 
     queued: deque[Run]
     due_at: datetime
     width: int | None
     order: str = "index"
     waves: list[Wave] = field(default_factory=list)
+    waits_since: datetime | None = None
 
 
 @dataclass(slots=True, eq=False)
@@ -76,10 +86,16 @@ class Workflow:
     id: UUID
     slot_limit: int
     durations: Durations = field(default_factory=Durations)
+    poll: OwnFigures = (None, None, None, None, None)
+    in_order: bool = True
     singles_open: int = 0
     waves: list[Wave] = field(default_factory=list)
     subjects: list[Subject] = field(default_factory=list)
     last_turn_at: datetime | None = None
+
+    def due(self, now: datetime) -> Iterator[Subject]:
+        """Return those whose turn it is: all batches, and the singles that came first."""
+        return (s for s in self.subjects if s.due_at <= now)
 
     @property
     def slots_used(self) -> int:
@@ -106,9 +122,18 @@ class Timers:
         """Claim the most urgent runs that are due; a claim moves them to the lease's end."""
         found = list(itertools.islice(self._due(now), limit))
         for run in found:
+            assert run.due_at is not None, "it was due"
+            run.late_s = (now - run.due_at).total_seconds()
             self.set(run, now + lease, run.urgency)
             run.is_leased = True
         return found
+
+    def void_leases(self, now: datetime) -> None:
+        """Make everything due that somebody held."""
+        held = [run for heap in self._heaps.values() for _, _, version, run in heap if version == run.version]
+        for run in held:
+            if run.is_leased:
+                self.set(run, now, run.urgency)
 
     def next_due(self) -> datetime | None:
         """Return when the next look is due."""

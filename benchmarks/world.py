@@ -31,6 +31,7 @@ class Pace:
         mean_s, sigma: of the lognormal; sigma 0 makes every one take the mean.
         shift_after_n: from the n-th started execution on, all take `shift_factor` times as long.
         slow_share: this share takes `slow_factor` times as long.
+        polite: how politely the product looks at it (`--poll polite=1`).
     """
 
     mean_s: float
@@ -39,6 +40,7 @@ class Pace:
     shift_factor: float = 1.0
     slow_share: float = 0.0
     slow_factor: float = 1.0
+    polite: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +65,22 @@ class Singles:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Kills:
+    """A worker that dies every `every_s`; what it had in hand is taken up by another `down_s` later."""
+
+    every_s: float
+    down_s: float = 25.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outage:
+    """A time in which the provider runs on, and answers nobody."""
+
+    from_s: float
+    lasts_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class World:
     """One key with its limit, and all that is to run on it."""
 
@@ -72,6 +90,8 @@ class World:
     url_hour: str = "look"
     batches: tuple[Batch, ...] = ()
     singles: tuple[Singles, ...] = ()
+    kills: Kills | None = None
+    outages: tuple[Outage, ...] = ()
     name: str = field(default="world", compare=False)
 
     @property
@@ -114,6 +134,8 @@ def parse(document: Any, *, name: str = "world") -> World:
         "workflows": {key: _read(Pace, value, f"workflows.{key}") for key, value in document["workflows"].items()},
         "batches": _list(Batch, document.get("batches", []), "batches"),
         "singles": _list(Singles, document.get("singles", []), "singles"),
+        "kills": _read(Kills, document["kills"], "kills") if document.get("kills") is not None else None,
+        "outages": _list(Outage, document.get("outages", []), "outages"),
     }
     world = _read(World, {**document, **parts, "name": document.get("name", name)}, "world")
     _check(world)

@@ -77,7 +77,7 @@ BODIES: Schema = schedule_schemas.BODIES | {
         {},
         {
             "on_doubt": {"type": "string", "enum": ["hold", "relaunch", "fail"]},
-            "poll": TEXT | {"examples": ["initial=5,factor=2,cap=60,jitter=0.1"]},
+            "poll": TEXT | {"examples": ["initial=5,factor=2,cap=60,jitter=0.1,polite=1"]},
             "reason": REASON,
         },
     ),

@@ -52,7 +52,10 @@ def set_(
         OnDoubt | None, typer.Option("--on-doubt", help="When a launch's outcome is unknown: ask, launch again, fail.")
     ] = None,
     poll: Annotated[
-        str | None, typer.Option("--poll", metavar="SCHEDULE", help="initial=5,factor=2,cap=60,jitter=0.1 (seconds)")
+        str | None,
+        typer.Option(
+            "--poll", metavar="SCHEDULE", help="initial=5,factor=2,cap=60,jitter=0.1,polite=1 (seconds; polite: 0 or 1)"
+        ),
     ] = None,
     reason: ReasonOption = None,
     output_: OutputOption = None,

@@ -127,7 +127,7 @@ class Workflows:
 
         Args:
             on_doubt: hold, relaunch or fail.
-            poll: `initial=5,factor=2,cap=60,jitter=0.1`, seconds.
+            poll: `initial=5,factor=2,cap=60,jitter=0.1,polite=1`, seconds; `polite`: 0 or 1.
         """
         body = _given({"on_doubt": on_doubt, "poll": poll, "reason": reason})
         return cast(Workflow, self._wire.patch(_workflow(workflow_id), body, query={"connection": connection}))

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
+
+#: A workflow's own figures of its schedule, in the order of `PollPolicy`; None: the default.
+OwnFigures = tuple[float | None, float | None, float | None, float | None, float | None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,18 +19,21 @@ class PollPolicy:
         factor: growth of the delay from look to look, at least 1.
         cap_s: the longest delay, at least `initial_s`.
         jitter: the share of a delay that is drawn at random, 0..0.5, so that looks do not march in step.
+        polite: how much a look must save to be made where requests are left over: 0 for as little as there is, 1 for
+            about three looks an execution.
     """
 
     initial_s: float = 2.0
     factor: float = 1.5
     cap_s: float = 30.0
     jitter: float = 0.1
+    polite: float = 0.0
 
     def bounded(self, *, min_s: float, max_s: float) -> PollPolicy:
         """Return the schedule within an installation's own bounds."""
         initial = min(max(self.initial_s, min_s), max_s)
         cap = max(initial, min(self.cap_s, max_s))
-        return PollPolicy(initial_s=initial, factor=self.factor, cap_s=cap, jitter=self.jitter)
+        return replace(self, initial_s=initial, cap_s=cap)
 
     def delay(self, *, age_s: float, unit: float) -> timedelta:
         """Return how long to wait before the next look.

@@ -7,12 +7,18 @@ the latency. Tokens in flight are out until their call is recorded, or until the
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
 WINDOW_S = 60.0
+
+#: Looks are spread over the window: in so long a time no more leave than their share of it. All at once would come back
+#: all at once a window later, and so on for ever, with nothing to look with in between.
+PACE_S = 5
+PACE_SLACK = 1.15
 
 #: Spent tokens are kept in slots of this width, rounded up, so that a lane's row stays small at any rate.
 SLOT_S = 0.25
@@ -29,6 +35,11 @@ class CallKind(StrEnum):
 #: The share of the limit that other kinds may not take away while this kind has work waiting. A look that fetches a
 #: fresh URL counts as a look and goes before all others, so it needs no share of its own.
 MIN_SHARES: Mapping[CallKind, float] = {CallKind.LAUNCH: 0.15, CallKind.LOOK: 0.50, CallKind.OTHER: 0.0}
+
+#: Where at least this share of the limit goes into launches, looks leave one request over: a slot that comes free is
+#: filled at once, instead of waiting for a token among looks that would each take it first.
+LAUNCHES_OFTEN = 0.1
+
 assert sum(MIN_SHARES.values()) < 1.0, "shares must leave room for whoever has work"
 
 
@@ -76,6 +87,19 @@ class Budget:
         own_floor = max(0, _share(kind, self.limit) - self.used(kind, now))
         free = self.free(now)
         return max(0, min(wanted, free, max(free - reserved, min(own_floor, free))))
+
+    def _left(self, now: datetime) -> int:
+        """Return how many requests looks leave over for the next launch."""
+        return 1 if self.used(CallKind.LAUNCH, now) >= max(2, LAUNCHES_OFTEN * self.limit) else 0
+
+    def paced(self, wanted: int, *, now: datetime) -> int:
+        """Return how many of `wanted` looks to send now so that they stay spread: the fewer are left, the fewer."""
+        recent_from = now + timedelta(seconds=WINDOW_S - PACE_S)
+        in_flight = sum(self.in_flight.values())
+        out = in_flight + sum(s.count for s in self.spent if s.back_at > now)
+        recent = in_flight + sum(s.count for s in self.spent if s.back_at > recent_from)
+        share = self.limit * PACE_S / WINDOW_S * (self.limit / max(out, 1))
+        return max(0, min(wanted, math.ceil(share * PACE_SLACK) - recent, self.limit - out - self._left(now)))
 
     def next_free_at(self, now: datetime) -> datetime:
         """Return when at least one request may leave, as far as is known: tokens in flight may be back sooner."""

@@ -60,7 +60,8 @@ class LaunchFacts:
     Args:
         is_wave: sent as one provider batch request.
         of_batch: the runs belong to a batch, whose own timer launches them again if they fall back.
-        looks_first_s: when to look at a single launch for the first time, seconds.
+        looks_first_s: when to look for the first time, seconds.
+        looks_apart_s: how far apart the first looks at the items of a wave are.
         window: positions of a wave that are looked at first.
     """
 
@@ -71,6 +72,7 @@ class LaunchFacts:
     looks_first_s: float
     window: int
     tries: int = 0
+    looks_apart_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,10 +121,7 @@ def after_launch(
             wave_cap=_halved(facts),
         )
     # The first look falls on the first that were accepted: were all of the window missing, nobody would ever look.
-    accepted = [
-        _accepted(facts, run, ids[run.position], is_first=rank < facts.window, now=now)
-        for rank, run in enumerate(named)
-    ]
+    accepted = [_accepted(facts, run, ids[run.position], rank=rank, now=now) for rank, run in enumerate(named)]
     if missing:
         # An answer that leaves items out may do so again: the next wave waits for a probe, and has less to doubt.
         return LaunchDecision(
@@ -188,15 +187,16 @@ def _halved(facts: LaunchFacts) -> int | None:
     return len(facts.runs) // 2 if facts.is_wave and len(facts.runs) > 1 else None
 
 
-def _accepted(facts: LaunchFacts, run: LaunchingRun, execution_id: str, *, is_first: bool, now: datetime) -> Change:
+def _accepted(facts: LaunchFacts, run: LaunchingRun, execution_id: str, *, rank: int, now: datetime) -> Change:
     # Beyond a wave's window a timer sleeps without a due time, until the planner reaches its position.
-    due_at = now + timedelta(seconds=facts.looks_first_s) if is_first or not facts.is_wave else None
+    is_first = rank < facts.window or not facts.is_wave
+    first_s = facts.looks_first_s + rank * facts.looks_apart_s
     return Change(
         run_id=run.run_id,
         was=S.LAUNCHING,
         to=S.PROCESSING,
         events=(NewEvent(type="launched", data={"attempt": run.attempt, "execution_id": execution_id}),),
-        timer=Timer(kind=TimerKind.POLL, due_at=due_at),
+        timer=Timer(kind=TimerKind.POLL, due_at=now + timedelta(seconds=first_s) if is_first else None),
         provider_status="initial",
         execution_id=execution_id,
         execution=ExecutionState.OPEN,

@@ -18,7 +18,13 @@ from orchestrator.domain.changes import (
     Urgency,
 )
 from orchestrator.domain.look_facts import LookFacts
-from orchestrator.domain.overdue import OVERDUE_LOOKS_S, OVERDUE_TITLE, overdue, question
+from orchestrator.domain.overdue import (
+    OVERDUE_LOOKS_S,
+    OVERDUE_TELL_AFTER_S,
+    OVERDUE_TITLE,
+    overdue,
+    question,
+)
 from orchestrator.domain.statuses import ResultsState
 from orchestrator.domain.statuses import RunStatus as S
 from orchestrator.errors import Gone, KeyRefused, ProviderError, Throttled
@@ -182,9 +188,9 @@ def _still(facts: LookFacts, seen: Observation, *, now: datetime, unit: float) -
         events.append(NewEvent(type="human_done", data={"attempt": facts.attempt}))
     if seen.status is RemoteStatus.UNKNOWN and seen.word != facts.provider_status:
         events.append(NewEvent(type="unknown_status", data={"word": seen.word}))
-    stage, news = _overdue(facts, now=now)
+    stage, news = _overdue(facts, now=now, waits=seen.status is RemoteStatus.WAITING)
     events += news
-    delay = facts.policy.delay(age_s=(now - facts.began_at).total_seconds(), unit=unit)
+    delay = _next_look(facts, seen, now=now, unit=unit)
     if stage >= OverdueStage.SLOWER:
         delay = max(delay, timedelta(seconds=OVERDUE_LOOKS_S))
     return Change(
@@ -200,9 +206,21 @@ def _still(facts: LookFacts, seen: Observation, *, now: datetime, unit: float) -
     )
 
 
-def _overdue(facts: LookFacts, *, now: datetime) -> tuple[int, list[NewEvent]]:
+def _next_look(facts: LookFacts, seen: Observation, *, now: datetime, unit: float) -> timedelta:
+    age_s = (now - facts.began_at).total_seconds()
+    if facts.timing is None:
+        return facts.policy.delay(age_s=age_s, unit=unit)
+    waits = seen.status is RemoteStatus.WAITING
+    return timedelta(seconds=facts.timing.next_s(age_s, waits=waits, unit=unit))
+
+
+def _overdue(facts: LookFacts, *, now: datetime, waits: bool = False) -> tuple[int, list[NewEvent]]:
     if facts.status is S.HUMAN_IN_THE_LOOP:
         return OverdueStage.NONE, []
+    if waits and facts.position is not None:
+        # It waits for its turn in a wave, which may take hours; that it never came is told after a day.
+        age_s = (now - facts.launched_at).total_seconds()
+        return overdue(facts.stage, age_s=age_s) if age_s > OVERDUE_TELL_AFTER_S else (facts.stage, [])
     # Time spent waiting for a person, or for a turn in a wave, is not the provider's delay.
     return overdue(facts.stage, age_s=(now - max(facts.began_at, facts.launched_at)).total_seconds())
 

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from orchestrator.domain.backoff import PollPolicy
 from orchestrator.domain.changes import OverdueStage
+from orchestrator.domain.look_timing import Timing
 from orchestrator.domain.offered_files import KnownFile
 from orchestrator.domain.statuses import RunStatus as S
 
@@ -24,6 +25,7 @@ class LookFacts:
         position: its place in its wave; None for a single launch.
         url_life_s: how long the URLs of a look live.
         files: what earlier looks offered, in the order of their numbers.
+        timing: what times the next look at what still runs; None: the schedule alone.
     """
 
     run_id: UUID
@@ -41,3 +43,4 @@ class LookFacts:
     position: int | None = None
     url_life_s: float = 3600.0
     files: tuple[KnownFile, ...] = ()
+    timing: Timing | None = None

@@ -1,16 +1,15 @@
-"""What to launch together, and which of what was launched to look at.
+"""What of a batch to launch together, and when.
 
-A provider batch runs its items about in order, `width` at a time, so only those that can be running are looked at: the
-*window*. It begins at the first item that is not known to have ended and moves as endings are seen. The order is a
-habit of the provider, not a promise: samples beyond the window test it, a wave that breaks it is watched whole, and
-time alone widens the window until everything has been in it.
+A wave is as large as is good for its looks (`windows.py`): it must be seen whole before its results die, and it cannot
+be paused. The next one follows so closely that the provider never runs dry.
 """
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
+
+from orchestrator.domain.windows import LOOK_SHARE, WaveState
 
 #: The first wave of a workflow of which nothing is known, and the largest of one that is known well.
 FIRST_WAVE = 20
@@ -22,113 +21,20 @@ WAVE_LASTS_S = 20 * 60.0
 #: All launched and unseen items of a lane together must be seen by the looks of so long a time (a URL lives an hour).
 SEEN_WITHIN_S = 40 * 60.0
 
-#: The share of a lane's requests that may be counted on for looks.
-LOOK_SHARE = 0.8
-
 #: A wave that has waited so long for its slots has them reserved, for so long, and so often.
 RESERVE_AFTER_S = 10.0
 RESERVE_FOR_S = 16 * 60.0
 RESERVE_EVERY_S = 3600.0
 
-#: After so long everything in a wave stands in the window, whatever was seen.
-WHOLE_WINDOW_S = 30 * 60.0
+#: A wave of a workflow that does not keep the order is watched whole: it is no larger than looks can see in this time.
+UNORDERED_SEEN_WITHIN_S = 120.0
 
-#: One look in so many samples beyond the window while the order is believed.
-SAMPLE_EVERY = 20
+#: Where looks are what is short, the next wave is sent when so long a time of looks is left of the last.
+LOOKS_LEFT_S = 15.0
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WaveState:
-    """One wave as its row knows it.
-
-    Args:
-        size: items in the wave.
-        width: how many the provider runs side by side.
-        ended: items seen to have ended.
-        human: items that wait for a person.
-        frontier: items at positions below it stand in the window; it never moves back.
-        in_order: the provider has kept the order so far.
-        looks: looks recorded for this wave.
-    """
-
-    size: int
-    width: int
-    ended: int = 0
-    human: int = 0
-    frontier: int = 0
-    in_order: bool = True
-    looks: int = 0
-
-    @property
-    def remaining(self) -> int:
-        """Items that may still be running or waiting for their turn at the provider."""
-        return max(0, self.size - self.ended - self.human)
-
-    @property
-    def slots(self) -> int:
-        """The provider's slots that the wave can be using."""
-        return min(self.width, self.size - self.ended)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WaveLook:
-    """What one look meant for its wave: where the item stands, and what was seen of it."""
-
-    position: int
-    has_started: bool
-    has_ended: bool = False
-    became_human: bool = False
-    left_human: bool = False
-
-
-def after_looks(wave: WaveState, looks: list[WaveLook], *, age_s: float) -> WaveState:
-    """Return the wave after some looks: its window moved by what was seen and by its age."""
-    ended = wave.ended + sum(look.has_ended for look in looks)
-    human = wave.human + sum(look.became_human for look in looks) - sum(look.left_human for look in looks)
-    beyond = any(look.has_started and look.position >= _possible(wave, ended) for look in looks)
-    moved = replace(
-        wave,
-        ended=min(ended, wave.size),
-        human=max(human, 0),
-        in_order=wave.in_order and not beyond,
-        looks=wave.looks + len(looks),
-    )
-    return replace(moved, frontier=_frontier(moved, age_s=age_s))
-
-
-def _possible(wave: WaveState, ended: int) -> int:
-    """Return the first position that cannot have started yet if the order holds.
-
-    Endings that nobody has looked for yet move the truth ahead of what was seen, so there is slack of several widths.
-    """
-    return max(wave.frontier, ended + wave.human + wave.width) + 4 * wave.width + 8
-
-
-def first_window(size: int, width: int) -> int:
-    """Return the window of a wave that was just accepted."""
-    return min(size, width)
-
-
-def _frontier(wave: WaveState, *, age_s: float) -> int:
-    if not wave.in_order:
-        return wave.size
-    by_endings = wave.ended + wave.human + wave.width
-    by_age = math.ceil(wave.size * age_s / WHOLE_WINDOW_S)
-    return min(wave.size, max(wave.frontier, by_endings, by_age))
-
-
-def sample_position(wave: WaveState, *, unit: float, looked: int = 1) -> int | None:
-    """Return a position beyond the window to look at once, or None when there is no need of a sample.
-
-    Args:
-        looked: looks that were recorded just now; they come in groups, and every twentieth asks for a sample.
-        unit: a number in [0, 1), the caller's randomness.
-    """
-    beyond = wave.size - wave.frontier
-    is_time = (wave.looks - looked) // SAMPLE_EVERY != wave.looks // SAMPLE_EVERY
-    if not wave.in_order or beyond <= 0 or not is_time:
-        return None
-    return wave.frontier + int(unit * beyond)
+#: Where several batches want one workflow, each gets a wave in about so long a time; but a wave lasts so many means.
+ROUND_S = 240.0
+LEAST_MEANS = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,6 +54,8 @@ class BatchDemand:
         mean_s: the learned mean duration of an execution.
         known: executions that the mean was learned from.
         max_items: the provider's own limit for one wave.
+        rivals: other batches that have something to launch on the workflow.
+        in_order: the workflow's waves have kept the order lately.
     """
 
     queued: int
@@ -163,6 +71,13 @@ class BatchDemand:
     mean_s: float
     known: int
     max_items: int
+    rivals: int = 0
+    in_order: bool = True
+
+    @property
+    def looks_per_s(self) -> float:
+        """Looks that may be counted on."""
+        return self.looks_per_minute * LOOK_SHARE / 60
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -184,22 +99,40 @@ class Wait:
 def plan_launch(demand: BatchDemand, *, now: datetime) -> Launch | Wait:
     """Decide what of a batch to launch now.
 
-    Waves overlap at the tail: the next is sent when what remains of the last no longer fills the width, just before it
-    runs dry; a serial plan of small waves costs a fifth of the time.
+    Waves overlap at the tail: a serial plan of small waves costs a fifth of the time.
     """
     if demand.single:
         return _plan_singles(demand, now=now)
     remaining = sum(w.remaining for w in demand.live_waves)
-    if remaining > demand.width:
+    may_overlap = remaining <= _overlap(demand)
+    if remaining > demand.width and not may_overlap:
         ends_in_s = (remaining - demand.width) * demand.mean_s / demand.width
         return Wait(reason="wave", until=now + timedelta(seconds=min(max(ends_in_s / 2, 1.0), 30.0)))
     size = wave_size(demand)
     if size <= 0:
         return Wait(reason="unseen", until=now + timedelta(seconds=5))
+    own = sum(w.slots for w in demand.live_waves)
     slots = min(demand.width, size)
-    if demand.slots_used + slots > max(demand.slot_limit, demand.width):
-        return Wait(reason="slots", until=now + timedelta(seconds=5), slots=slots)
+    limit = max(demand.slot_limit, demand.width)
+    if demand.slots_used + slots > limit and not (may_overlap and demand.slots_used - own + slots <= limit):
+        only_its_own = demand.slots_used - own + slots <= limit
+        until = now + timedelta(seconds=1 if only_its_own else 5)
+        return Wait(reason="wave", until=until) if only_its_own else Wait(reason="slots", until=until, slots=slots)
     return Launch(count=size)
+
+
+def _overlap(demand: BatchDemand) -> int:
+    """Return how many items of a batch's last waves may be unseen when it sends the next beyond its slots.
+
+    Half a width of stragglers leaves slots idle that the next wave fills; the provider holds back what is too much.
+    Where looks are what is short, all of the wave has long ended when its last items are seen. With others in line
+    for the slots, a batch waits for its own.
+    """
+    if demand.rivals:
+        return 0
+    if demand.looks_per_s * demand.mean_s < demand.width:
+        return max(demand.width, int(demand.looks_per_s * max(LOOKS_LEFT_S, 2 * demand.mean_s)))
+    return demand.width // 2
 
 
 def reserves(waited_s: float) -> bool:
@@ -226,10 +159,20 @@ def wave_size(demand: BatchDemand) -> int:
     About `WAVE_LASTS_S` of work, at most what the lane's looks can see in `SEEN_WITHIN_S`, and no more than five
     times what is known: the first wave of a new workflow is small, because its durations are a guess.
     """
-    seeable = int(demand.looks_per_minute * LOOK_SHARE * SEEN_WITHIN_S / 60) - demand.unseen
-    by_time = int(WAVE_LASTS_S * demand.width / demand.mean_s)
+    seeable = int(demand.looks_per_s * SEEN_WITHIN_S) - demand.unseen
+    by_time = int(_lasts_s(demand) * demand.width / demand.mean_s)
     by_knowledge = FIRST_WAVE if demand.known < FIRST_WAVE else max(FIRST_WAVE, 5 * demand.known)
-    planned = min(max(by_time, demand.width), by_knowledge, LARGEST_WAVE)
+    by_order = LARGEST_WAVE if demand.in_order else int(demand.looks_per_s * UNORDERED_SEEN_WITHIN_S)
+    planned = min(max(by_time, demand.width), by_knowledge, max(by_order, 1), LARGEST_WAVE)
     asked = demand.wave_size if demand.wave_size is not None else planned
     cap = demand.wave_cap if demand.wave_cap is not None else asked
     return max(0, min(asked, cap, seeable, demand.queued, demand.max_items))
+
+
+def _lasts_s(demand: BatchDemand) -> float:
+    """Return how long a wave should last: less where others wait for the workflow's slots meanwhile."""
+    if not demand.rivals:
+        return WAVE_LASTS_S
+    side_by_side = max(1, demand.slot_limit // demand.width)
+    share_s = ROUND_S * side_by_side / (demand.rivals + 1)
+    return min(max(share_s, LEAST_MEANS * demand.mean_s), WAVE_LASTS_S)

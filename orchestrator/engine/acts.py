@@ -11,8 +11,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from orchestrator.domain.changes import Change
 from orchestrator.domain.operator_decisions import Act, RunFacts
-from orchestrator.domain.planner import WaveLook
 from orchestrator.domain.statuses import RunStatus as S
+from orchestrator.domain.windows import WaveLook
 from orchestrator.engine import reading, settle
 from orchestrator.engine.deps import Deps
 from orchestrator.engine.who import Who
@@ -21,7 +21,7 @@ from orchestrator.faultpoints import Point, reach
 from orchestrator.storage import batches, changes, events, lanes, questions, runs, turns, waves
 from orchestrator.storage.batches import LockedBatch, RunInBatch
 from orchestrator.storage.database import now as transaction_now
-from orchestrator.storage.lanes import Turn
+from orchestrator.storage.lanes import Lane, Turn
 from orchestrator.storage.runs import LockedRun, RunRow
 from orchestrator.storage.waves import Wave
 
@@ -57,7 +57,7 @@ async def on_run(deps: Deps, who: Who, run_id: UUID, decide: Decide) -> dict[str
         applied = await changes.apply(
             connection, [change], now=lane.now, sources=deps.sources, sealer=deps.sealer, lane=lane.id
         )
-        await _tell_wave(deps, connection, held, locked, change, now=lane.now)
+        await _tell_wave(deps, connection, held, locked, change, lane=lane)
         await lanes.save(connection, lane.pull(Turn.POLL, lane.now).pull(Turn.LAUNCH, lane.now))
         if batch is not None and change.to in {S.QUEUED, S.PROCESSING, S.DOWNLOADING}:
             await batches.mark(connection, batch.id, "reopen")
@@ -87,7 +87,7 @@ async def _tell_wave(
     locked: LockedRun,
     change: Change,
     *,
-    now: datetime,
+    lane: Lane,
 ) -> None:
     """Tell a run's wave what a person did to it: its window moves, its question may be settled."""
     wave = held.get(locked.wave_id) if locked.wave_id is not None else None
@@ -99,7 +99,8 @@ async def _tell_wave(
     elif change.was in {S.PROCESSING, S.HUMAN_IN_THE_LOOP} and change.to is S.ABANDONED:
         was_human = change.was is S.HUMAN_IN_THE_LOOP
         gone = WaveLook(position=locked.position, has_started=False, has_ended=True, left_human=was_human)
-        await waves.teach(connection, wave, [gone], now=now, unit=deps.sources.unit())
+        unit = deps.sources.unit()
+        await waves.teach(connection, wave, [gone], now=lane.now, unit=unit, looks_per_minute=lane.limit)
 
 
 async def in_bulk(

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from uuid import UUID
 
 from orchestrator.domain.answers import Access
-from orchestrator.domain.backoff import PollPolicy
+from orchestrator.domain.backoff import OwnFigures, PollPolicy
 from orchestrator.engine.ports import Anchors, ArtifactStore, FileFetcher, Incoming, Leftovers, Outside, Provider
 from orchestrator.engine.watermark import Watermark
 from orchestrator.runtime import Sources
@@ -52,14 +52,15 @@ class Deps:
         key = self.sealer.open(api_key, column=API_KEY, row=connection_id)
         return Access(connection_id=str(connection_id), base_url=base_url, api_key=key)
 
-    def poll_policy(self, own: tuple[float | None, float | None, float | None, float | None]) -> PollPolicy:
+    def poll_policy(self, own: OwnFigures) -> PollPolicy:
         """Return a workflow's backoff schedule: its own figures, else the defaults, within our own bounds."""
         default = PollPolicy()
-        initial, factor, cap, jitter = own
+        initial, factor, cap, jitter, polite = own
         policy = PollPolicy(
             initial_s=initial if initial is not None else default.initial_s,
             factor=factor if factor is not None else default.factor,
             cap_s=cap if cap is not None else default.cap_s,
             jitter=jitter if jitter is not None else default.jitter,
+            polite=polite if polite is not None else default.polite,
         )
         return policy.bounded(min_s=self.settings.poll_min_interval_s, max_s=self.settings.poll_max_interval_s)

@@ -138,7 +138,7 @@ class _Turn:
         tokens = lane.budget.grant(CallKind.LAUNCH, wanted, now=lane.now, waiting=waiting)
         if not tokens:
             # A launch that is recorded pulls the lane's turn forward by itself; this is only the latest time.
-            soon = timedelta(seconds=0.5)
+            soon = timedelta(seconds=0.5 if at_once <= on_the_wire else 0.1)
             self.again.append(max(lane.now + soon, lane.budget.next_free_at(lane.now)))
         return tokens
 
@@ -235,7 +235,16 @@ class _Turn:
             each = (Launchable(workflow=workflow, runs=[r], batch=None, batch_id=batch.id, width=1) for r in runs)
             return sum(map(self._choose, each))
         runs = within_body(runs, capabilities.max_body_bytes)
-        self._choose(Launchable(workflow=workflow, runs=runs, batch=batch, batch_id=batch.id, width=demand.width))
+        self._choose(
+            Launchable(
+                workflow=workflow,
+                runs=runs,
+                batch=batch,
+                batch_id=batch.id,
+                width=demand.width,
+                in_order=demand.in_order,
+            )
+        )
         self.unseen += len(runs)
         return min(demand.width, len(runs))
 
@@ -257,6 +266,8 @@ class _Turn:
             mean_s=known.mean_s,
             known=known.count,
             max_items=capabilities.wave_max_items,
+            rivals=max(0, workflow.batches - 1),
+            in_order=workflow.in_order and all(wave.plan.in_order for wave in live),
         )
 
     def _choose(self, what: Launchable) -> int:

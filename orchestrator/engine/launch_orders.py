@@ -10,12 +10,14 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from orchestrator.domain import planner
+from orchestrator.domain import windows
 from orchestrator.domain.answers import Access
 from orchestrator.domain.chain import NewEvent
 from orchestrator.domain.changes import Change, ExecutionState
+from orchestrator.domain.durations import Durations
 from orchestrator.domain.governor import CallKind
 from orchestrator.domain.launch_decisions import LaunchFacts, LaunchingRun
+from orchestrator.domain.look_timing import Timing, WaveClock
 from orchestrator.domain.statuses import RunStatus as S
 from orchestrator.engine.deps import Deps
 from orchestrator.storage import changes, intents, lanes, waves
@@ -63,6 +65,7 @@ class Launchable:
         batch: the batch whose wave this is; None for a single launch.
         batch_id: the batch that the runs belong to, if any.
         width: how many the provider runs side by side.
+        in_order: the provider is believed to run them in their order.
         tries: launches in a row that came back unsent.
     """
 
@@ -71,6 +74,7 @@ class Launchable:
     batch: BatchTurn | None
     batch_id: UUID | None
     width: int
+    in_order: bool = True
     tries: int = 0
 
 
@@ -157,8 +161,9 @@ def _order(
             is_wave=prepared.wave_id is not None,
             of_batch=what.batch_id is not None,
             on_doubt=workflow.on_doubt,
-            looks_first_s=deps.poll_policy(workflow.poll).initial_s,
-            window=planner.first_window(len(prepared.runs), what.width),
+            looks_first_s=_looks_first_s(deps, lane, what),
+            looks_apart_s=0.0 if what.in_order else windows.looks_apart_s(lane.limit),
+            window=windows.first_window(len(prepared.runs), what.width, in_order=what.in_order),
             tries=what.tries,
         ),
         wave_id=prepared.wave_id,
@@ -166,6 +171,19 @@ def _order(
         send_deadline=send_deadline,
         send_by=send_by,
     )
+
+
+def _looks_first_s(deps: Deps, lane: Lane, what: Launchable) -> float:
+    workflow = what.workflow
+    wave = WaveClock(width=what.width, remaining=len(what.runs), in_order=what.in_order)
+    timing = Timing(
+        policy=deps.poll_policy(workflow.poll),
+        durations=Durations(count=workflow.known, log_mean=workflow.log_mean, log_var=workflow.log_var),
+        price_s=lane.asked_price_s,
+        late_s=lane.looks_late_s,
+        wave=wave if what.batch is not None else None,
+    )
+    return timing.first_s()
 
 
 def _body(deps: Deps, what: Launchable, inputs: Mapping[UUID, bytes]) -> bytes:
@@ -187,6 +205,7 @@ async def _insert_wave(deps: Deps, connection: AsyncConnection, what: Launchable
         size=len(what.runs),
         width=what.width,
         level=what.batch.level,
+        in_order=what.in_order,
     )
     return wave_id
 

@@ -165,7 +165,7 @@ async def set_workflow(
     poll: str | None = None,
     reason: str | None = None,
 ) -> dict[str, Any]:
-    """Change a workflow's policies. `poll` reads `initial=5,factor=2,cap=60,jitter=0.1`, any part of it."""
+    """Change a workflow's policies. `poll` reads `initial=5,factor=2,cap=60,jitter=0.1,polite=1`, any part of it."""
     found = await find_connection(deps, who, connection)
     row = await known_workflow(deps, found, workflow_id)
     if on_doubt is not None and on_doubt not in set(OnDoubt):
@@ -181,6 +181,7 @@ async def set_workflow(
             factor=figures.get("factor"),
             cap_s=figures.get("cap"),
             jitter=figures.get("jitter"),
+            polite=figures.get("polite"),
         )
         told = who.act("workflow set", reason).event("workflow_set", workflow=workflow_id, on_doubt=on_doubt, poll=poll)
         await events.append_to_workspace(session, who.workspace_id, [told], at=await transaction_now(session))
@@ -191,7 +192,13 @@ async def set_workflow(
     return _view(deps, changed, found)
 
 
-_POLL_BOUNDS = {"initial": (0.1, 3600.0), "factor": (1.0, 10.0), "cap": (0.1, 86_400.0), "jitter": (0.0, 0.5)}
+_POLL_BOUNDS = {
+    "initial": (0.1, 3600.0),
+    "factor": (1.0, 10.0),
+    "cap": (0.1, 86_400.0),
+    "jitter": (0.0, 0.5),
+    "polite": (0.0, 10.0),
+}
 
 
 def _poll_figures(text: str) -> dict[str, float]:
@@ -215,7 +222,8 @@ def _brief(row: WorkflowRow, found: ConnectionRow) -> dict[str, Any]:
 
 
 def _view(deps: Deps, row: WorkflowRow, found: ConnectionRow) -> dict[str, Any]:
-    policy = deps.poll_policy((row.poll_initial_s, row.poll_factor, row.poll_cap_s, row.poll_jitter))
+    own = (row.poll_initial_s, row.poll_factor, row.poll_cap_s, row.poll_jitter, row.poll_polite)
+    policy = deps.poll_policy(own)
     known = Durations(count=row.durations_count, log_mean=row.durations_log_mean, log_var=row.durations_log_var)
     return _brief(row, found) | shown(
         {
@@ -227,6 +235,7 @@ def _view(deps: Deps, row: WorkflowRow, found: ConnectionRow) -> dict[str, Any]:
                 "factor": policy.factor,
                 "cap": policy.cap_s,
                 "jitter": policy.jitter,
+                "polite": policy.polite,
             },
             "durations": {"count": known.count, "mean_s": round(known.mean_s, 2) if known.count else None},
             "launches_blocked_until": row.launches_blocked_until,

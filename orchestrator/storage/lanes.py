@@ -13,6 +13,7 @@ from uuid import UUID
 from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from orchestrator.domain import look_timing
 from orchestrator.domain.breaker import Breaker, BreakerState
 from orchestrator.domain.governor import SLOT_S, WINDOW_S, Budget, CallKind, Spent
 from orchestrator.storage.database import execute, one, rows
@@ -37,11 +38,19 @@ class Lane:
     breaker: Breaker
     launch_due_at: datetime | None
     poll_due_at: datetime | None
+    #: What a look was worth lately, and how late looks came, seconds (`domain/look_timing.py`).
+    look_price_s: float = 0.0
+    looks_late_s: float = 0.0
 
     @property
     def limit(self) -> int:
         """Requests in any 60 s."""
         return self.budget.limit
+
+    @property
+    def asked_price_s(self) -> float:
+        """What a look must be worth now, seconds."""
+        return look_timing.asked_price_s(self.look_price_s, free=self.budget.free(self.now), limit=self.limit)
 
     @property
     def is_blocked(self) -> bool:
@@ -60,7 +69,8 @@ class Lane:
 
 
 _COLUMNS = """id, orch_now() AS now, requests_per_minute, spent, blocked_until, launches_stopped, breaker,
-    breaker_probe_at, breaker_trips, launch_due_at, poll_due_at"""
+    breaker_probe_at, breaker_trips, launch_due_at, poll_due_at, look_price_s,
+    looks_late_s"""
 
 # SKIP LOCKED: a lane that another worker is claiming or recording is served by that worker now.
 LOCK_DUE = {
@@ -83,7 +93,8 @@ SAVE = text("""
         launches_stopped_at = CASE WHEN launches_stopped IS DISTINCT FROM :launches_stopped THEN orch_now()
                                    ELSE launches_stopped_at END,
         launches_stopped = :launches_stopped, breaker = :breaker, breaker_probe_at = :breaker_probe_at,
-        breaker_trips = :breaker_trips, launch_due_at = :launch_due_at, poll_due_at = :poll_due_at
+        breaker_trips = :breaker_trips, launch_due_at = :launch_due_at, poll_due_at = :poll_due_at,
+        look_price_s = :look_price_s, looks_late_s = :looks_late_s
     WHERE id = :lane""")
 
 # A grant that is there already was made by the same call, whose commit's answer was lost.
@@ -161,6 +172,8 @@ async def save(connection: AsyncConnection, lane: Lane) -> None:
             "breaker_trips": lane.breaker.trips,
             "launch_due_at": lane.launch_due_at,
             "poll_due_at": lane.poll_due_at,
+            "look_price_s": lane.look_price_s,
+            "looks_late_s": lane.looks_late_s,
         },
     )
 
@@ -228,4 +241,6 @@ async def _lane(connection: AsyncConnection, row: Row[Any]) -> Lane:
         breaker=Breaker(state=BreakerState(row.breaker), probe_at=row.breaker_probe_at, trips=row.breaker_trips),
         launch_due_at=row.launch_due_at,
         poll_due_at=row.poll_due_at,
+        look_price_s=row.look_price_s,
+        looks_late_s=row.looks_late_s,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -11,16 +11,18 @@ from uuid import UUID
 from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from orchestrator.domain.changes import Change
+from orchestrator.domain import windows
 from orchestrator.domain.governor import CallKind
-from orchestrator.domain.offered_files import KnownFile
-from orchestrator.domain.planner import WaveLook
+from orchestrator.domain.look_timing import late_after, price_after
 from orchestrator.domain.statuses import RunStatus
+from orchestrator.domain.windows import WaveState
 from orchestrator.runtime import Sources
-from orchestrator.storage import changes, fences, lanes, learning, offers, waves
+from orchestrator.storage import changes, fences, lanes, learning, look_claims, offers, waves
 from orchestrator.storage.changes import Applied
 from orchestrator.storage.database import rows
 from orchestrator.storage.lanes import Lane, Turn
+from orchestrator.storage.learning import Took
+from orchestrator.storage.look_claims import LaneNews, LookBatch, LookResult
 from orchestrator.storage.sealing import Sealer
 
 # For each urgency the earliest due rows, by index alone; the outer LIMIT then takes the most urgent. The CTE is a
@@ -37,13 +39,18 @@ CLAIM = text("""
         UPDATE timers t SET due_at = orch_now() + make_interval(secs => :lease_s), fence = nextval('fences'),
             worker_id = :worker, looks = looks + 1, looked_at = orch_now()
         FROM due WHERE t.subject_id = due.subject_id
-        RETURNING t.subject_id, t.fence, t.wave_id, t.position, t.tries, t.stage, t.entered_at, t.gone_since, t.looks,
-            (SELECT o.looked_at FROM timers o WHERE o.subject_id = t.subject_id) AS looked_before)
+        RETURNING t.subject_id, t.fence, t.wave_id, t.position, t.tries, t.stage, t.urgency, t.entered_at,
+            t.gone_since, t.looks,
+            (SELECT o.looked_at FROM timers o WHERE o.subject_id = t.subject_id) AS looked_before,
+            (SELECT extract(epoch FROM orch_now() - o.due_at)::float8 FROM timers o WHERE o.subject_id = t.subject_id)
+                AS late_s)
     SELECT c.*, r.status, r.status_at, r.attempt, r.provider_status, r.execution_id, r.launched_at, r.batch_id,
         r.workflow_id, w.remote_id AS remote_workflow_id, w.poll_initial_s, w.poll_factor, w.poll_cap_s, w.poll_jitter,
+        w.poll_polite, w.durations_count, w.durations_log_mean, w.durations_log_var,
+        v.width AS wave_width, v.size - v.ended - v.human AS wave_remaining, v.in_order AS wave_in_order,
         n.id AS connection_id, n.provider, n.base_url, n.api_key
     FROM claimed c JOIN runs r ON r.id = c.subject_id JOIN workflows w ON w.id = r.workflow_id
-    JOIN connections n ON n.id = r.connection_id""")
+    JOIN connections n ON n.id = r.connection_id LEFT JOIN waves v ON v.id = c.wave_id""")
 
 NEXT_DUE = text("""
     SELECT min(t.due_at) FROM generate_series(0, 2) AS u(urgency), LATERAL (
@@ -65,64 +72,6 @@ TURNS_OF_A_LANE = 3
 
 #: A run that leaves one of these frees a slot, or is a wave's own no more.
 AT_PROVIDER = frozenset({RunStatus.PROCESSING, RunStatus.HUMAN_IN_THE_LOOP})
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LookClaim:
-    """A leased right to look at one execution, and all that the look and its decision need."""
-
-    run_id: UUID
-    fence: int
-    status: RunStatus
-    status_at: datetime
-    attempt: int
-    provider_status: str | None
-    execution_id: str
-    launched_at: datetime
-    entered_at: datetime | None
-    looked_before: datetime | None
-    tries: int
-    stage: int
-    gone_since: datetime | None
-    wave_id: UUID | None
-    position: int | None
-    batch_id: UUID | None
-    workflow_id: UUID
-    remote_workflow_id: str
-    connection_id: UUID
-    provider: str
-    base_url: str
-    api_key: bytes = field(repr=False)
-    poll: tuple[float | None, float | None, float | None, float | None]
-    files: tuple[KnownFile, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LookBatch:
-    """What one claim of a lane gave: its claims (perhaps none), and the grant that pays for them."""
-
-    lane_id: UUID
-    grant_id: UUID
-    now: datetime
-    claims: tuple[LookClaim, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LookResult:
-    """One look's meaning: the change, what it taught its wave, and how long the execution took if it ended."""
-
-    claim: LookClaim
-    change: Change
-    wave_look: WaveLook | None = None
-    took_s: float | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LaneNews:
-    """What answers told about a lane as a whole."""
-
-    blocked_until: datetime | None = None
-    launches_stopped: str | None = None
 
 
 async def claim(
@@ -152,19 +101,21 @@ async def claim(
     soon = lane.now + timedelta(seconds=1)
     launches_wait = lane.launch_due_at is not None and lane.launch_due_at <= soon
     waiting = (CallKind.LAUNCH,) if launches_wait and not lane.launches_stopped else ()
-    tokens = lane.budget.grant(CallKind.LOOK, limit, now=lane.now, waiting=waiting)
+    wanted = lane.budget.paced(limit, now=lane.now)
+    tokens = lane.budget.grant(CallKind.LOOK, wanted, now=lane.now, waiting=waiting)
     found: Sequence[Row[Any]] = ()
     if tokens:
         values = {"lane": lane.id, "limit": tokens, "lease_s": lease_s, "worker": worker}
         # In an order of its own: the database returns claimed rows in any.
         found = sorted(await rows(connection, CLAIM, values), key=lambda row: row.subject_id)
+    lane = replace(lane, looks_late_s=late_after(lane.looks_late_s, [row.late_s for row in found]))
     grant_id = sources.new_id()
     if found:
         await lanes.grant(connection, lane, id=grant_id, worker=worker, kind=CallKind.LOOK, count=len(found))
     await lanes.save(connection, replace(lane, poll_due_at=await _next_turn(connection, lane, taken=len(found))))
     refreshed = [(row.subject_id, row.attempt) for row in found if row.status == RunStatus.DOWNLOADING]
     files = await offers.known(connection, refreshed)
-    claims = tuple(_claim(row, files.get(row.subject_id, ())) for row in found)
+    claims = tuple(look_claims.read(row, lane, files.get(row.subject_id, ())) for row in found)
     return LookBatch(lane_id=lane.id, grant_id=grant_id, now=lane.now, claims=claims)
 
 
@@ -208,16 +159,18 @@ async def record(
     )
     written = {c.run_id for c in applied.changes}
     valid = [r for r in valid if r.claim.run_id in written]
-    opened = await _teach_waves(connection, locked, valid, now=lane.now, sources=sources)
-    await learning.teach_durations(connection, [(r.claim.workflow_id, r.took_s) for r in valid if r.took_s is not None])
+    plans, opened_s = await _teach_waves(connection, lane, locked, valid, sources=sources)
+    await learning.teach_durations(connection, [t for r in valid if (t := _took(r, locked, plans, now=lane.now))])
     await _plan_anew(connection, valid)
-    await lanes.save(connection, _told(lane, valid, news, opened=opened))
+    lane = replace(lane, look_price_s=price_after(lane.look_price_s, valid))
+    await lanes.save(connection, _told(lane, valid, news, opened_s=opened_s))
     return applied
 
 
-def _told(lane: Lane, valid: Sequence[LookResult], news: LaneNews, *, opened: bool) -> Lane:
+def _told(lane: Lane, valid: Sequence[LookResult], news: LaneNews, *, opened_s: Sequence[float]) -> Lane:
     due = [r.change.timer.due_at for r in valid if r.change.timer is not None and r.change.timer.due_at is not None]
-    lane = lane.pull(Turn.POLL, lane.now if opened else min(due, default=lane.now))
+    due += [lane.now + timedelta(seconds=in_s) for in_s in opened_s]
+    lane = lane.pull(Turn.POLL, min(due, default=lane.now))
     if any(r.change.was != r.change.to for r in valid) and lane.launch_due_at is not None:
         # Something ended or stopped running: a slot may be free.
         lane = lane.pull(Turn.LAUNCH, lane.now)
@@ -230,19 +183,45 @@ def _told(lane: Lane, valid: Sequence[LookResult], news: LaneNews, *, opened: bo
 
 async def _teach_waves(
     connection: AsyncConnection,
+    lane: Lane,
     locked: dict[UUID, waves.Wave],
     valid: Sequence[LookResult],
     *,
-    now: datetime,
     sources: Sources,
-) -> bool:
-    """Move each wave's window by what its looks saw; return whether anything became due."""
-    opened = False
+) -> tuple[dict[UUID, WaveState], list[float]]:
+    """Move each wave's window by what its looks saw; return what became of the waves, and when more of them is due."""
+    plans: dict[UUID, WaveState] = {}
+    opened_s: list[float] = []
+    disordered: set[UUID] = set()
     for wave_id, wave in locked.items():
-        seen = [r.wave_look for r in valid if r.claim.wave_id == wave_id and r.wave_look is not None]
+        seen = [r for r in valid if r.claim.wave_id == wave_id and r.wave_look is not None]
         if seen:
-            opened |= await waves.teach(connection, wave, seen, now=now, unit=sources.unit())
-    return opened
+            plans[wave_id], move = await waves.teach(
+                connection,
+                wave,
+                [r.wave_look for r in seen if r.wave_look is not None],
+                now=lane.now,
+                unit=sources.unit(),
+                looks_per_minute=lane.limit,
+                timing=seen[0].timing,
+            )
+            opened_s += [] if move.next_due_s is None else [move.next_due_s]
+            if wave.plan.in_order and not plans[wave_id].in_order:
+                disordered.add(seen[0].claim.workflow_id)
+    await learning.break_order(connection, sorted(disordered))
+    return plans, opened_s
+
+
+def _took(
+    result: LookResult, locked: dict[UUID, waves.Wave], plans: dict[UUID, WaveState], *, now: datetime
+) -> Took | None:
+    """Return what an ended execution taught; in a wave without order, what all of the wave taught."""
+    took, wave_id = result.took, result.claim.wave_id
+    plan, wave = (plans.get(wave_id), locked.get(wave_id)) if wave_id is not None else (None, None)
+    if took is None or plan is None or plan.in_order or wave is None or wave.launched_at is None:
+        return took
+    mean_s = windows.mean_by_throughput(plan, age_s=(now - wave.launched_at).total_seconds())
+    return replace(took, after_s=mean_s, by_s=mean_s)
 
 
 async def _plan_anew(connection: AsyncConnection, valid: Sequence[LookResult]) -> None:
@@ -250,32 +229,3 @@ async def _plan_anew(connection: AsyncConnection, valid: Sequence[LookResult]) -
     freed = {r.claim.workflow_id for r in valid if r.change.was != r.change.to and r.claim.status in AT_PROVIDER}
     if freed:
         await connection.execute(PLAN_ANEW, {"workflows": sorted(freed)})
-
-
-def _claim(row: Row[Any], files: Sequence[KnownFile]) -> LookClaim:
-    return LookClaim(
-        run_id=row.subject_id,
-        fence=row.fence,
-        status=RunStatus(row.status),
-        status_at=row.status_at,
-        attempt=row.attempt,
-        provider_status=row.provider_status,
-        execution_id=row.execution_id,
-        launched_at=row.launched_at,
-        entered_at=row.entered_at,
-        looked_before=row.looked_before,
-        tries=row.tries,
-        stage=row.stage,
-        gone_since=row.gone_since,
-        wave_id=row.wave_id,
-        position=row.position,
-        batch_id=row.batch_id,
-        workflow_id=row.workflow_id,
-        remote_workflow_id=row.remote_workflow_id,
-        connection_id=row.connection_id,
-        provider=row.provider,
-        base_url=row.base_url,
-        api_key=bytes(row.api_key),
-        poll=(row.poll_initial_s, row.poll_factor, row.poll_cap_s, row.poll_jitter),
-        files=tuple(files),
-    )

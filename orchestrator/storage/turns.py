@@ -11,6 +11,7 @@ from uuid import UUID
 from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from orchestrator.domain.backoff import OwnFigures
 from orchestrator.domain.launch_decisions import OnDoubt
 from orchestrator.storage.database import one, rows
 from orchestrator.storage.slots import SINGLE_SLOTS, WAVE_SLOTS
@@ -19,7 +20,10 @@ from orchestrator.storage.slots import SINGLE_SLOTS, WAVE_SLOTS
 # the provider: single launches one each, a wave as many as it can be using.
 DUE_WORKFLOWS = text(f"""
     SELECT w.id, w.remote_id, w.on_doubt, w.launches_blocked_until, w.durations_count, w.durations_log_mean,
-        w.durations_log_var, w.poll_initial_s, w.poll_factor, w.poll_cap_s, w.poll_jitter,
+        w.durations_log_var, w.poll_initial_s, w.poll_factor, w.poll_cap_s, w.poll_jitter, w.poll_polite,
+        w.order_broken_at IS NULL OR w.order_broken_at < orch_now() - interval '1 day' AS in_order,
+        (SELECT count(*)::int FROM (SELECT FROM timers b WHERE b.workflow_id = w.id AND b.kind = 'launch'
+            AND b.batch_id = b.subject_id LIMIT 100) waiting) AS batches,
         n.id AS connection_id, n.provider, n.base_url, n.api_key, n.max_concurrent, n.paused_at,
         {SINGLE_SLOTS} AS single_slots,
         {WAVE_SLOTS} AS wave_slots
@@ -120,7 +124,10 @@ ANY_CONNECTION = text("""
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DueWorkflow:
-    """A workflow with launching to do: its policies, what is known of it, the way to its provider, slots in use."""
+    """A workflow with launching to do: its policies, what is known of it, the way to its provider, slots in use.
+
+    `in_order`: its waves have kept the order lately; `batches`: how many have something to launch.
+    """
 
     id: UUID
     remote_id: str
@@ -129,7 +136,7 @@ class DueWorkflow:
     known: int
     log_mean: float
     log_var: float
-    poll: tuple[float | None, float | None, float | None, float | None]
+    poll: OwnFigures
     connection_id: UUID
     provider: str
     base_url: str
@@ -137,6 +144,8 @@ class DueWorkflow:
     is_paused: bool
     slot_limit: int
     slots_used: int
+    in_order: bool
+    batches: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -289,7 +298,7 @@ def _workflow(row: Row[Any]) -> DueWorkflow:
         known=row.durations_count,
         log_mean=row.durations_log_mean,
         log_var=row.durations_log_var,
-        poll=(row.poll_initial_s, row.poll_factor, row.poll_cap_s, row.poll_jitter),
+        poll=(row.poll_initial_s, row.poll_factor, row.poll_cap_s, row.poll_jitter, row.poll_polite),
         connection_id=row.connection_id,
         provider=row.provider,
         base_url=row.base_url,
@@ -297,4 +306,6 @@ def _workflow(row: Row[Any]) -> DueWorkflow:
         is_paused=row.paused_at is not None,
         slot_limit=row.max_concurrent,
         slots_used=row.single_slots + row.wave_slots,
+        in_order=row.in_order,
+        batches=row.batches,
     )

@@ -11,11 +11,12 @@ from uuid import UUID
 from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from orchestrator.domain import planner
-from orchestrator.domain.planner import WaveLook, WaveState
+from orchestrator.domain import windows
+from orchestrator.domain.look_timing import Timing
+from orchestrator.domain.windows import WaveLook, WaveState, WindowMove
 from orchestrator.storage.database import rows
 
-_COLUMNS = "id, state, size, width, ended, human, frontier, in_order, looks, launched_at"
+_COLUMNS = "id, state, size, width, ended, human, frontier, started_to, in_order, looks, launched_at"
 
 LOCK = text(f"SELECT {_COLUMNS} FROM waves WHERE id = ANY(CAST(:ids AS uuid[])) ORDER BY id FOR UPDATE")  # noqa: S608
 
@@ -24,12 +25,13 @@ LIVE_OF_BATCH = text(f"""
     WHERE batch_id = :batch AND state IN ('launching', 'open', 'in_doubt') ORDER BY id LIMIT 1000""")  # noqa: S608
 
 INSERT = text("""
-    INSERT INTO waves (id, batch_id, workflow_id, state, size, width, level, created_at)
-    VALUES (:id, :batch, :workflow, 'launching', :size, :width, :level, orch_now())""")
+    INSERT INTO waves (id, batch_id, workflow_id, state, size, width, level, in_order, created_at)
+    VALUES (:id, :batch, :workflow, 'launching', :size, :width, :level, :in_order, orch_now())""")
 
 # A wave with nothing left to see is over; its slots are free. Unless items of it are in doubt: those may run on.
 SAVE = text("""
-    UPDATE waves SET ended = :ended, human = :human, frontier = :frontier, in_order = :in_order, looks = :looks,
+    UPDATE waves SET ended = :ended, human = :human, frontier = :frontier, started_to = :started_to,
+        in_order = :in_order, looks = :looks,
         state = CASE WHEN state <> 'open' OR :ended < size THEN state
             WHEN EXISTS (SELECT FROM executions e WHERE e.wave_id = waves.id AND e.state = 'in_doubt') THEN 'in_doubt'
             ELSE 'over' END,
@@ -52,10 +54,22 @@ OPEN_WINDOW = text("""
     WHERE wave_id = :wave AND position < :frontier AND kind = 'poll'
         AND (due_at IS NULL OR (entered_at IS NULL AND worker_id IS NULL))""")
 
-# One look beyond the window. Its entry time stays unset: when it began is not known.
-SAMPLE = text("""
-    UPDATE timers SET due_at = orch_now()
-    WHERE wave_id = :wave AND position = :position AND due_at IS NULL AND kind = 'poll'""")
+# All that some looks move in a wave, in one statement that reads no further than it must. Positions that the window
+# reached come in with the time at which they can have begun. What waits for its turn inside it begins no sooner than
+# now. A look beyond the window leaves the entry time unset: when it began is not known.
+MOVE_WINDOW = text("""
+    UPDATE timers SET
+        due_at = CASE WHEN position < :frontier AND (due_at IS NULL OR entered_at IS NULL)
+            THEN orch_now() + make_interval(secs => COALESCE((CAST(:due_in AS float8[]))[position - :first + 1], 0))
+            WHEN position < :frontier THEN due_at ELSE orch_now() END,
+        entered_at = CASE WHEN position >= :frontier THEN NULL
+            WHEN due_at IS NULL OR entered_at IS NULL OR position = ANY(CAST(:waiting AS int[]))
+            THEN orch_now() - make_interval(secs => COALESCE((CAST(:began AS float8[]))[position - :first + 1], 0))
+            ELSE entered_at END
+    WHERE wave_id = :wave AND kind = 'poll' AND position < :reach AND CASE WHEN position < :frontier
+        THEN due_at IS NULL OR (entered_at IS NULL AND worker_id IS NULL) OR position = ANY(CAST(:waiting AS int[]))
+        ELSE due_at IS NULL AND (position = CAST(:sample AS int) OR position < :swept_to AND (
+            looked_at IS NULL OR looked_at < orch_now() - make_interval(secs => :swept_within_s))) END""")
 
 # A doubted wave of which a person said what became of each item: those that were adopted are watched, all at once;
 # with none of them left in doubt it holds its slots no longer than they do.
@@ -95,16 +109,24 @@ async def live_of_batch(connection: AsyncConnection, batch_id: UUID) -> list[Wav
 
 
 async def insert(
-    connection: AsyncConnection, *, id: UUID, batch: UUID, workflow: UUID, size: int, width: int, level: str
+    connection: AsyncConnection,
+    *,
+    id: UUID,
+    batch: UUID,
+    workflow: UUID,
+    size: int,
+    width: int,
+    level: str,
+    in_order: bool = True,
 ) -> None:
     """Write a wave that is about to be launched."""
     values = {"id": id, "batch": batch, "workflow": workflow, "size": size, "width": width}
-    await connection.execute(INSERT, {**values, "level": level})
+    await connection.execute(INSERT, {**values, "level": level, "in_order": in_order})
 
 
 async def save(connection: AsyncConnection, wave_id: UUID, plan: WaveState) -> None:
     """Write what looks taught about a wave."""
-    fields = ("ended", "human", "frontier", "in_order", "looks")
+    fields = ("ended", "human", "frontier", "started_to", "in_order", "looks")
     await connection.execute(SAVE, {"id": wave_id, **{name: getattr(plan, name) for name in fields}})
 
 
@@ -127,22 +149,43 @@ async def open_window(connection: AsyncConnection, wave_id: UUID, frontier: int)
     await connection.execute(OPEN_WINDOW, {"wave": wave_id, "frontier": frontier})
 
 
-async def sample(connection: AsyncConnection, wave_id: UUID, position: int) -> None:
-    """Make one position beyond the window due for one look."""
-    await connection.execute(SAMPLE, {"wave": wave_id, "position": position})
-
-
-async def teach(connection: AsyncConnection, wave: Wave, seen: list[WaveLook], *, now: datetime, unit: float) -> bool:
-    """Move a wave's window by what was seen, and sample beyond it. Returns whether anything became due."""
+async def teach(
+    connection: AsyncConnection,
+    wave: Wave,
+    seen: list[WaveLook],
+    *,
+    now: datetime,
+    unit: float,
+    looks_per_minute: int,
+    timing: Timing | None = None,
+) -> tuple[WaveState, WindowMove]:
+    """Move a wave's window by what was seen, and look beyond it. Returns the wave as it is, and what becomes due."""
     age_s = (now - wave.launched_at).total_seconds() if wave.launched_at else 0.0
-    plan = planner.after_looks(wave.plan, seen, age_s=age_s)
+    plan = windows.after_looks(wave.plan, seen)
+    move = windows.moved(
+        wave.plan, plan, seen, age_s=age_s, timing=timing, looks_per_minute=looks_per_minute, unit=unit
+    )
     await save(connection, wave.id, plan)
     # Always: a sample that went back to sleep may have been passed by the window meanwhile.
-    await open_window(connection, wave.id, plan.frontier)
-    position = planner.sample_position(plan, unit=unit, looked=len(seen))
-    if position is not None:
-        await sample(connection, wave.id, position)
-    return plan.frontier > wave.plan.frontier or position is not None
+    await move_window(connection, wave.id, plan.frontier, move)
+    return plan, move
+
+
+async def move_window(connection: AsyncConnection, wave_id: UUID, frontier: int, move: WindowMove) -> None:
+    """Make due what some looks moved."""
+    values = {
+        "wave": wave_id,
+        "frontier": frontier,
+        "first": move.first,
+        "began": list(move.began_ago_s),
+        "due_in": list(move.due_in_s),
+        "waiting": list(move.waiting),
+        "swept_to": move.swept_to,
+        "swept_within_s": windows.SWEPT_WITHIN_S,
+        "sample": move.sample,
+        "reach": max(frontier, move.swept_to, 0 if move.sample is None else move.sample + 1),
+    }
+    await connection.execute(MOVE_WINDOW, values)
 
 
 async def settle_doubts(connection: AsyncConnection, wave_id: UUID) -> None:
@@ -158,6 +201,7 @@ def _wave(row: Row[Any]) -> Wave:
         ended=row.ended,
         human=row.human,
         frontier=row.frontier,
+        started_to=row.started_to,
         in_order=row.in_order,
         looks=row.looks,
     )

@@ -13,8 +13,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from orchestrator.storage.database import one, rows
 
 _COLUMNS = """id, connection_id, lane_id, remote_id, name, description, input_schema, fetched_at, on_doubt,
-    poll_initial_s, poll_factor, poll_cap_s, poll_jitter, durations_count, durations_log_mean, durations_log_var,
-    launches_blocked_until, launches_blocked_because"""
+    poll_initial_s, poll_factor, poll_cap_s, poll_jitter, poll_polite, durations_count, durations_log_mean,
+    durations_log_var, launches_blocked_until, launches_blocked_because"""
 
 FIND = text(f"SELECT {_COLUMNS} FROM workflows WHERE connection_id = :connection AND remote_id = :remote")  # noqa: S608
 
@@ -38,7 +38,8 @@ SAVE_NAME = text("""
 SET_POLICIES = text("""
     UPDATE workflows SET on_doubt = COALESCE(:on_doubt, on_doubt),
         poll_initial_s = COALESCE(:initial_s, poll_initial_s), poll_factor = COALESCE(:factor, poll_factor),
-        poll_cap_s = COALESCE(:cap_s, poll_cap_s), poll_jitter = COALESCE(:jitter, poll_jitter)
+        poll_cap_s = COALESCE(:cap_s, poll_cap_s), poll_jitter = COALESCE(:jitter, poll_jitter),
+        poll_polite = COALESCE(:polite, poll_polite)
     WHERE id = :id""")
 
 UNBLOCK = text("""
@@ -63,6 +64,7 @@ class WorkflowRow:
     poll_factor: float | None
     poll_cap_s: float | None
     poll_jitter: float | None
+    poll_polite: float | None
     durations_count: int
     durations_log_mean: float
     durations_log_var: float
@@ -113,10 +115,11 @@ async def set_policies(
     factor: float | None,
     cap_s: float | None,
     jitter: float | None,
+    polite: float | None,
 ) -> None:
     """Change a workflow's own policies; None leaves a thing as it is."""
     values = {"id": id, "on_doubt": on_doubt, "initial_s": initial_s, "factor": factor, "cap_s": cap_s}
-    await connection.execute(SET_POLICIES, {**values, "jitter": jitter})
+    await connection.execute(SET_POLICIES, {**values, "jitter": jitter, "polite": polite})
 
 
 async def unblock(connection: AsyncConnection, connection_id: UUID) -> None:

@@ -15,7 +15,7 @@ from orchestrator.domain.statuses import RunStatus
 from orchestrator.engine import download, launch, poll, reading, sweep
 from orchestrator.storage import downloads, looks
 from orchestrator.storage.changes import Applied
-from orchestrator.storage.looks import LaneNews, LookBatch, LookResult
+from orchestrator.storage.look_claims import LaneNews, LookBatch, LookResult
 from tests.engine.conftest import Hands, Office
 from tests.engine.test_launching import becomes, single, status
 from tests.engine.test_nothing_is_stranded import change, query

@@ -14,6 +14,7 @@ from sqlalchemy import text
 from orchestrator.domain import download_decisions
 from orchestrator.domain.download_decisions import DownloadFacts, FileOutcome
 from orchestrator.domain.statuses import RunStatus
+from orchestrator.domain.windows import WindowMove
 from orchestrator.engine import (
     acts,
     connections,
@@ -331,7 +332,7 @@ async def test_a_sample_that_the_window_reaches_is_no_less_urgent_than_its_neigh
     (wave,) = await query(office, "SELECT id FROM waves")
 
     async def sampled(connection: Any) -> None:
-        await waves.sample(connection, wave.id, 15)
+        await waves.move_window(connection, wave.id, 15, WindowMove(first=15, sample=15))
         await waves.open_window(connection, wave.id, 20)
 
     await office.deps.db.run(sampled)

@@ -9,7 +9,7 @@ import pytest
 
 from orchestrator.engine import operate, poll, reading
 from orchestrator.errors import Conflict
-from orchestrator.storage import looks
+from orchestrator.storage import look_claims, looks
 from tests.engine.conftest import Hands, Office
 from tests.engine.test_launching import becomes, single, status
 
@@ -88,7 +88,7 @@ async def poll_record(office: Office, batch: Any) -> None:
 
     async def record(connection: Any) -> Any:
         results = [poll._result(deps, c, seen, now=batch.now) for c in batch.claims]
-        news = looks.LaneNews()
+        news = look_claims.LaneNews()
         return await looks.record(connection, batch, results, [0.1], news, sources=deps.sources, sealer=deps.sealer)
 
     applied = await deps.db.run(record)

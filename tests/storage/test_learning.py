@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+from uuid import UUID
 
 import pytest
 from sqlalchemy import text
 
 from orchestrator.storage import learning
+from orchestrator.storage.learning import Took
 from tests.engine.conftest import Office, office, provider, sandbox
 
 __all__ = ["office", "provider", "sandbox"]
@@ -26,10 +28,10 @@ async def test_a_workflow_learns_while_a_submission_to_it_is_written(office: Off
         created_by) SELECT gen_random_uuid(), workspace_id, connection_id, workflow_id, status, input_sha256, 1, 'x'
         FROM runs RETURNING workflow_id""")
 
-    async def learn(workflow_id: object) -> None:
+    async def learn(workflow_id: UUID) -> None:
         async with office.deps.db.transaction() as worker:
             await worker.execute(text("SET LOCAL lock_timeout = '2s'"))
-            await learning.teach_durations(worker, [(workflow_id, 3.0)])  # type: ignore[list-item]
+            await learning.teach_durations(worker, [Took(workflow_id=workflow_id, after_s=2.0, by_s=3.0)])
 
     async with office.deps.db.transaction() as submission:
         workflow_id = (await submission.execute(copied)).scalar_one()

@@ -1,253 +1,31 @@
-"""What is launched together, and which of it is looked at: bounds, the window, and whole waves in virtual time."""
+"""What of a batch is launched together, and when: bounds, slots, and who else waits."""
 
 from __future__ import annotations
 
-import heapq
-import math
-import random
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.domain import planner
-from orchestrator.domain.backoff import PollPolicy
 from orchestrator.domain.planner import (
     FIRST_WAVE,
     LARGEST_WAVE,
-    LOOK_SHARE,
     RESERVE_AFTER_S,
     RESERVE_EVERY_S,
     RESERVE_FOR_S,
     SEEN_WITHIN_S,
-    WHOLE_WINDOW_S,
+    UNORDERED_SEEN_WITHIN_S,
     BatchDemand,
     Launch,
     Wait,
-    WaveLook,
-    WaveState,
-    after_looks,
-    first_window,
     plan_launch,
     reserves,
-    sample_position,
     wave_size,
 )
-from tests.unit.facts import NOW, few, s, units
-
-sizes = st.integers(1, 2000)
-widths = st.integers(1, 15)
-
-
-@st.composite
-def waves(draw: st.DrawFn) -> WaveState:
-    size = draw(sizes)
-    ended = draw(st.integers(0, size))
-    return WaveState(
-        size=size,
-        width=draw(widths),
-        ended=ended,
-        human=draw(st.integers(0, size - ended)),
-        frontier=draw(st.integers(0, size)),
-        in_order=draw(st.booleans()),
-        looks=draw(st.integers(0, 10_000)),
-    )
-
-
-looks = st.lists(
-    st.builds(
-        WaveLook,
-        position=st.integers(0, 1999),
-        has_started=st.booleans(),
-        has_ended=st.booleans(),
-        became_human=st.booleans(),
-        left_human=st.booleans(),
-    ),
-    max_size=12,
-)
-
-
-@few
-@given(waves(), looks, st.floats(-60, 1e6))
-def test_the_window_never_moves_back_and_never_past_the_wave(
-    wave: WaveState, seen: list[WaveLook], age_s: float
-) -> None:
-    after = after_looks(wave, seen, age_s=age_s)
-    assert wave.frontier <= after.frontier <= wave.size
-    assert wave.ended <= after.ended <= wave.size
-    assert after.human >= 0
-    assert after.looks == wave.looks + len(seen)
-    assert wave.in_order or not after.in_order, "an order that was broken is never believed again"
-
-
-@few
-@given(waves(), looks, st.floats(0, 1e4))
-def test_everything_stands_in_the_window_within_half_an_hour_whatever_is_seen(
-    wave: WaveState, seen: list[WaveLook], past_s: float
-) -> None:
-    assert after_looks(wave, seen, age_s=WHOLE_WINDOW_S + past_s).frontier == wave.size
-
-
-@few
-@given(waves(), st.floats(0, WHOLE_WINDOW_S))
-def test_at_any_age_at_least_that_share_of_the_wave_stands_in_the_window(wave: WaveState, age_s: float) -> None:
-    looked = [WaveLook(position=0, has_started=False)]
-    assert after_looks(wave, looked, age_s=age_s).frontier >= min(wave.size, wave.size * age_s / WHOLE_WINDOW_S)
-
-
-@few
-@given(waves(), looks)
-def test_a_window_holds_as_many_unended_items_as_can_be_running(wave: WaveState, seen: list[WaveLook]) -> None:
-    after = after_looks(wave, seen, age_s=0)
-    assert after.frontier >= min(after.size, after.ended + after.human + after.width)
-
-
-@few
-@given(waves(), looks, st.floats(0, 3600))
-def test_a_wave_whose_order_is_broken_is_watched_whole(wave: WaveState, seen: list[WaveLook], age_s: float) -> None:
-    after = after_looks(replace(wave, in_order=False), seen, age_s=age_s)
-    assert (after.in_order, after.frontier) == (False, wave.size)
-
-
-def test_an_item_that_started_far_beyond_what_can_be_running_breaks_the_order() -> None:
-    wave = WaveState(size=1000, width=5, frontier=5)
-    after = after_looks(wave, [WaveLook(position=500, has_started=True)], age_s=10)
-    assert (after.in_order, after.frontier) == (False, 1000)
-
-
-def test_an_item_beyond_the_window_that_waits_its_turn_does_not_break_the_order() -> None:
-    wave = WaveState(size=1000, width=5, frontier=5)
-    after = after_looks(wave, [WaveLook(position=500, has_started=False)], age_s=0)
-    assert (after.in_order, after.frontier) == (True, 5)
-
-
-def test_an_item_a_few_widths_ahead_of_what_was_seen_does_not_break_the_order() -> None:
-    wave = WaveState(size=1000, width=5, frontier=5)
-    assert after_looks(wave, [WaveLook(position=5 + 4 * 5 + 7, has_started=True)], age_s=0).in_order
-
-
-def test_items_that_wait_for_a_person_make_room_in_the_window_and_take_it_back_when_they_go_on() -> None:
-    wave = WaveState(size=100, width=5, frontier=5)
-    humans = after_looks(wave, [WaveLook(position=n, has_started=True, became_human=True) for n in range(5)], age_s=0)
-    assert (humans.human, humans.frontier) == (5, 10)
-    gone = after_looks(humans, [WaveLook(position=0, has_started=True, has_ended=True, left_human=True)], age_s=0)
-    assert (gone.human, gone.ended, gone.frontier) == (4, 1, 10)
-
-
-@few
-@given(waves(), units)
-def test_a_sample_lies_beyond_the_window_and_inside_the_wave(wave: WaveState, unit: float) -> None:
-    position = sample_position(wave, unit=unit)
-    if position is not None:
-        assert wave.frontier <= position < wave.size
-        assert wave.in_order
-
-
-def test_a_wave_is_sampled_only_while_its_order_is_believed_and_something_lies_beyond() -> None:
-    wave = WaveState(size=100, width=5, frontier=5, looks=planner.SAMPLE_EVERY)
-    assert sample_position(wave, unit=0.0) == 5
-    assert sample_position(wave, unit=1 - 2**-53) == 99
-    assert sample_position(replace(wave, in_order=False), unit=0.5) is None
-    assert sample_position(replace(wave, frontier=100), unit=0.5) is None
-
-
-@few
-@given(sizes, widths)
-def test_the_first_window_holds_what_starts_at_once(size: int, width: int) -> None:
-    assert first_window(size, width) == min(size, width)
-
-
-@dataclass(frozen=True)
-class Watched:
-    """What a watched wave came to."""
-
-    seen: int
-    looks_per_execution: float
-    worst_lag_s: float
-    in_order: bool
-
-
-def watch(wave: WaveState, *, looks_per_s: float, order: list[int], seed: int, mean_s: float = 20.0) -> Watched:
-    """Run a wave in virtual time, and follow its window round-robin with so many looks a second."""
-    draw = random.Random(seed)
-    free, starts, ends = [0.0] * wave.width, {}, {}
-    for item in order:
-        starts[item] = heapq.heappop(free)
-        ends[item] = starts[item] + draw.lognormvariate(math.log(mean_s) - 0.125, 0.5)
-        heapq.heappush(free, ends[item])
-    due = dict.fromkeys(range(wave.frontier), 2.0)
-    asleep = set(range(wave.frontier, wave.size))
-    entered = dict(due)
-    at_s, looked, lags = 0.0, 0, []
-    while due and looked < 100 * wave.size:
-        at_s += 10 / looks_per_s
-        turn = sorted((when, n) for n, when in due.items() if when <= at_s)[:10]
-        if not turn:
-            continue
-        looked += len(turn)
-        told = [WaveLook(position=n, has_started=starts[n] <= at_s, has_ended=ends[n] <= at_s) for _, n in turn]
-        for look in told:
-            n = look.position
-            if look.has_ended:
-                del due[n]
-                lags.append(at_s - ends[n])
-            elif n not in entered and not look.has_started:
-                del due[n]
-                asleep.add(n)
-            else:
-                age_s = at_s - entered.setdefault(n, at_s)
-                due[n] = at_s + PollPolicy().delay(age_s=age_s, unit=draw.random()).total_seconds()
-        wave = after_looks(wave, told, age_s=at_s)
-        reached = {n for n in asleep if n < wave.frontier}
-        asleep -= reached
-        for n in sorted(reached):
-            due[n] = entered[n] = at_s
-        sample = sample_position(wave, unit=draw.random())
-        if sample in asleep:
-            asleep.discard(sample)
-            due[sample] = at_s
-    return Watched(
-        seen=len(lags),
-        looks_per_execution=looked / wave.size,
-        worst_lag_s=max(lags),
-        in_order=wave.in_order,
-    )
-
-
-@pytest.mark.parametrize(("size", "width"), [(120, 1), (150, 5), (300, 15)])
-def test_a_wave_in_order_is_seen_whole_within_seconds_where_looks_are_plenty(size: int, width: int) -> None:
-    wave = WaveState(size=size, width=width, frontier=first_window(size, width))
-    seen = watch(wave, looks_per_s=1.6, order=list(range(size)), seed=1)
-    assert (seen.seen, seen.in_order) == (size, True)
-    assert seen.worst_lag_s < 60
-
-
-@pytest.mark.parametrize(("size", "width", "seed"), [(300, 5, 1), (400, 15, 2), (400, 15, 3)])
-def test_a_wave_in_order_costs_about_one_look_an_execution_where_looks_are_short(
-    size: int, width: int, seed: int
-) -> None:
-    wave = WaveState(size=size, width=width, frontier=first_window(size, width))
-    seen = watch(wave, looks_per_s=0.9 * width / 20, order=list(range(size)), seed=seed)
-    assert seen.seen == size
-    assert seen.looks_per_execution < 1.1
-
-
-def test_a_wave_in_random_order_is_found_out_and_seen_whole_within_forty_minutes() -> None:
-    order = list(range(300))
-    random.Random(4).shuffle(order)
-    wave = WaveState(size=300, width=5, frontier=5)
-    seen = watch(wave, looks_per_s=1.6, order=order, seed=4)
-    assert (seen.seen, seen.in_order) == (300, False)
-    assert seen.worst_lag_s < SEEN_WITHIN_S
-
-
-def test_a_wave_that_runs_backwards_is_seen_whole_within_forty_minutes() -> None:
-    wave = WaveState(size=300, width=5, frontier=5)
-    seen = watch(wave, looks_per_s=1.6, order=list(range(299, -1, -1)), seed=5)
-    assert seen.seen == 300
-    assert seen.worst_lag_s < SEEN_WITHIN_S
-
+from orchestrator.domain.windows import LOOK_SHARE, WaveState
+from tests.unit.facts import NOW, few, s
+from tests.unit.test_windows import waves, widths
 
 BATCH = BatchDemand(
     queued=10_000,
@@ -280,6 +58,8 @@ demands = st.builds(
     mean_s=st.floats(0.05, 900),
     known=st.integers(0, 200),
     max_items=st.integers(1, 10_000),
+    rivals=st.integers(0, 30),
+    in_order=st.booleans(),
 )
 
 
@@ -307,8 +87,10 @@ def test_a_batch_that_may_launch_launches_at_least_one_and_never_above_its_slots
     if demand.single:
         assert demand.slots_used + plan.count <= demand.slot_limit
     else:
-        slots = min(demand.width, plan.count)
-        assert demand.slots_used + slots <= max(demand.slot_limit, demand.width)
+        # Of its own slots it may use those again that the stragglers of its last wave still hold, and no others'.
+        others = demand.slots_used - sum(wave.slots for wave in demand.live_waves)
+        used = others if not demand.rivals else demand.slots_used
+        assert used + min(demand.width, plan.count) <= max(demand.slot_limit, demand.width)
 
 
 @pytest.mark.parametrize(
@@ -375,3 +157,32 @@ def test_a_wave_that_waited_has_its_slots_reserved_until_they_could_all_have_com
     # What waits for a person holds its slot for days: others must go on meanwhile, and the wave gets its chance again.
     assert not reserves(RESERVE_AFTER_S + RESERVE_FOR_S)
     assert reserves(RESERVE_EVERY_S + RESERVE_AFTER_S)
+
+
+def test_a_wide_batch_sends_its_next_wave_when_half_a_width_of_the_last_is_left() -> None:
+    wide = replace(BATCH, width=15, known=200)
+    last = WaveState(size=500, width=15, ended=492)
+    waiting = plan_launch(replace(wide, live_waves=(last,), slots_used=8), now=NOW)
+    assert isinstance(waiting, Wait)
+    assert (waiting.reason, waiting.slots) == ("wave", 0), "it waits for itself, and keeps nobody from a slot"
+    going = plan_launch(replace(wide, live_waves=(replace(last, ended=493),), slots_used=7), now=NOW)
+    assert isinstance(going, Launch)
+    others = plan_launch(replace(wide, live_waves=(replace(last, ended=493),), slots_used=8), now=NOW)
+    assert isinstance(others, Wait), "a slot that somebody else uses is not its own"
+
+
+def test_where_looks_are_short_the_next_wave_is_sent_before_the_last_is_seen_to_its_end() -> None:
+    short = replace(BATCH, width=15, known=200, mean_s=2.0, live_waves=(WaveState(size=500, width=15, ended=481),))
+    assert isinstance(plan_launch(replace(short, slots_used=15), now=NOW), Launch)
+
+
+def test_batches_that_share_a_workflow_get_smaller_waves_in_turn_and_never_overlap_themselves() -> None:
+    known = replace(BATCH, known=200)
+    assert wave_size(replace(known, rivals=4)) < wave_size(replace(known, rivals=1)) < wave_size(known)
+    last = WaveState(size=100, width=5, ended=99)
+    assert isinstance(plan_launch(replace(known, rivals=1, live_waves=(last,), slots_used=6), now=NOW), Wait)
+
+
+def test_a_workflow_that_does_not_keep_the_order_gets_waves_that_looks_can_see_whole_in_minutes() -> None:
+    size = wave_size(replace(BATCH, known=200, mean_s=2.0, in_order=False))
+    assert size == int(100 * LOOK_SHARE / 60 * UNORDERED_SEEN_WITHIN_S)
