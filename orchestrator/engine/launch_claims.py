@@ -10,12 +10,12 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from orchestrator.domain import planner
-from orchestrator.domain.answers import Access, Capabilities
+from orchestrator.domain.answers import Capabilities
 from orchestrator.domain.breaker import BreakerState
 from orchestrator.domain.durations import Durations
 from orchestrator.domain.governor import CallKind, launches_at_once
 from orchestrator.domain.planner import BatchDemand, Launch
-from orchestrator.engine import highwater, poison
+from orchestrator.engine import highwater, poison, probing
 from orchestrator.engine.deps import Deps
 from orchestrator.engine.launch_orders import Launchable, LaunchOrder, commit_orders, within_body
 from orchestrator.engine.unlaunchable import set_aside
@@ -29,22 +29,12 @@ LAUNCHES_A_TURN = 50
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ProbeOrder:
-    """A harmless read, to learn whether a provider in trouble is back."""
-
-    grant_id: UUID
-    lane_id: UUID
-    provider: str
-    access: Access
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class LaunchClaim:
     """What one claim of a lane gave: launches to send, or a probe, or nothing for now."""
 
     lane_id: UUID
     orders: tuple[LaunchOrder, ...] = ()
-    probe: ProbeOrder | None = None
+    probe: probing.ProbeOrder | None = None
 
 
 async def claim(
@@ -71,7 +61,8 @@ async def claim(
         await lanes.save(connection, replace(lane, launch_due_at=held_until))
         return LaunchClaim(lane_id=lane.id)
     if lane.breaker.state is BreakerState.OPEN:
-        return await _probe(deps, connection, lane, worker=worker)
+        probe = await probing.claim(deps, connection, lane, worker=worker)
+        return LaunchClaim(lane_id=lane.id, probe=probe)
     return await _Turn(deps, connection, lane, worker, claimed_at).take()
 
 
@@ -80,23 +71,6 @@ def _held_until(lane: Lane) -> datetime | None:
         return lane.blocked_until
     probe_at = lane.breaker.probe_at
     return probe_at if lane.breaker.state is BreakerState.OPEN and probe_at and probe_at > lane.now else None
-
-
-async def _probe(deps: Deps, connection: AsyncConnection, lane: Lane, *, worker: UUID) -> LaunchClaim:
-    found = await turns.any_connection(connection, lane.id)
-    free = lane.budget.grant(CallKind.OTHER, 1, now=lane.now)
-    if found is None or not free:
-        again_at = lane.budget.next_free_at(lane.now) if found is not None else None
-        await lanes.save(connection, replace(lane, launch_due_at=again_at))
-        return LaunchClaim(lane_id=lane.id)
-    grant_id = deps.sources.new_id()
-    await lanes.grant(connection, lane, id=grant_id, worker=worker, kind=CallKind.OTHER, count=1)
-    # Whoever holds the probe reports within the call's own timeout; if it dies, the next one probes.
-    retry_at = lane.now + timedelta(seconds=deps.settings.http_timeout_s + 5)
-    await lanes.save(connection, replace(lane, launch_due_at=retry_at))
-    access = deps.access(connection_id=found.id, base_url=found.base_url, api_key=bytes(found.api_key))
-    probe = ProbeOrder(grant_id=grant_id, lane_id=lane.id, provider=found.provider, access=access)
-    return LaunchClaim(lane_id=lane.id, probe=probe)
 
 
 class _Turn:

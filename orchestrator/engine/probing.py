@@ -2,21 +2,49 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import timedelta
+from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from orchestrator.domain.answers import Access
 from orchestrator.domain.governor import CallKind
 from orchestrator.engine.deps import Deps
-from orchestrator.engine.launch_claims import ProbeOrder
 from orchestrator.errors import NotSent, ProviderError
 from orchestrator.faultpoints import Point, reach
-from orchestrator.storage import lanes
+from orchestrator.storage import connections, lanes
 from orchestrator.storage.lanes import Lane
 from orchestrator.telemetry import get_logger
 
 log = get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProbeOrder:
+    """A harmless read, to learn whether a provider in trouble is back."""
+
+    grant_id: UUID
+    lane_id: UUID
+    provider: str
+    access: Access
+
+
+async def claim(deps: Deps, connection: AsyncConnection, lane: Lane, *, worker: UUID) -> ProbeOrder | None:
+    """Pay for a probe of a locked lane, and put the lane off until it is answered; None when none can go now."""
+    found = await connections.any_of_lane(connection, lane.id)
+    free = lane.budget.grant(CallKind.OTHER, 1, now=lane.now)
+    if found is None or not free:
+        again_at = lane.budget.next_free_at(lane.now) if found is not None else None
+        await lanes.save(connection, replace(lane, launch_due_at=again_at))
+        return None
+    grant_id = deps.sources.new_id()
+    await lanes.grant(connection, lane, id=grant_id, worker=worker, kind=CallKind.OTHER, count=1)
+    # Whoever holds the probe reports within the call's own timeout; if it dies, the next one probes.
+    retry_at = lane.now + timedelta(seconds=deps.settings.http_timeout_s + 5)
+    await lanes.save(connection, replace(lane, launch_due_at=retry_at))
+    access = deps.access(connection_id=found.id, base_url=found.base_url, api_key=bytes(found.api_key))
+    return ProbeOrder(grant_id=grant_id, lane_id=lane.id, provider=found.provider, access=access)
 
 
 async def probe(deps: Deps, order: ProbeOrder) -> None:

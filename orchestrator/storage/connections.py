@@ -59,6 +59,11 @@ LIVE_WORK = text("""
         ('finished', 'error', 'result_lost', 'cancelled', 'abandoned'))""")
 
 
+ANY_OF_LANE = text("""
+    SELECT id, provider, base_url, api_key FROM connections
+    WHERE lane_id = :lane AND removed_at IS NULL ORDER BY id LIMIT 1""")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConnectionRow:
     """A connection with what is known of its lane."""
@@ -157,3 +162,8 @@ async def has_live_work(connection: AsyncConnection, workspace: UUID, id: UUID) 
 
 def _row(row: Row[Any]) -> ConnectionRow:
     return ConnectionRow(**{**row._mapping, "api_key": bytes(row.api_key)})
+
+
+async def any_of_lane(connection: AsyncConnection, lane_id: UUID) -> Row[Any] | None:
+    """Return a connection of the lane, to probe the provider with."""
+    return await one(connection, ANY_OF_LANE, {"lane": lane_id})

@@ -38,13 +38,11 @@ UNSEEN = text("""
     SELECT COALESCE(sum(size - ended - human), 0)::int FROM waves
     WHERE workflow_id IN (SELECT id FROM workflows WHERE lane_id = :lane) AND state IN ('launching', 'open')""")
 
-
 # Batches and single runs take turns by the time that they have been due.
 DUE_SUBJECTS = text("""
     SELECT subject_id, batch_id, tries FROM timers
     WHERE workflow_id = :workflow AND kind = 'launch' AND due_at <= orch_now()
     ORDER BY due_at LIMIT :limit FOR UPDATE SKIP LOCKED""")
-
 
 # The next turn that is not due yet, or that a workflow's rest puts off. A paused connection is woken by its resuming.
 NEXT_DUE = text("""
@@ -54,11 +52,9 @@ NEXT_DUE = text("""
             AND (due_at > orch_now() OR w.launches_blocked_until > orch_now()) ORDER BY due_at LIMIT 1) t
     WHERE w.lane_id = :lane AND n.paused_at IS NULL""")
 
-
 LOCK_BATCH = text("""
     SELECT id, concurrency, wave_size, wave_cap, paused_at, cancelled_at FROM batches WHERE id = :id
     FOR NO KEY UPDATE""")
-
 
 # In id order, as everybody locks them.
 LOCK_BATCHES = text("SELECT FROM batches WHERE id = ANY(CAST(:ids AS uuid[])) ORDER BY id FOR NO KEY UPDATE")
@@ -67,17 +63,14 @@ LOCK_BATCHES = text("SELECT FROM batches WHERE id = ANY(CAST(:ids AS uuid[])) OR
 COUNT_QUEUED = text("""
     SELECT count(*)::int FROM (SELECT FROM runs WHERE batch_id = :batch AND status = 'queued' LIMIT :limit) q""")
 
-
 # In the order of the file, so that results come in about that order too.
 QUEUED_OF_BATCH = text("""
     SELECT id, attempt, index, input_bytes FROM runs
     WHERE batch_id = :batch AND status = 'queued' ORDER BY index LIMIT :limit FOR UPDATE""")
 
-
 QUEUED_SINGLES = text("""
     SELECT id, attempt, index, input_bytes FROM runs
     WHERE id = ANY(CAST(:ids AS uuid[])) AND status = 'queued' ORDER BY id FOR UPDATE""")
-
 
 # A batch that waits for slots says since when; whatever else it gets a turn for ends that.
 SET_TURN = text("UPDATE timers SET due_at = :due_at, entered_at = NULL WHERE subject_id = :id AND kind = 'launch'")
@@ -87,13 +80,11 @@ WAIT_FOR_SLOTS = text("""
     UPDATE timers SET due_at = :due_at, entered_at = COALESCE(entered_at, orch_now())
     WHERE subject_id = :id AND kind = 'launch'""")
 
-
 # Due or not: it is asked before the others, so that it finds the slots that come free.
 LONGEST_WAITING = text("""
     SELECT subject_id, batch_id, tries, entered_at FROM timers
     WHERE workflow_id = :workflow AND kind = 'launch' AND batch_id = subject_id AND entered_at IS NOT NULL
     ORDER BY entered_at LIMIT 1 FOR UPDATE SKIP LOCKED""")
-
 
 # A batch that has something to launch, or may have again: one row, whoever asks first.
 GIVE_TURN = text("""
@@ -102,7 +93,6 @@ GIVE_TURN = text("""
     FROM batches b JOIN workflows w ON w.id = b.workflow_id
     WHERE b.id = :batch AND b.paused_at IS NULL AND b.cancelled_at IS NULL
     ON CONFLICT (subject_id) DO UPDATE SET due_at = LEAST(timers.due_at, orch_now())""")
-
 
 DROP_TURNS = text("DELETE FROM timers WHERE subject_id = ANY(CAST(:ids AS uuid[])) AND kind = 'launch'")
 
@@ -115,11 +105,6 @@ SET_WAVE_CAP = text("UPDATE batches SET wave_cap = :cap WHERE id = :batch")
 
 BLOCK_WORKFLOW = text("""
     UPDATE workflows SET launches_blocked_until = :until, launches_blocked_because = :because WHERE id = :id""")
-
-
-ANY_CONNECTION = text("""
-    SELECT id, provider, base_url, api_key FROM connections
-    WHERE lane_id = :lane AND removed_at IS NULL ORDER BY id LIMIT 1""")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -278,11 +263,6 @@ async def set_wave_cap(connection: AsyncConnection, batch_id: UUID, cap: int | N
 async def block_workflow(connection: AsyncConnection, workflow_id: UUID, until: datetime, because: str | None) -> None:
     """Pause a workflow's launches."""
     await connection.execute(BLOCK_WORKFLOW, {"id": workflow_id, "until": until, "because": because})
-
-
-async def any_connection(connection: AsyncConnection, lane_id: UUID) -> Row[Any] | None:
-    """Return a connection of the lane, to probe the provider with."""
-    return await one(connection, ANY_CONNECTION, {"lane": lane_id})
 
 
 def _queued(row: Row[Any]) -> QueuedRun:
