@@ -37,17 +37,23 @@ CLAIM = text("""
     FROM due, schedules s WHERE f.id = due.id AND s.id = f.schedule_id
     RETURNING f.id, f.fence, f.schedule_id, f.workspace_id, f.nominal_at, f.deadline_at, f.tries, f.asked_by, s.name""")
 
-# What runs of earlier fires: the latest that submitted something is enough, those before it were in its way.
-EARLIER = text("""
+# What of the schedule still runs, the latest of it: a tick that waited for its file may have fired after a later one,
+# and what had ended may have been opened again. A hundred batches side by side are beyond any overlap but `allow`.
+STANDING = text("""
     SELECT f.nominal_at, f.batch_id, f.run_id,
         EXISTS (SELECT FROM fires o WHERE o.schedule_id = :schedule AND o.nominal_at < :nominal_at
-            AND o.due_at IS NOT NULL) AS is_behind,
-        CASE WHEN f.batch_id IS NOT NULL THEN b.ended_at IS NULL
-            ELSE r.status NOT IN ('finished', 'error', 'result_lost', 'cancelled', 'abandoned') END AS is_running
-    FROM (SELECT :nominal_at AS before) q
-    LEFT JOIN LATERAL (SELECT * FROM fires p WHERE p.schedule_id = :schedule AND p.nominal_at < q.before
-        AND p.state = 'fired' ORDER BY p.nominal_at DESC LIMIT 1) f ON true
-    LEFT JOIN batches b ON b.id = f.batch_id LEFT JOIN runs r ON r.id = f.run_id""")
+            AND o.due_at IS NOT NULL AND o.state <> 'waiting') AS is_behind,
+        EXISTS (SELECT FROM fires o WHERE o.schedule_id = :schedule AND o.nominal_at < :nominal_at
+            AND o.due_at IS NOT NULL AND o.state = 'waiting') AS is_behind_file
+    FROM (SELECT) q
+    LEFT JOIN LATERAL (
+        SELECT p.nominal_at, p.batch_id, p.run_id
+        FROM (SELECT nominal_at, batch_id, run_id FROM fires WHERE schedule_id = :schedule AND state = 'fired'
+            ORDER BY nominal_at DESC LIMIT 100) p
+        LEFT JOIN batches b ON b.id = p.batch_id LEFT JOIN runs r ON r.id = p.run_id
+        WHERE (b.id IS NOT NULL AND b.ended_at IS NULL)
+            OR r.status NOT IN ('finished', 'error', 'result_lost', 'cancelled', 'abandoned')
+        ORDER BY p.nominal_at DESC LIMIT 1) f ON true""")
 
 # The neighbours that fired, on both sides: a tick may be carried out after a later one.
 SAME_CONTENT = text("""
@@ -101,14 +107,20 @@ class FireClaim:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Earlier:
-    """What earlier fires of a schedule left: the latest that submitted something, and whether one is undecided."""
+class Standing:
+    """How a schedule stands for one of its fires.
+
+    Args:
+        nominal_at: of the latest fire whose batch or run has not ended; None when none runs.
+        is_behind: an earlier fire is not decided yet, and waits for no file.
+        is_behind_file: an earlier fire waits for its file.
+    """
 
     nominal_at: datetime | None
     batch_id: UUID | None
     run_id: UUID | None
     is_behind: bool
-    is_running: bool
+    is_behind_file: bool
 
 
 async def insert(
@@ -146,11 +158,11 @@ async def claim(connection: AsyncConnection, *, limit: int, lease_s: float) -> l
     return sorted((FireClaim(**row._mapping) for row in found), key=lambda c: (c.nominal_at, c.id))
 
 
-async def earlier(connection: AsyncConnection, schedule: UUID, nominal_at: datetime) -> Earlier:
-    """Return what the fires before one left."""
-    row = await one(connection, EARLIER, {"schedule": schedule, "nominal_at": nominal_at})
+async def standing(connection: AsyncConnection, schedule: UUID, nominal_at: datetime) -> Standing:
+    """Return what of a schedule runs, and what is before one of its fires."""
+    row = await one(connection, STANDING, {"schedule": schedule, "nominal_at": nominal_at})
     assert row is not None, "the query has one row"
-    return Earlier(**{**row._mapping, "is_running": bool(row.is_running)})
+    return Standing(**row._mapping)
 
 
 async def same_content(connection: AsyncConnection, claim: FireClaim, sha256: bytes) -> datetime | None:

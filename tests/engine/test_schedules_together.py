@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from datetime import datetime
+from zoneinfo import ZoneInfo
 
 import pytest
 
-from orchestrator.engine import fire, schedules
-from tests.engine.test_nothing_is_stranded import query
+from orchestrator.engine import fire, schedules, ticks
+from tests.engine.test_nothing_is_stranded import change, query
 from tests.engine.test_schedules import HOUR_S, Clerk, clerk
 
 pytestmark = pytest.mark.anyio
@@ -33,9 +35,9 @@ async def test_ticks_side_by_side_submit_the_same_content_once(clerk: Clerk) -> 
     clerk.leave('{"n": 1}\n{"n": 2}\n')
     await clerk.pass_s(8 * HOUR_S + 200)
     await asyncio.gather(*(clerk.work() for _ in range(WORKERS)))
-    ticks = await clerk.ticks()
-    assert [tick["state"] for tick in ticks].count("fired") == 1, [tick["why"] for tick in ticks]
-    assert all("the same, byte for byte" in tick["why"] for tick in ticks if tick["state"] != "fired")
+    found = await clerk.ticks()
+    assert [tick["state"] for tick in found].count("fired") == 1, [tick["why"] for tick in found]
+    assert all("the same, byte for byte" in tick["why"] for tick in found if tick["state"] != "fired")
 
 
 @pytest.mark.parametrize(("act", "why"), [("pause", "the schedule was paused: no"), ("remove", "was removed")])
@@ -61,3 +63,39 @@ async def test_a_person_who_comes_while_the_file_is_read_comes_first(clerk: Cler
     (row,) = await query(clerk.office, "SELECT state, why FROM fires")
     assert (row.state, why in row.why) == ("skipped", True)
     assert await query(clerk.office, "SELECT 1 FROM batches") == []
+
+
+@pytest.mark.parametrize(("overlap", "second"), [("skip", "fired"), ("queue", "queued"), ("allow", "fired")])
+async def test_a_tick_that_waits_for_its_file_holds_later_ones_up_only_in_a_queue(
+    clerk: Clerk, overlap: str, second: str
+) -> None:
+    await clerk.schedule(overlap=overlap, template="in-{hour}{minute}.jsonl", deadline_s=3 * HOUR_S)
+    await clerk.pass_s(HOUR_S + 2)
+    await clerk.work()
+    assert await clerk.states() == ["waiting"]
+    first_path = (await clerk.ticks())[0]["path"]
+    await clerk.pass_s(HOUR_S)
+    await ticks.plan_due(clerk.deps)
+    nominal = (await clerk.ticks())[1]["nominal_at"]
+    local = datetime.fromisoformat(nominal).astimezone(ZoneInfo("Europe/Zurich"))
+    clerk.leave('{"n": 2}\n', f"in-{local:%H%M}.jsonl")
+    await clerk.work()
+    assert (await clerk.states())[1] == second
+    assert first_path is not None
+
+
+async def test_a_late_file_goes_not_beside_what_a_later_tick_submitted(clerk: Clerk) -> None:
+    await clerk.schedule(overlap="skip", allows_same_content=True)
+    clerk.leave('{"n": 1}\n')
+    await clerk.pass_s(HOUR_S + 2)
+    await clerk.work()
+    # As if an earlier tick had waited all the while, and its file came only now.
+    await change(
+        clerk.office,
+        "INSERT INTO fires (id, schedule_id, workspace_id, nominal_at, state, due_at, deadline_at)"
+        " SELECT gen_random_uuid(), schedule_id, workspace_id, nominal_at - interval '1 h', 'waiting', now(),"
+        " now() + interval '1 h' FROM fires",
+    )
+    await clerk.work()
+    late, _ = await clerk.ticks()
+    assert (late["state"], "has not ended (overlap: skip)" in late["why"]) == ("skipped", True)
