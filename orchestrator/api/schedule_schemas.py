@@ -50,6 +50,18 @@ BODIES: Schema = {
     ),
     "ScheduleChanges": body({}, _RHYTHM | _SCHEDULED | {"reason": REASON}),
     "Note": body({"note": REASON}),
+    "RunNow": body(
+        {},
+        {
+            "reason": REASON,
+            "nominal_at": TEXT
+            | {
+                "description": "of a tick that submitted nothing, to be carried out after all; without a zone it is the"
+                " schedule's",
+                "examples": ["2026-01-31T02:30"],
+            },
+        },
+    ),
 }
 
 ANSWERS: Schema = {

@@ -228,10 +228,22 @@ def resume(name: Name, reason: ReasonOption = None, output_: OutputOption = None
 
 
 @app.command("run-now")
-def run_now(name: Name, reason: ReasonOption = None, output_: OutputOption = None) -> None:
-    """Fire once, now, paused or not."""
+def run_now(
+    name: Name,
+    nominal_at: Annotated[
+        str | None,
+        typer.Option(
+            "--for",
+            metavar="NOMINAL_TIME",
+            help="A tick that was missed, skipped or merged: 2026-01-31T02:30.",
+        ),
+    ] = None,
+    reason: ReasonOption = None,
+    output_: OutputOption = None,
+) -> None:
+    """Fire once, now, paused or not; or carry out a tick after all, its file named by its own date."""
     with connected() as client:
-        output.brief(client.schedules.run_now(name, reason=reason), COLUMNS)
+        output.brief(client.schedules.run_now(name, reason=reason, nominal_at=nominal_at), COLUMNS)
     output.say(f"Next: orchestrator schedule fires {name} --limit 1")
 
 

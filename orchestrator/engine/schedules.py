@@ -12,7 +12,7 @@ from orchestrator.domain.calendar.reading import read_rhythm
 from orchestrator.domain.calendar.rhythms import Rhythm, next_tick
 from orchestrator.domain.chain import NewEvent
 from orchestrator.domain.fires import FireState, Planned
-from orchestrator.engine import schedule_reading, submit, ticks
+from orchestrator.engine import retaking, schedule_reading, submit, ticks
 from orchestrator.engine import schedule_words as words
 from orchestrator.engine.deps import Deps
 from orchestrator.engine.schedule_words import Plan
@@ -137,14 +137,24 @@ async def resume_schedule(deps: Deps, who: Who, name: str, *, reason: str | None
     return await schedule_reading.show_schedule(deps, who, name)
 
 
-async def run_now(deps: Deps, who: Who, name: str, *, reason: str | None) -> dict[str, Any]:
-    """Fire once by hand, paused or not; its nominal time is now. Returns the schedule."""
+async def run_now(
+    deps: Deps, who: Who, name: str, *, reason: str | None, nominal_at: str | None = None
+) -> dict[str, Any]:
+    """Fire once by hand, paused or not. Returns the schedule.
+
+    Args:
+        nominal_at: of a tick that was missed, skipped or merged, to be carried out after all, as the schedule is now;
+            without a zone it is the schedule's. None: a tick of its own, with now as its nominal time.
+    """
 
     async def ask(session: AsyncConnection, row: ScheduleRow) -> NewEvent:
-        tick = Planned(nominal_at=row.now, state=FireState.DUE)
+        act = who.act("schedule run-now", reason)
+        if nominal_at is not None:
+            taken = await retaking.take_up(deps, session, row, nominal_at, by=who.actor, reason=reason)
+            return act.event("schedule_run_now", schedule=name, **taken)
         await fires.insert(
             session,
-            [tick],
+            [Planned(nominal_at=row.now, state=FireState.DUE)],
             schedule=row.id,
             workspace=row.workspace_id,
             deadline_s=row.deadline_s,
@@ -152,7 +162,7 @@ async def run_now(deps: Deps, who: Who, name: str, *, reason: str | None) -> dic
             asked_by=who.actor,
             reason=reason,
         )
-        return who.act("schedule run-now", reason).event("schedule_run_now", schedule=name)
+        return act.event("schedule_run_now", schedule=name)
 
     await _act(deps, who, name, ask)
     return await schedule_reading.show_schedule(deps, who, name)

@@ -78,6 +78,19 @@ FIRED = text("""
 # Those that wait are looked at anew at once: what kept them may be over, or the schedule is paused.
 HURRY = text("UPDATE fires SET due_at = orch_now() WHERE schedule_id = :schedule AND due_at > orch_now()")
 
+# Shown times end with the second or the millisecond; ticks are whole seconds, those by hand are not.
+FIND = text("""
+    SELECT id, nominal_at, state, why, batch_id, run_id FROM fires
+    WHERE schedule_id = :schedule AND nominal_at >= :at AND nominal_at < CAST(:at AS timestamptz) + interval '1 s'
+    ORDER BY nominal_at LIMIT 1""")
+
+# The same row: a tick has one, whatever becomes of it. What it was before stands in the history.
+RETAKE = text("""
+    UPDATE fires SET state = 'due', why = NULL, due_at = orch_now(), decided_at = NULL, path = NULL,
+        deadline_at = orch_now() + make_interval(secs => :deadline_s), asked_by = :by, reason = :reason, tries = 0,
+        fence = nextval('fences')
+    WHERE id = :id AND state IN ('missed', 'skipped', 'merged')""")
+
 PAGE = text("""
     SELECT f.id, f.nominal_at, f.state, f.why, f.asked_by, f.reason, f.path, encode(f.source_sha256, 'hex') AS sha256,
         f.batch_id, f.run_id, f.deadline_at, f.created_at, f.decided_at
@@ -104,6 +117,18 @@ class FireClaim:
     tries: int
     asked_by: str | None
     name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tick:
+    """What became of a tick, if it was decided."""
+
+    id: UUID
+    nominal_at: datetime
+    state: str
+    why: str | None
+    batch_id: UUID | None
+    run_id: UUID | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -207,6 +232,18 @@ async def fired(
 async def hurry(connection: AsyncConnection, schedule: UUID) -> None:
     """Let a schedule's open fires be looked at now."""
     await connection.execute(HURRY, {"schedule": schedule})
+
+
+async def find(connection: AsyncConnection, schedule: UUID, at: datetime) -> Tick | None:
+    """Return the tick of a nominal time, to the second."""
+    row = await one(connection, FIND, {"schedule": schedule, "at": at})
+    return None if row is None else Tick(**row._mapping)
+
+
+async def retake(connection: AsyncConnection, id: UUID, *, deadline_s: int, by: str, reason: str | None) -> bool:
+    """Let a tick that submitted nothing be carried out after all. False when it is open, or fired."""
+    values = {"id": id, "deadline_s": deadline_s, "by": by, "reason": reason}
+    return await execute(connection, RETAKE, values) == 1
 
 
 async def page(

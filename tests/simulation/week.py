@@ -61,8 +61,8 @@ LONGEST_IDLE_S = 600.0
 _LONGER = 1.2
 _SHORT_S = 30.0
 
-# A worker asks every 0.4 s what is due. This one sleeps until something is: the hours between cost nothing. While a tick
-# is carried out nobody sleeps until its lease ends: what it submits is due at once.
+# A worker asks every 0.4 s what is due. This one sleeps until something is: the hours between cost nothing. While a
+# tick is carried out nobody sleeps until its lease ends: what it submits is due at once.
 NEXT_DUE = """
     SELECT min(at) FROM (
         SELECT next_at FROM schedules WHERE removed_at IS NULL
