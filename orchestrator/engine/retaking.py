@@ -6,6 +6,7 @@ twice for it. That a person took it up, why, and what it had been is in the hist
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -13,6 +14,7 @@ from zoneinfo import ZoneInfo
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from orchestrator.domain import fires as rules
+from orchestrator.domain.fires import Planned
 from orchestrator.engine import ticks
 from orchestrator.engine.deps import Deps
 from orchestrator.errors import BadInput, Conflict, NotFound
@@ -23,8 +25,8 @@ from orchestrator.storage.schedules import ScheduleRow
 
 async def take_up(
     deps: Deps, session: AsyncConnection, schedule: ScheduleRow, nominal: str, *, by: str, reason: str | None
-) -> dict[str, Any]:
-    """Let a locked schedule's tick be carried out now; return what its event tells of it.
+) -> tuple[dict[str, Any], Sequence[Planned]]:
+    """Let a locked schedule's tick be carried out now; return what its event tells of it, and what was planned before.
 
     Raises:
         BadInput: no time.
@@ -32,7 +34,7 @@ async def take_up(
         Conflict: it fired, or is not decided yet.
     """
     at = nominal_time(nominal, schedule.zone)
-    schedule, _ = await ticks.plan_whole(deps, session, schedule)
+    schedule, planned = await ticks.plan_whole(deps, session, schedule)
     tick = await fires.find(session, schedule.id, at)
     if tick is None:
         raise NotFound(
@@ -42,7 +44,7 @@ async def take_up(
         )
     if not await fires.retake(session, tick.id, deadline_s=schedule.deadline_s, by=by, reason=reason):
         raise _refusal(schedule, tick)
-    return {"nominal_at": rules.stamp(tick.nominal_at), "fire": str(tick.id), "was": tick.state}
+    return {"nominal_at": rules.stamp(tick.nominal_at), "fire": str(tick.id), "was": tick.state}, planned
 
 
 def nominal_time(text: str, zone: str) -> datetime:

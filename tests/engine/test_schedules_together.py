@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from dataclasses import replace
 from datetime import datetime
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
+import structlog
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from orchestrator.engine import fire, schedules, ticks
+from orchestrator.storage import schedules as schedule_rows
 from tests.engine.test_nothing_is_stranded import change, query
 from tests.engine.test_schedules import HOUR_S, Clerk, clerk
 
@@ -99,3 +104,56 @@ async def test_a_late_file_goes_not_beside_what_a_later_tick_submitted(clerk: Cl
     await clerk.work()
     late, _ = await clerk.ticks()
     assert (late["state"], "has not ended (overlap: skip)" in late["why"]) == ("skipped", True)
+
+
+async def told(clerk: Clerk) -> list[tuple[str, dict[str, Any]]]:
+    """Return what the history says of ticks."""
+    rows = await query(
+        clerk.office, "SELECT type, data::jsonb AS data FROM events WHERE type LIKE 'tick%' ORDER BY seq"
+    )
+    return [(row.type, row.data) for row in rows]
+
+
+async def test_ticks_that_are_decided_at_once_stand_in_the_history_together(clerk: Clerk) -> None:
+    await clerk.schedule(catch_up="latest")
+    clerk.leave('{"n": 1}\n')
+    await clerk.pass_s(5 * HOUR_S + 600)
+    await clerk.work()
+    *merged, _ = await clerk.ticks()
+    (type, data), (last, _) = await told(clerk)
+    assert (type, last) == ("ticks_merged", "tick_fired")
+    lines = "".join(f"{tick['nominal_at'][:19]}Z\n" for tick in merged)
+    assert data["ticks_sha256"] == hashlib.sha256(lines.encode()).hexdigest()
+    assert (data["ticks"], data["schedule"]) == (4, "hourly")
+    assert (data["first"], data["last"]) == tuple(f"{merged[n]['nominal_at'][:19]}Z" for n in (0, -1))
+
+
+async def test_a_long_absence_has_a_few_events_and_a_row_for_each_tick(clerk: Clerk) -> None:
+    await clerk.schedule(catch_up="none")
+    await clerk.pass_s(1_200 * HOUR_S + 600)
+    await clerk.work()
+    assert [(type, data["ticks"]) for type, data in await told(clerk)] == [
+        ("ticks_missed", 500), ("ticks_missed", 500), ("ticks_missed", 200),
+    ]  # fmt: skip
+
+
+async def test_a_missed_tick_is_alarmed_when_it_is_committed_and_not_before(clerk: Clerk) -> None:
+    await clerk.schedule(catch_up="none")
+    await clerk.pass_s(HOUR_S + 600)
+
+    class Broken(Exception):
+        pass
+
+    async def plan(connection: AsyncConnection) -> None:
+        row = await schedule_rows.lock_due(connection)
+        assert row is not None
+        planned = await ticks.plan_schedule(clerk.deps, connection, row, until=row.now)
+        assert [tick.state for tick in planned] == ["missed"]
+        raise Broken
+
+    with structlog.testing.capture_logs() as lines:
+        with pytest.raises(Broken):
+            await clerk.deps.db.run(plan)
+        assert lines == [], "nothing has happened"
+        await clerk.work()
+    assert [line["code"] for line in lines if line.get("code")] == ["tick_missed"]
