@@ -99,6 +99,13 @@ PAGE = text("""
         AND (CAST(:states AS text[]) IS NULL OR f.state = ANY(CAST(:states AS text[])))
     ORDER BY f.nominal_at DESC LIMIT :limit""")
 
+# Of each workspace by its own part of the index, whatever it was that lay before.
+OF_A_DAY = text("""
+    SELECT f.state, count(*)::int AS ticks FROM workspaces o, LATERAL (
+        SELECT state FROM fires WHERE workspace_id = o.id AND nominal_at > orch_now() - interval '1 day'
+            AND nominal_at <= orch_now() LIMIT 100000) f
+    GROUP BY f.state""")
+
 LATEST = text("""
     SELECT DISTINCT ON (f.schedule_id) f.schedule_id, f.nominal_at, f.state, f.why, f.batch_id, f.run_id
     FROM fires f WHERE f.schedule_id = ANY(CAST(:schedules AS uuid[])) ORDER BY f.schedule_id, f.nominal_at DESC""")
@@ -252,6 +259,11 @@ async def page(
     """Return a schedule's fires, latest first."""
     values = {"schedule": schedule, "before": before, "states": None if states is None else [*states], "limit": limit}
     return [dict(row._mapping) for row in await rows(connection, PAGE, values)]
+
+
+async def of_a_day(connection: AsyncConnection) -> dict[str, int]:
+    """Count the ticks of the last 24 hours by what became of them, over all workspaces."""
+    return {row.state: row.ticks for row in await rows(connection, OF_A_DAY, {})}
 
 
 async def latest(connection: AsyncConnection, schedules: Sequence[UUID]) -> dict[UUID, dict[str, Any]]:

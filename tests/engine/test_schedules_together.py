@@ -13,8 +13,10 @@ import pytest
 import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from orchestrator.cli import doctor
 from orchestrator.engine import fire, schedules, ticks
 from orchestrator.storage import schedules as schedule_rows
+from tests.engine.test_health import scraped
 from tests.engine.test_nothing_is_stranded import change, query
 from tests.engine.test_schedules import HOUR_S, Clerk, clerk
 
@@ -157,3 +159,17 @@ async def test_a_missed_tick_is_alarmed_when_it_is_committed_and_not_before(cler
         assert lines == [], "nothing has happened"
         await clerk.work()
     assert [line["code"] for line in lines if line.get("code")] == ["tick_missed"]
+
+
+async def test_missed_ticks_of_a_day_are_counted_and_the_doctor_names_their_schedules(clerk: Clerk) -> None:
+    url = clerk.deps.settings.require_database_url()
+    await clerk.schedule(catch_up="none")
+    assert doctor._schedules(url).found == "1; no tick missed in the last 24 h"
+    await clerk.pass_s(3 * HOUR_S + 600)
+    await clerk.work()
+    seen = await scraped(clerk.deps)
+    assert (seen["orch_ticks", "missed"], seen["orch_ticks", "fired"]) == (3, 0)
+    check = doctor._schedules(url)
+    assert (check.level, check.found) == ("warn", "3 ticks missed in the last 24 h: hourly")
+    await clerk.pass_s(48 * HOUR_S)
+    assert doctor._schedules(url).level == "ok"
