@@ -15,13 +15,13 @@ from uuid import UUID
 import pytest
 
 from orchestrator.domain.report.totals import control_totals
-from orchestrator.engine import report
+from orchestrator.engine import doubts, report
 from orchestrator.engine.report_order import Report, ReportFormat, ReportOptions
 from orchestrator.errors import BadInput, NotFound, Unavailable
 from orchestrator.storage import reports
 from tests.engine.conftest import Hands, Office
 from tests.engine.test_launching import becomes, single
-from tests.engine.test_nothing_is_stranded import change, query
+from tests.engine.test_nothing_is_stranded import change, count_is, ended, query
 from tests.reports.conftest import ACCEPTED, HOSTILE_REASON, REFUSED, Story, of_batch, text_of
 from tests.reports.test_pages import harmless
 
@@ -154,6 +154,26 @@ async def test_a_dossier_holds_the_whole_history_and_verifies_it(story: Story) -
     assert document["history"][3]["data"]["reason"] == HOSTILE_REASON
     assert [a["attempt"] for a in document["attempts"]] == [1, 2]
     assert len(document["launches"]) == 2
+
+
+async def test_a_dossier_holds_the_doubted_wave_that_was_launched_again(office: Office, hands: Hands) -> None:
+    office.sandbox.faults([{"fault": "disconnect_before", "kind": "batch", "times": 1}])
+    submitted = await office.submit([{"n": n} for n in range(4)], wave_size=4)
+    await hands.work(until=count_is(office, submitted.id, "in_doubt", 4))
+    (doubt,) = await doubts.list_doubts(office.deps, office.who)
+    await doubts.resolve_doubt(
+        office.deps, office.who, UUID(doubt["id"]), how="not_started", reason="not in the console"
+    )
+    await change(office, "UPDATE lanes SET breaker = 'closed', breaker_probe_at = NULL")
+    await hands.work(until=ended(office, submitted.id))
+    run, *_ = await query(office, "SELECT id FROM runs ORDER BY index")
+    dossier = json.loads(await text_of(await of_run(office, run.id, "json")))
+    launches = dossier["launches"]
+    assert [launch["outcome"] for launch in launches] == ["in_doubt", "accepted"]
+    assert len({launch["wave"] for launch in launches}) == 2
+    told = [event["data"]["intent"] for event in dossier["history"] if event["type"] == "launching"]
+    assert told == [launch["intent"] for launch in launches]
+    assert [question["kind"] for question in dossier["questions"]] == ["doubt"]
 
 
 async def test_a_dossier_finds_what_was_changed(story: Story) -> None:
