@@ -22,10 +22,12 @@ from orchestrator.storage import reports
 from tests.engine.conftest import Hands, Office
 from tests.engine.test_launching import becomes, single
 from tests.engine.test_nothing_is_stranded import change, count_is, ended, query
+from tests.engine.test_schedules import Clerk, clerk
 from tests.reports.conftest import ACCEPTED, HOSTILE_REASON, REFUSED, Story, of_batch, text_of
 from tests.reports.test_pages import harmless
 
 pytestmark = pytest.mark.anyio
+__all__ = ["clerk"]
 
 
 async def of_period(office: Office, format: str = "html", *, workflow: str | None = None, **options: Any) -> Report:
@@ -240,3 +242,22 @@ async def test_a_third_report_at_a_time_is_asked_to_come_again(office: Office, h
             await in_another_task(of_batch(story))
         assert refused.value.code == "reports_busy"
     (await of_batch(story)).close()
+
+
+async def test_the_list_of_ticks_holds_every_one_however_many(office: Office, clerk: Clerk) -> None:
+    await clerk.schedule(catch_up="none")
+    ticks = 10_500  # more than the figures hold
+    await change(
+        office,
+        "INSERT INTO fires (id, schedule_id, workspace_id, nominal_at, state, why, deadline_at, decided_at)"
+        " SELECT gen_random_uuid(), id, workspace_id, now() - make_interval(secs => n), 'missed', '=1+1', now(), now()"
+        " FROM schedules, generate_series(1, :ticks) n",
+        ticks=ticks,
+    )
+    text = await text_of(await of_period(office, "csv", csv_list="ticks"))
+    found = list(csv.DictReader(io.StringIO(text)))
+    assert len(found) == ticks
+    assert {(row["schedule"], row["state"], row["why"], row["late_s"]) for row in found} == {
+        ("hourly", "missed", "'=1+1", "")
+    }
+    assert [row["nominal_at"] for row in found] == sorted(row["nominal_at"] for row in found)
