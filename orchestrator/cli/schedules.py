@@ -27,7 +27,7 @@ FIELDS = (
     "catch_up", "max_catch_up", "deadline_s", "allow_same_content", "paused_by", "paused_note", "last_fire.nominal_at",
     "last_fire.state", "last_fire.why", "last_fire.batch_id", "last_fire.run_id", "created_by", "created_at",
 )  # fmt: skip
-FIRE_COLUMNS = ("nominal_at", "state", "why", "batch_id", "run_id", "asked_by", "path")
+FIRE_COLUMNS = ("nominal_at", "state", "late_s", "why", "batch_id", "run_id", "asked_by", "path")
 TICK_COLUMNS = ("local", "at", "file", "jump")
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The schedule's name.")]

@@ -26,6 +26,7 @@ class Fire(TypedDict, total=False):
     run_id: str | None
     deadline_at: str
     decided_at: str | None
+    late_s: float | None
 
 
 class Schedule(TypedDict, total=False):

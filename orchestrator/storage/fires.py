@@ -107,7 +107,8 @@ OF_A_DAY = text("""
     GROUP BY f.state""")
 
 LATEST = text("""
-    SELECT DISTINCT ON (f.schedule_id) f.schedule_id, f.nominal_at, f.state, f.why, f.batch_id, f.run_id
+    SELECT DISTINCT ON (f.schedule_id) f.schedule_id, f.nominal_at, f.state, f.why, f.batch_id, f.run_id, f.asked_by,
+        f.decided_at
     FROM fires f WHERE f.schedule_id = ANY(CAST(:schedules AS uuid[])) ORDER BY f.schedule_id, f.nominal_at DESC""")
 
 

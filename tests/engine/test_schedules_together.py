@@ -173,3 +173,15 @@ async def test_missed_ticks_of_a_day_are_counted_and_the_doctor_names_their_sche
     assert (check.level, check.found) == ("warn", "3 ticks missed in the last 24 h: hourly")
     await clerk.pass_s(48 * HOUR_S)
     assert doctor._schedules(url).level == "ok"
+
+
+async def test_a_tick_says_how_late_it_fired_and_one_by_hand_does_not(clerk: Clerk) -> None:
+    await clerk.schedule(allows_same_content=True, overlap="allow")
+    clerk.leave('{"n": 1}\n')
+    await clerk.pass_s(HOUR_S + 40)
+    await clerk.work()
+    await schedules.run_now(clerk.deps, clerk.office.who, "hourly", reason=None)
+    await clerk.work()
+    tick, by_hand = await clerk.ticks()
+    assert tick["late_s"] >= 39, "it was met so late"
+    assert by_hand["late_s"] is None
