@@ -51,7 +51,7 @@ class Settings(BaseModel):
     )
     anchors: str | None = Field(
         default=None,
-        description="where checkpoints are kept: a folder, or `stdout`; unset: `anchors` in the data folder",
+        description="where checkpoints are kept: a folder, `stdout`, `s3://bucket/prefix`; unset: in the data folder",
     )
     host: str = Field(default="127.0.0.1", description="the address that the API listens on")
     port: int = Field(default=8700, ge=0, le=65535, description="its port; 0 takes a free one")

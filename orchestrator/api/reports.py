@@ -19,7 +19,7 @@ router = APIRouter(tags=["reports"])
 
 _OPTIONS = (
     parameter("format", "string", "html (the default), csv or json"),
-    parameter("list", "string", "what a CSV holds: totals, runs, failures, doubts, acts, attempts, results, …"),
+    parameter("list", "string", "what a CSV holds: totals, runs, failures, doubts, acts, attempts, results, ticks, …"),
     parameter("tz", "string", "whose days and times are shown; UTC by default"),
 )
 _SUMS = (

@@ -50,6 +50,18 @@ BODIES: Schema = {
     ),
     "ScheduleChanges": body({}, _RHYTHM | _SCHEDULED | {"reason": REASON}),
     "Note": body({"note": REASON}),
+    "RunNow": body(
+        {},
+        {
+            "reason": REASON,
+            "nominal_at": TEXT
+            | {
+                "description": "of a tick that submitted nothing, to be carried out after all; without a zone it is the"
+                " schedule's",
+                "examples": ["2026-01-31T02:30"],
+            },
+        },
+    ),
 }
 
 ANSWERS: Schema = {
@@ -87,7 +99,16 @@ ANSWERS: Schema = {
             "batch_id": or_null(ID),
             "run_id": or_null(ID),
         },
-        {"id": ID, "path": or_null(TEXT), "sha256": or_null(SHA256), "asked_by": or_null(TEXT)},
+        {
+            "id": ID,
+            "path": or_null(TEXT),
+            "sha256": or_null(SHA256),
+            "asked_by": or_null(TEXT),
+            "reason": or_null(TEXT),
+            "deadline_at": TIME,
+            "decided_at": or_null(TIME),
+            "late_s": or_null({"type": "number"}) | {"description": "how long after its nominal time a tick fired"},
+        },
     ),
     "Preview": view(
         {

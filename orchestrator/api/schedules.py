@@ -191,7 +191,17 @@ async def resume_schedule(name: str, call: Operating) -> Response:
     return await _do(call, lambda reason: schedules.resume_schedule(call.deps, call.who, name, reason=reason))
 
 
-@router.post(ONE + ":run-now", **described("Schedule", body="Reason"))
+@router.post(ONE + ":run-now", **described("Schedule", body="RunNow"))
 async def run_now(name: str, call: Operating) -> Response:
-    """Fire once by hand, with now as its nominal time."""
-    return await _do(call, lambda reason: schedules.run_now(call.deps, call.who, name, reason=reason))
+    """Fire once by hand: with now as its nominal time, or a tick that was missed, skipped or merged after all."""
+
+    def take(fields: Fields) -> dict[str, Any]:
+        return {
+            "reason": fields.prose_or_none("reason"),
+            "nominal_at": fields.text_or_none("nominal_at", max_chars=40),
+        }
+
+    async def fire(asked: dict[str, Any]) -> Answer:
+        return Answer(view=await schedules.run_now(call.deps, call.who, name, **asked))
+
+    return await act(call, take, fire)

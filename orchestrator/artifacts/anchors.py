@@ -3,7 +3,7 @@
 <folder>/<workspace>.jsonl     one line for each checkpoint, in order; only ever appended to
 <folder>/<workspace>.2.jsonl   the same for a history that is not the one in the file before: a restored database's
 
-Or standard output, one line for each, for a collector of logs.
+Or standard output, one line for each, for a collector of logs; or a bucket (`object_anchors.py`).
 """
 
 from __future__ import annotations
@@ -11,16 +11,23 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import BinaryIO, TypeVar
+from typing import TYPE_CHECKING, BinaryIO, TypeVar
 from uuid import UUID
 
 from orchestrator.artifacts.launch_journal import sync_folder
-from orchestrator.errors import Unavailable
+from orchestrator.errors import Misconfigured, Unavailable
+
+if TYPE_CHECKING:
+    from orchestrator.artifacts.object_anchors import ObjectAnchors
 
 T = TypeVar("T")
+
+#: A bucket's name, of any of the kinds that speak the protocol.
+_BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,254}")
 
 #: The setting's word for standard output.
 STDOUT = "stdout"
@@ -116,6 +123,10 @@ class StdoutAnchors:
     place = "standard output"
     can_be_read = False
 
+    def lines(self, workspace: UUID) -> Iterator[bytes]:
+        """Return nothing."""
+        return iter(())
+
     async def last(self, workspace: UUID) -> bytes | None:
         """Return nothing: what was written is not read again."""
         return None
@@ -126,11 +137,29 @@ class StdoutAnchors:
         sys.stdout.buffer.flush()
 
 
-def anchors_at(setting: str | None, *, default: Path) -> FolderAnchors | StdoutAnchors:
-    """Return the place that a setting names: a folder, or `stdout`."""
+def anchors_at(setting: str | None, *, default: Path) -> FolderAnchors | StdoutAnchors | ObjectAnchors:
+    """Return the place that a setting names: a folder, `stdout`, or `s3://bucket/prefix`.
+
+    Raises:
+        Misconfigured: another kind of place, or a bucket without a name.
+    """
     if setting is None:
         return FolderAnchors(default)
-    return StdoutAnchors() if setting == STDOUT else FolderAnchors(Path(setting).expanduser())
+    if setting == STDOUT:
+        return StdoutAnchors()
+    scheme, found, rest = setting.partition("://")
+    if not found:
+        return FolderAnchors(Path(setting).expanduser())
+    bucket, _, prefix = rest.partition("/")
+    if scheme.lower() != "s3" or not _BUCKET.fullmatch(bucket):
+        raise Misconfigured(
+            f"ORCH_ANCHORS names no place that is known: {setting[:80]!r}",
+            code="anchors.kind",
+            hint="a folder, stdout, or s3://bucket/prefix",
+        )
+    from orchestrator.artifacts.object_anchors import bucket_anchors  # its library is loaded only where there is one
+
+    return bucket_anchors(bucket, prefix.strip("/"))
 
 
 def _up_to(ends: Sequence[tuple[Path, int]]) -> Iterator[bytes]:

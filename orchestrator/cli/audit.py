@@ -181,9 +181,8 @@ def _verify_database(workspace: str, keys: Mapping[str, bytes] | None, anchors: 
 
 def _kept(deps: Deps, workspace: UUID) -> Iterator[bytes] | None:
     """Return the anchors that this installation keeps, None where they are collected elsewhere."""
-    from orchestrator.artifacts.anchors import FolderAnchors
-
-    return deps.anchors.lines(workspace) if isinstance(deps.anchors, FolderAnchors) else None
+    anchors = deps.anchors
+    return anchors.lines(workspace) if anchors is not None and anchors.can_be_read else None
 
 
 def _keys(given: list[str] | None) -> dict[str, bytes] | None:

@@ -66,6 +66,7 @@ def examine() -> list[Check]:
         checks += [_attempt("migrations", lambda: _migrations(database_url))]
         checks += [_attempt("launches", lambda: _launches(database_url))]
         checks += [_attempt("history", lambda: _history(database_url, settings))]
+        checks += [_attempt("schedules", lambda: _schedules(database_url))]
         checks += [_attempt("clock", lambda: _clock(database_url))]
     checks += [*_api(settings), _disk(data), _secret_key(data, settings), _private_networks(settings)]
     return checks
@@ -154,6 +155,27 @@ def _history(url: str, settings: Settings) -> Check:
         return Check(name="history", level=Level.WARN, found=found, do="See logs/worker-*.log for why.")
     place = settings.anchors or "beside the data; keep a copy where nobody here can change it"
     return Check(name="history", level=Level.OK, found=f"signed {row[0]:.0f} s ago; anchors: {place}")
+
+
+def _schedules(url: str) -> Check:
+    """Say whether ticks of the last day were missed, and of which schedules."""
+    query = """
+        SELECT count(*), string_agg(DISTINCT s.name, ', ' ORDER BY s.name), (SELECT count(*) FROM schedules
+            WHERE removed_at IS NULL) FROM fires f JOIN schedules s ON s.id = f.schedule_id AND s.removed_at IS NULL
+        WHERE f.workspace_id IN (SELECT id FROM workspaces) AND f.nominal_at > orch_now() - interval '1 day'
+            AND f.state = 'missed'"""
+    with psycopg.connect(_libpq(url), connect_timeout=CONNECT_TIMEOUT_S) as connection:
+        try:
+            row = connection.execute(query).fetchone()
+        except psycopg.errors.UndefinedTable:
+            return Check(name="schedules", level=Level.FAIL, found="the schema is too old", do="orchestrator migrate")
+    missed, names, there = row if row is not None else (0, None, 0)
+    if missed:
+        found = f"{missed:,} {'tick' if missed == 1 else 'ticks'} missed in the last 24 h: {str(names)[:200]}"
+        return Check(
+            name="schedules", level=Level.WARN, found=found, do="orchestrator schedule fires NAME --state missed"
+        )
+    return Check(name="schedules", level=Level.OK, found=f"{there:,}; no tick missed in the last 24 h")
 
 
 def _clock(url: str) -> Check:

@@ -39,7 +39,7 @@ class Format(StrEnum):
 FormatOption = Annotated[Format, typer.Option("--format", help="One printable page, a table, or everything.")]
 ListOption = Annotated[
     str | None,
-    typer.Option("--list", help="What a CSV holds: totals, runs, failures, doubts, acts, attempts, results, history …"),
+    typer.Option("--list", help="What a CSV holds: totals, runs, failures, doubts, acts, attempts, results, ticks …"),
 ]
 ZoneOption = Annotated[str | None, typer.Option("--tz", metavar="ZONE", help="Whose days and times; UTC by default.")]
 FileOption = Annotated[

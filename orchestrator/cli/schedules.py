@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -12,6 +12,9 @@ from orchestrator.cli.inputs import read_input
 from orchestrator.cli.options import ConnectionOption, LimitOption, OutputOption, ReasonOption, group
 from orchestrator.cli.times import span_s
 from orchestrator.errors import BadInput
+
+if TYPE_CHECKING:
+    from orchestrator.client import Client
 
 app = group(
     "Schedules: what is submitted again and again.\n\nEvery tick leaves a row that says what became of it:"
@@ -24,7 +27,7 @@ FIELDS = (
     "catch_up", "max_catch_up", "deadline_s", "allow_same_content", "paused_by", "paused_note", "last_fire.nominal_at",
     "last_fire.state", "last_fire.why", "last_fire.batch_id", "last_fire.run_id", "created_by", "created_at",
 )  # fmt: skip
-FIRE_COLUMNS = ("nominal_at", "state", "why", "batch_id", "run_id", "asked_by", "path")
+FIRE_COLUMNS = ("nominal_at", "state", "late_s", "why", "batch_id", "run_id", "asked_by", "path")
 TICK_COLUMNS = ("local", "at", "file", "jump")
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The schedule's name.")]
@@ -99,8 +102,7 @@ def create(
     output_: OutputOption = None,
 ) -> None:
     """Make a schedule. Its first tick is the next one from now on."""
-    if input_ is not None and (pair or body is not None):
-        raise BadInput("--input names a file of a batch, -i and -f the input of a run: give one of them")
+    _one_input(input_, pair, body)
     with connected() as client:
         made = client.schedules.create(
             name,
@@ -135,7 +137,7 @@ def show(name: Name, output_: OutputOption = None) -> None:
 @app.command()
 def preview(
     name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="A schedule; or give --cron or --every.")] = None,
-    count: Annotated[int, typer.Option("-n", min=1, max=100, help="How many ticks.")] = 10,
+    count: Annotated[int, typer.Option("-n", min=1, max=1000, help="How many ticks.")] = 10,
     cron: CronOption = None,
     every: EveryOption = None,
     tz: ZoneOption = None,
@@ -177,6 +179,7 @@ def update(
     every: EveryOption = None,
     tz: ZoneOption = None,
     input_: FileOption = None,
+    pair: PairOption = None,
     body: BodyOption = None,
     overlap: OverlapOption = None,
     catch_up: CatchUpOption = None,
@@ -191,7 +194,8 @@ def update(
     reason: ReasonOption = None,
     output_: OutputOption = None,
 ) -> None:
-    """Change what is given; the rest stays. A change of how batches are made replaces all of it."""
+    """Change what is given; the rest stays. How batches are made is replaced as a whole, and so is an input."""
+    _one_input(input_, pair, body)
     with connected() as client:
         changed = client.schedules.update(
             name,
@@ -200,7 +204,7 @@ def update(
             tz=tz,
             file=input_,
             reason=reason,
-            input=_fixed(None, body, schema=lambda: None),
+            input=_fixed(pair, body, schema=lambda: _schema(client, name)),
             **_choices(overlap, catch_up, max_catch_up, deadline, allow_same_content),
             **_of_a_batch(concurrency, external_id_column, wave_size, max_failures, skip_invalid),
         )
@@ -228,10 +232,22 @@ def resume(name: Name, reason: ReasonOption = None, output_: OutputOption = None
 
 
 @app.command("run-now")
-def run_now(name: Name, reason: ReasonOption = None, output_: OutputOption = None) -> None:
-    """Fire once, now, paused or not."""
+def run_now(
+    name: Name,
+    nominal_at: Annotated[
+        str | None,
+        typer.Option(
+            "--for",
+            metavar="NOMINAL_TIME",
+            help="A tick that was missed, skipped or merged: 2026-01-31T02:30.",
+        ),
+    ] = None,
+    reason: ReasonOption = None,
+    output_: OutputOption = None,
+) -> None:
+    """Fire once, now, paused or not; or carry out a tick after all, its file named by its own date."""
     with connected() as client:
-        output.brief(client.schedules.run_now(name, reason=reason), COLUMNS)
+        output.brief(client.schedules.run_now(name, reason=reason, nominal_at=nominal_at), COLUMNS)
     output.say(f"Next: orchestrator schedule fires {name} --limit 1")
 
 
@@ -241,6 +257,16 @@ def delete(name: Name, reason: ReasonOption = None) -> None:
     with connected() as client:
         client.schedules.delete(name, reason=reason)
     output.say(f"Removed {name}")
+
+
+def _one_input(file: str | None, pair: list[str] | None, body: str | None) -> None:
+    if file is not None and (pair or body is not None):
+        raise BadInput("--input names a file of a batch, -i and -f the input of a run: give one of them")
+
+
+def _schema(client: Client, name: str) -> Any:
+    found = client.schedules.get(name)
+    return client.workflows.get(found["connection"], found["workflow_id"]).get("input_schema")
 
 
 def _fixed(pair: list[str] | None, body: str | None, *, schema: Any) -> bytes | None:

@@ -26,6 +26,7 @@ class Fire(TypedDict, total=False):
     run_id: str | None
     deadline_at: str
     decided_at: str | None
+    late_s: float | None
 
 
 class Schedule(TypedDict, total=False):
@@ -139,9 +140,14 @@ class Schedules:
         """Fire again from now on."""
         return self._act(name, "resume", {"reason": reason})
 
-    def run_now(self, name: str, *, reason: str | None = None) -> Schedule:
-        """Fire once, now."""
-        return self._act(name, "run-now", {"reason": reason})
+    def run_now(self, name: str, *, reason: str | None = None, nominal_at: str | None = None) -> Schedule:
+        """Fire once, now.
+
+        Args:
+            nominal_at: of a tick that was missed, skipped or merged, to be carried out after all: ISO 8601; without a
+                zone it is on the schedule's clock.
+        """
+        return self._act(name, "run-now", {"reason": reason, "nominal_at": nominal_at})
 
     def delete(self, name: str, *, reason: str | None = None) -> None:
         """Remove a schedule. What it submitted goes on, and its history stays."""

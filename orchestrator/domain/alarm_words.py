@@ -67,7 +67,8 @@ WORDS: Mapping[Code, tuple[str, str]] = {
     ),
     Code.TICK_MISSED: (
         "a schedule's tick was missed: it submitted nothing though it should have",
-        "`orchestrator schedule fires NAME --state missed`, then `orchestrator schedule run-now NAME`",
+        "`orchestrator schedule fires NAME --state missed`, then `orchestrator schedule run-now NAME --for"
+        " NOMINAL_TIME`",
     ),
     Code.RESULT_LOST: (
         "a result could not be had; what was had is kept",

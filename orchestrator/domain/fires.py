@@ -121,8 +121,9 @@ class FireFacts:
     """A fire that is due, as it stands.
 
     Args:
-        running: what an earlier fire submitted and what has not ended yet, in words; None when nothing runs.
-        is_behind: an earlier fire of the schedule is not decided yet.
+        running: what another fire submitted and what has not ended yet, in words; None when nothing runs.
+        is_behind: an earlier fire of the schedule is about to be decided.
+        is_behind_file: an earlier fire of the schedule waits for its file.
     """
 
     id: UUID
@@ -131,6 +132,7 @@ class FireFacts:
     tries: int
     running: str | None
     is_behind: bool
+    is_behind_file: bool = False
     asked_by: str | None = None
 
 
@@ -147,9 +149,13 @@ def consider(fire: FireFacts, policy: Policy, *, now: datetime) -> Verdict | Non
     """Return what keeps a fire from going now; None when nothing does."""
     if policy.paused_at is not None and fire.asked_by is None:
         return Verdict(state=FireState.SKIPPED, why=paused_because(policy.paused_note))
-    if policy.overlap is Overlap.ALLOW or (fire.running is None and not fire.is_behind):
+    # Overlap is about what runs. A file that is late for one tick holds up the next only where each has its turn.
+    waits_its_turn = fire.is_behind or (policy.overlap is Overlap.QUEUE and fire.is_behind_file)
+    if policy.overlap is Overlap.ALLOW or (fire.running is None and not waits_its_turn):
         return None
-    what = fire.running or "an earlier tick has not been decided yet"
+    what = fire.running or (
+        "an earlier tick has not been decided yet" if fire.is_behind else "an earlier tick waits for its file"
+    )
     if policy.overlap is Overlap.SKIP and fire.running is not None:
         return Verdict(state=FireState.SKIPPED, why=f"{what} (overlap: skip)")
     return wait(fire, FireState.QUEUED, what, now=now)

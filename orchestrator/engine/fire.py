@@ -25,7 +25,7 @@ from orchestrator.engine.who import Who
 from orchestrator.errors import BadInput, Conflict, NotFound, OrchestratorError, Unavailable
 from orchestrator.storage import events, fires, schedules
 from orchestrator.storage.database import now as transaction_now
-from orchestrator.storage.fires import Earlier, FireClaim
+from orchestrator.storage.fires import FireClaim, Standing
 from orchestrator.storage.schedules import ScheduleRow
 
 #: Fires that one claim takes.
@@ -87,14 +87,15 @@ async def _carry_out(deps: Deps, held: FireClaim) -> None:
 
 
 async def _facts(connection: AsyncConnection, held: FireClaim) -> FireFacts:
-    earlier = await fires.earlier(connection, held.schedule_id, held.nominal_at)
+    standing = await fires.standing(connection, held.schedule_id, held.nominal_at)
     return FireFacts(
         id=held.id,
         nominal_at=held.nominal_at,
         deadline_at=held.deadline_at,
         tries=held.tries,
-        running=_running(earlier),
-        is_behind=earlier.is_behind,
+        running=_running(standing),
+        is_behind=standing.is_behind,
+        is_behind_file=standing.is_behind_file,
         asked_by=held.asked_by,
     )
 
@@ -218,11 +219,11 @@ async def _settle(deps: Deps, schedule: ScheduleRow, held: FireClaim, verdict: V
         ticks.tell_missed(schedule.name, held.nominal_at, verdict.why or "")
 
 
-def _running(earlier: Earlier) -> str | None:
-    if not earlier.is_running or earlier.nominal_at is None:
+def _running(standing: Standing) -> str | None:
+    if standing.nominal_at is None:
         return None
-    what = f"batch {earlier.batch_id}" if earlier.batch_id is not None else f"run {earlier.run_id}"
-    return f"{what} of {rules.stamp(earlier.nominal_at)} has not ended"
+    what = f"batch {standing.batch_id}" if standing.batch_id is not None else f"run {standing.run_id}"
+    return f"{what} of {rules.stamp(standing.nominal_at)} has not ended"
 
 
 def _local(schedule: ScheduleRow, at: datetime) -> datetime:

@@ -11,6 +11,7 @@ from prometheus_client.registry import Collector
 
 from orchestrator import __version__
 from orchestrator.domain.changes import InboxKind
+from orchestrator.domain.fires import FireState
 from orchestrator.domain.sights import HOLDS, ResultsSight, Sights
 from orchestrator.domain.statuses import BATCH_ENDINGS, ENDINGS, BatchStatus, RunStatus
 from orchestrator.engine.readings import Reading
@@ -69,6 +70,14 @@ def _work(reading: Reading) -> Iterator[Metric]:
             settled = ended.batches.get(kind, 0) if ended is not None else 0
             batches.add_metric([kind], reading.batches.get(kind, 0) + settled)
     yield batches
+    ticks = _gauge(
+        "orch_ticks",
+        "Ticks of schedules of the last 24 hours by what became of them; missed: a person must look why.",
+        labels=("state",),
+    )
+    for state in FireState:
+        ticks.add_metric([state], reading.ticks.get(state, 0))
+    yield ticks
     oldest = _gauge(
         "orch_oldest_due_seconds",
         "How long the oldest due work of a kind has waited for a worker; above 60 it is not being done.",

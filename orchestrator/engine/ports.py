@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 from uuid import UUID
@@ -117,6 +117,9 @@ class Anchors(Protocol):
 
     async def append(self, workspace: UUID, lines: Sequence[bytes], *, anew: bool) -> None:
         """Append whole lines, durably; if `anew`, apart from what was kept before."""
+
+    def lines(self, workspace: UUID) -> Iterator[bytes]:
+        """Return all that is kept of a workspace."""
 
 
 class ArtifactStore(Protocol):

@@ -33,7 +33,8 @@ class ReportOptions:
 
     Args:
         csv_list: what a CSV holds: `totals`, or one of the lists (`runs`, `failures`, `doubts`, `acts`, `attempts`,
-            `results`; of a run `history`, `attempts`, `launches`, `results`, `questions`). None: `runs`, `history`.
+            `results`, `ticks`; of a run `history`, `attempts`, `launches`, `results`, `questions`). None: `runs`,
+            `history`.
         zone: whose days and times are shown.
         sum_input, sum_result: fields whose numbers are summed, of a batch only. Given as many of each, the first of
             one is compared with the first of the other, and so on.

@@ -24,7 +24,7 @@ from orchestrator.storage.database import now as transaction_now
 from orchestrator.storage.schedules import ScheduleRow
 
 #: Ticks that a preview shows.
-MOST_PREVIEWED = 100
+MOST_PREVIEWED = 1_000
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 

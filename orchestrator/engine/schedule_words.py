@@ -11,7 +11,7 @@ from typing import Any
 
 from orchestrator.domain import templates
 from orchestrator.domain.calendar.preview import in_words
-from orchestrator.domain.fires import CatchUp, Overlap
+from orchestrator.domain.fires import CatchUp, FireState, Overlap
 from orchestrator.engine import submission_rules
 from orchestrator.engine.shown import shown
 from orchestrator.engine.ticks import rhythm_of
@@ -155,8 +155,11 @@ def view(row: ScheduleRow, latest: Mapping[str, Any] | None) -> dict[str, Any]:
 
 
 def fire_view(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a fire as the API shows it."""
-    return shown({name: value for name, value in row.items() if name != "schedule_id"})
+    """Return a fire as the API shows it: `late_s` is how long after its nominal time a tick fired by itself."""
+    late_s = None
+    if row["state"] == FireState.FIRED and row.get("decided_at") is not None and row.get("asked_by") is None:
+        late_s = round((row["decided_at"] - row["nominal_at"]).total_seconds(), 3)
+    return shown({name: value for name, value in row.items() if name != "schedule_id"} | {"late_s": late_s})
 
 
 def stamp(at: datetime) -> str:

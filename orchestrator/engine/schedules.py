@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -12,7 +12,7 @@ from orchestrator.domain.calendar.reading import read_rhythm
 from orchestrator.domain.calendar.rhythms import Rhythm, next_tick
 from orchestrator.domain.chain import NewEvent
 from orchestrator.domain.fires import FireState, Planned
-from orchestrator.engine import schedule_reading, submit, ticks
+from orchestrator.engine import retaking, schedule_reading, submit, ticks
 from orchestrator.engine import schedule_words as words
 from orchestrator.engine.deps import Deps
 from orchestrator.engine.schedule_words import Plan
@@ -87,8 +87,8 @@ async def update_schedule(
     if plan.get("input") is not None:
         await _check_input(deps, who, name, plan["input"])
 
-    async def change(session: AsyncConnection, row: ScheduleRow) -> NewEvent:
-        row, _ = await ticks.plan_whole(deps, session, row)
+    async def change(session: AsyncConnection, row: ScheduleRow) -> Done:
+        row, planned = await ticks.plan_whole(deps, session, row)
         rhythm, next_at = ticks.rhythm_of(row), row.next_at
         if cron is not None or every is not None or zone is not None:
             rhythm = _changed(row, cron=cron, every=every, zone=zone)
@@ -98,9 +98,8 @@ async def update_schedule(
         given = sorted(
             [k for k, v in plan.items() if v is not None] + (["rhythm"] if rhythm != ticks.rhythm_of(row) else [])
         )
-        return who.act("schedule update", reason).event(
-            "schedule_updated", schedule=name, changed=given, when=in_words(rhythm)
-        )
+        act = who.act("schedule update", reason)
+        return act.event("schedule_updated", schedule=name, changed=given, when=in_words(rhythm)), planned
 
     await _act(deps, who, name, change)
     return await schedule_reading.show_schedule(deps, who, name)
@@ -109,13 +108,13 @@ async def update_schedule(
 async def pause_schedule(deps: Deps, who: Who, name: str, note: str) -> dict[str, Any]:
     """Skip ticks from now on, each with its row; a note says why. What waits is skipped too."""
 
-    async def pause(session: AsyncConnection, row: ScheduleRow) -> NewEvent:
+    async def pause(session: AsyncConnection, row: ScheduleRow) -> Done:
         if row.paused_at is not None:
             raise Conflict(f"it is paused already, by {row.paused_by}: {row.paused_note}", code="schedule_paused")
-        await ticks.plan_whole(deps, session, row)
+        _, planned = await ticks.plan_whole(deps, session, row)
         await schedules.pause(session, row.id, by=who.actor, note=note)
         await fires.hurry(session, row.id)
-        return who.act("schedule pause", note).event("schedule_paused", schedule=name)
+        return who.act("schedule pause", note).event("schedule_paused", schedule=name), planned
 
     await _act(deps, who, name, pause)
     return await schedule_reading.show_schedule(deps, who, name)
@@ -124,27 +123,39 @@ async def pause_schedule(deps: Deps, who: Who, name: str, note: str) -> dict[str
 async def resume_schedule(deps: Deps, who: Who, name: str, *, reason: str | None = None) -> dict[str, Any]:
     """Fire again from now on. The ticks of the pause stay skipped."""
 
-    async def resume(session: AsyncConnection, row: ScheduleRow) -> NewEvent:
+    async def resume(session: AsyncConnection, row: ScheduleRow) -> Done:
         if row.paused_at is None:
             raise Conflict("it is not paused", code="schedule_active")
-        row, skipped = await ticks.plan_whole(deps, session, row)
+        row, planned = await ticks.plan_whole(deps, session, row)
         await schedules.resume(session, row.id)
         if row.next_at is None:  # it was set aside, or is over: asked anew, and an error is the caller's to see
             await schedules.advance(session, row.id, next_tick(ticks.rhythm_of(row), row.now))
-        return who.act("schedule resume", reason).event("schedule_resumed", schedule=name, skipped=skipped or None)
+        return who.act("schedule resume", reason).event(
+            "schedule_resumed", schedule=name, skipped=len(planned) or None
+        ), planned
 
     await _act(deps, who, name, resume)
     return await schedule_reading.show_schedule(deps, who, name)
 
 
-async def run_now(deps: Deps, who: Who, name: str, *, reason: str | None) -> dict[str, Any]:
-    """Fire once by hand, paused or not; its nominal time is now. Returns the schedule."""
+async def run_now(
+    deps: Deps, who: Who, name: str, *, reason: str | None, nominal_at: str | None = None
+) -> dict[str, Any]:
+    """Fire once by hand, paused or not. Returns the schedule.
 
-    async def ask(session: AsyncConnection, row: ScheduleRow) -> NewEvent:
-        tick = Planned(nominal_at=row.now, state=FireState.DUE)
+    Args:
+        nominal_at: of a tick that was missed, skipped or merged, to be carried out after all, as the schedule is now;
+            without a zone it is the schedule's. None: a tick of its own, with now as its nominal time.
+    """
+
+    async def ask(session: AsyncConnection, row: ScheduleRow) -> Done:
+        act = who.act("schedule run-now", reason)
+        if nominal_at is not None:
+            taken, planned = await retaking.take_up(deps, session, row, nominal_at, by=who.actor, reason=reason)
+            return act.event("schedule_run_now", schedule=name, **taken), planned
         await fires.insert(
             session,
-            [tick],
+            [Planned(nominal_at=row.now, state=FireState.DUE)],
             schedule=row.id,
             workspace=row.workspace_id,
             deadline_s=row.deadline_s,
@@ -152,7 +163,7 @@ async def run_now(deps: Deps, who: Who, name: str, *, reason: str | None) -> dic
             asked_by=who.actor,
             reason=reason,
         )
-        return who.act("schedule run-now", reason).event("schedule_run_now", schedule=name)
+        return act.event("schedule_run_now", schedule=name), ()
 
     await _act(deps, who, name, ask)
     return await schedule_reading.show_schedule(deps, who, name)
@@ -161,30 +172,33 @@ async def run_now(deps: Deps, who: Who, name: str, *, reason: str | None) -> dic
 async def remove_schedule(deps: Deps, who: Who, name: str, *, reason: str | None = None) -> None:
     """Remove a schedule. Its history stays; what it submitted goes on; what still waits is skipped."""
 
-    async def remove(session: AsyncConnection, row: ScheduleRow) -> NewEvent:
-        await ticks.plan_whole(deps, session, row)
+    async def remove(session: AsyncConnection, row: ScheduleRow) -> Done:
+        _, planned = await ticks.plan_whole(deps, session, row)
         await schedules.remove(session, row.id)
         await erasure.erase_input_of_removed(session, row.id)
         await fires.hurry(session, row.id)
-        return who.act("schedule delete", reason).event("schedule_removed", schedule=name)
+        return who.act("schedule delete", reason).event("schedule_removed", schedule=name), planned
 
     await _act(deps, who, name, remove)
 
 
-Change = Callable[[AsyncConnection, ScheduleRow], Awaitable[NewEvent]]
+#: What an act on a schedule came to: its event, and the ticks that were planned before it.
+Done = tuple[NewEvent, Sequence[Planned]]
+Change = Callable[[AsyncConnection, ScheduleRow], Awaitable[Done]]
 
 
 async def _act(deps: Deps, who: Who, name: str, change: Change) -> None:
-    """Lock a schedule, change it, write the act down."""
+    """Lock a schedule, change it, write the act down; then tell of ticks that were found missed."""
 
-    async def write(session: AsyncConnection) -> None:
+    async def write(session: AsyncConnection) -> Sequence[Planned]:
         row = await schedules.lock(session, who.workspace_id, name)
         if row is None:
             raise schedule_reading.unknown(name)
-        told = await change(session, row)
+        told, planned = await change(session, row)
         await events.append_to_workspace(session, who.workspace_id, [told], at=row.now)
+        return planned
 
-    await deps.db.run(write)
+    ticks.tell_planned(name, await deps.db.run(write))
 
 
 async def _check_input(deps: Deps, who: Who, name: str, given: bytes) -> None:

@@ -6,6 +6,8 @@ leaves nothing half done.
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -15,7 +17,7 @@ from orchestrator.domain import fires as rules
 from orchestrator.domain.alarm_words import Code
 from orchestrator.domain.calendar.rhythms import Rhythm, next_tick, ticks_between
 from orchestrator.domain.chain import NewEvent
-from orchestrator.domain.fires import Backlog, CatchUp, FireState, Overlap, Policy
+from orchestrator.domain.fires import Backlog, CatchUp, FireState, Overlap, Planned, Policy
 from orchestrator.engine import poison
 from orchestrator.engine.deps import Deps
 from orchestrator.storage import events, fires, schedules
@@ -28,20 +30,25 @@ log = get_logger(__name__)
 #: Rows of ticks that one transaction writes: a year's absence of a schedule of each minute is planned in parts.
 TICKS_AT_ONCE = 500
 
+#: Missed ticks of one planning that are told one by one.
+TOLD_EACH = 5
+
 
 async def plan_due(deps: Deps) -> int:
     """Write the rows of one schedule's ticks whose time has come; return how many ticks, 0 when none has."""
 
     at_hand: ScheduleRow | None = None
 
-    async def plan(connection: AsyncConnection) -> int:
+    async def plan(connection: AsyncConnection) -> list[Planned]:
         nonlocal at_hand
         at_hand = await schedules.lock_due(connection)
-        return 0 if at_hand is None else await plan_schedule(deps, connection, at_hand, until=at_hand.now)
+        return [] if at_hand is None else await plan_schedule(deps, connection, at_hand, until=at_hand.now)
 
     done = await poison.caught(lambda: deps.db.run(plan))
     if not isinstance(done, poison.Poisoned):
-        return done
+        if at_hand is not None:
+            tell_planned(at_hand.name, done)
+        return len(done)
     if at_hand is None:
         raise done.failure
     await _set_aside(deps, at_hand, done)
@@ -64,10 +71,15 @@ async def _set_aside(deps: Deps, schedule: ScheduleRow, broken: poison.Poisoned)
     await deps.db.run(rest)
 
 
-async def plan_schedule(deps: Deps, connection: AsyncConnection, schedule: ScheduleRow, *, until: datetime) -> int:
-    """Write the rows of a locked schedule's next ticks up to a time, and its next time after them."""
+async def plan_schedule(
+    deps: Deps, connection: AsyncConnection, schedule: ScheduleRow, *, until: datetime
+) -> list[Planned]:
+    """Write the rows of a locked schedule's next ticks up to a time, and its next time after them; return the ticks.
+
+    What is decided here already is told in the workspace's history. `tell_planned` tells people, after the commit.
+    """
     if schedule.next_at is None or schedule.next_at > until:
-        return 0
+        return []
     rhythm = rhythm_of(schedule)
     just_before = schedule.next_at - timedelta(microseconds=1)
     ticks = ticks_between(rhythm, just_before, until, limit=TICKS_AT_ONCE)
@@ -84,19 +96,37 @@ async def plan_schedule(deps: Deps, connection: AsyncConnection, schedule: Sched
     )
     last = ticks[-1] if ticks else until
     await schedules.advance(connection, schedule.id, next_tick(rhythm, last))
-    for tick in planned:
-        if tick.state is FireState.MISSED:
-            tell_missed(schedule.name, tick.nominal_at, tick.why or "")
-    return len(ticks)
+    told = [*decided_events(schedule.name, planned)]
+    if told:
+        await events.append_to_workspace(connection, schedule.workspace_id, told, at=schedule.now)
+    return planned
 
 
-async def plan_whole(deps: Deps, connection: AsyncConnection, schedule: ScheduleRow) -> tuple[ScheduleRow, int]:
-    """Write the rows of all of a locked schedule's ticks up to now; return it as it stands then, and how many."""
-    count = 0
+async def plan_whole(
+    deps: Deps, connection: AsyncConnection, schedule: ScheduleRow
+) -> tuple[ScheduleRow, list[Planned]]:
+    """Write the rows of all of a locked schedule's ticks up to now; return it as it stands then, and the ticks."""
+    planned: list[Planned] = []
     while done := await plan_schedule(deps, connection, schedule, until=schedule.now):
-        count += done
+        planned += done
         schedule = await schedules.read(connection, schedule.id)
-    return schedule, count
+    return schedule, planned
+
+
+def decided_events(schedule: str, planned: Sequence[Planned]) -> Iterator[NewEvent]:
+    """Return the events of ticks that were decided when they were planned, alike ones together.
+
+    Of many the hash of their nominal times stands for all: whoever has the list of ticks can compute it.
+    """
+    for state in (FireState.MISSED, FireState.MERGED, FireState.SKIPPED):
+        alike = [rules.stamp(tick.nominal_at) for tick in planned if tick.state is state]
+        if len(alike) == 1:
+            data: dict[str, object] = {"schedule": schedule, "nominal_at": alike[0]}
+            yield NewEvent(type=f"tick_{state}", actor="orchestrator", data=data)
+        elif alike:
+            data = {"schedule": schedule, "ticks": len(alike), "first": alike[0], "last": alike[-1]}
+            digest = hashlib.sha256("".join(f"{at}\n" for at in alike).encode()).hexdigest()
+            yield NewEvent(type=f"ticks_{state}", actor="orchestrator", data=data | {"ticks_sha256": digest})
 
 
 def _backlog(rhythm: Rhythm, policy: Policy, *, since: datetime, until: datetime) -> Backlog:
@@ -114,6 +144,15 @@ def _backlog(rhythm: Rhythm, policy: Policy, *, since: datetime, until: datetime
             latest = found[-wanted:]
             return Backlog(newest=latest[-1] if latest else None, caught_up_from=latest[0] if latest else None)
         span *= 4
+
+
+def tell_planned(schedule: str, planned: Sequence[Planned]) -> None:
+    """Tell of the ticks that were missed; of many the latest, and how many there are. After the commit."""
+    missed = [tick for tick in planned if tick.state is FireState.MISSED]
+    for tick in missed[-TOLD_EACH:]:
+        others = len(missed) - TOLD_EACH
+        more = f" (and {others} ticks before it)" if others > 0 and tick is missed[-1] else ""
+        tell_missed(schedule, tick.nominal_at, f"{tick.why or ''}{more}")
 
 
 def tell_missed(schedule: str, nominal_at: datetime, why: str) -> None:

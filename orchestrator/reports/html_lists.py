@@ -145,7 +145,7 @@ def ticks(figures: Figures) -> Markup | None:
         "Schedule ticks",
         _tick_counts(figures),
         table(columns, rows) if rows else None,
-        note=f"{note}each one is in this report's CSV, list “totals”",
+        note=f"{note}each one is in this report's CSV, list “ticks”",
     )
 
 

@@ -32,6 +32,9 @@ class Column:
     look: str | None = None
 
 
+#: A table of so many columns stands on a phone with each cell on a line of its own, under its title.
+_STACKED_COLUMNS = 4
+
 #: A subject of more characters is set smaller: names may have 200.
 _LONG_SUBJECT_CHARS = 60
 
@@ -103,12 +106,15 @@ def table(
     looks: Mapping[int, str] | None = None,
     class_: str | None = None,
 ) -> Markup:
-    """Return a table; a narrow screen scrolls it by itself, so that the page stays as wide as the screen.
+    """Return a table; on a narrow screen a wide one has each cell on a line of its own, beside its title.
 
     Args:
         looks: place of a row -> how it looks: `wrong` catches the eye, `sum` is the sum of those above.
     """
     told = looks or {}
+    has_words = any(column.look != "num" for column in columns[1:])  # mere numbers have room beside each other
+    is_stacked = class_ is None and len(columns) >= _STACKED_COLUMNS and has_words
+    class_ = "stacked" if is_stacked else class_
     titles = [
         tag("th", column.title, class_=column.look if column.look in ("num", "tight") else None) for column in columns
     ]
@@ -116,7 +122,10 @@ def table(
     body = [
         tag(
             "tr",
-            *(tag("td", value, class_=column.look) for column, value in zip(columns, row, strict=True)),
+            *(
+                tag("td", value, class_=column.look, data_title=column.title or None if is_stacked else None)
+                for column, value in zip(columns, row, strict=True)
+            ),
             class_=told.get(place),
         )
         for place, row in enumerate(rows)

@@ -78,6 +78,14 @@ footer { margin-top: 28px; padding-top: 6px; border-top: 1px solid var(--line); 
   h2 small { display: block; margin-left: 0; }
   .totals thead { display: none; } .totals tr, .totals td { display: block; padding: 0; border: 0; }
   .totals tr { border-bottom: 1px solid var(--line); padding: 6px 0; }
+  .stacked thead { display: none; }
+  .stacked tr { display: block; border-bottom: 1px solid var(--line); padding: 6px 0; }
+  .stacked td { display: block; position: relative; border: 0; padding: 1px 0 1px 108px; min-height: 1.5em;
+    text-align: left; white-space: normal; overflow-wrap: anywhere; }
+  .stacked td > * { white-space: normal; }
+  .stacked td:empty { display: none; }
+  .stacked td::before { content: attr(data-title); position: absolute; left: 0; width: 100px; color: var(--soft);
+    font: 12px/1.45 system-ui, "Liberation Sans", Arial, sans-serif; }
 }
 @media screen and (prefers-color-scheme: dark) {
   :root { color-scheme: dark; --ink: #e4e8ee; --soft: #9aa5b4; --line: #313a46; --page: #14181e; --warn: #38241a;

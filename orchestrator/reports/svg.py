@@ -88,7 +88,8 @@ def causes(found: Sequence[Cause]) -> Markup:
             _rect(130, y + 2, length, 12, class_="bad", title=f"{code}: {runs:,} runs"),
             _text(130 + length + 4, y + 11, f"{runs:,}"),
         ]
-    return _chart("Failures by cause", drawn)
+    # As high as its bars: on a phone, where charts stand below each other, a single bar would have a gap below it.
+    return _chart("Failures by cause", drawn, height=TOP + row * len(shown))
 
 
 def _at(bar: Bar, step_s: int) -> str:
@@ -97,13 +98,13 @@ def _at(bar: Bar, step_s: int) -> str:
     return bar.at.strftime("%m-%d" if step_s == DAY_S else "%m-%d %H:%M" if step_s > 900 else "%H:%M")
 
 
-def _chart(title: str, *parts: Sequence[Markup] | Markup) -> Markup:
+def _chart(title: str, *parts: Sequence[Markup] | Markup, height: float = HEIGHT) -> Markup:
     drawn = [part if isinstance(part, Markup) else joined(part) for part in parts]
-    return tag("svg", tag("title", title), *drawn, viewBox=f"0 0 {WIDTH} {HEIGHT}", role="img")
+    return tag("svg", tag("title", title), *drawn, viewBox=f"0 0 {WIDTH} {_n(height)}", role="img")
 
 
 def _nothing(says: str) -> Markup:
-    return _chart(says, _text(WIDTH / 2, HEIGHT / 2, says, anchor="middle"))
+    return _chart(says, _text(WIDTH / 2, HEIGHT / 8, says, anchor="middle"), height=HEIGHT / 4)
 
 
 def _column(x: float, slot: float, base: int, count: int, most: int, *, class_: str, title: str) -> Markup:

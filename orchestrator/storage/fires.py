@@ -37,17 +37,23 @@ CLAIM = text("""
     FROM due, schedules s WHERE f.id = due.id AND s.id = f.schedule_id
     RETURNING f.id, f.fence, f.schedule_id, f.workspace_id, f.nominal_at, f.deadline_at, f.tries, f.asked_by, s.name""")
 
-# What runs of earlier fires: the latest that submitted something is enough, those before it were in its way.
-EARLIER = text("""
+# What of the schedule still runs, the latest of it: a tick that waited for its file may have fired after a later one,
+# and what had ended may have been opened again. A hundred batches side by side are beyond any overlap but `allow`.
+STANDING = text("""
     SELECT f.nominal_at, f.batch_id, f.run_id,
         EXISTS (SELECT FROM fires o WHERE o.schedule_id = :schedule AND o.nominal_at < :nominal_at
-            AND o.due_at IS NOT NULL) AS is_behind,
-        CASE WHEN f.batch_id IS NOT NULL THEN b.ended_at IS NULL
-            ELSE r.status NOT IN ('finished', 'error', 'result_lost', 'cancelled', 'abandoned') END AS is_running
-    FROM (SELECT :nominal_at AS before) q
-    LEFT JOIN LATERAL (SELECT * FROM fires p WHERE p.schedule_id = :schedule AND p.nominal_at < q.before
-        AND p.state = 'fired' ORDER BY p.nominal_at DESC LIMIT 1) f ON true
-    LEFT JOIN batches b ON b.id = f.batch_id LEFT JOIN runs r ON r.id = f.run_id""")
+            AND o.due_at IS NOT NULL AND o.state <> 'waiting') AS is_behind,
+        EXISTS (SELECT FROM fires o WHERE o.schedule_id = :schedule AND o.nominal_at < :nominal_at
+            AND o.due_at IS NOT NULL AND o.state = 'waiting') AS is_behind_file
+    FROM (SELECT) q
+    LEFT JOIN LATERAL (
+        SELECT p.nominal_at, p.batch_id, p.run_id
+        FROM (SELECT nominal_at, batch_id, run_id FROM fires WHERE schedule_id = :schedule AND state = 'fired'
+            ORDER BY nominal_at DESC LIMIT 100) p
+        LEFT JOIN batches b ON b.id = p.batch_id LEFT JOIN runs r ON r.id = p.run_id
+        WHERE (b.id IS NOT NULL AND b.ended_at IS NULL)
+            OR r.status NOT IN ('finished', 'error', 'result_lost', 'cancelled', 'abandoned')
+        ORDER BY p.nominal_at DESC LIMIT 1) f ON true""")
 
 # The neighbours that fired, on both sides: a tick may be carried out after a later one.
 SAME_CONTENT = text("""
@@ -72,6 +78,19 @@ FIRED = text("""
 # Those that wait are looked at anew at once: what kept them may be over, or the schedule is paused.
 HURRY = text("UPDATE fires SET due_at = orch_now() WHERE schedule_id = :schedule AND due_at > orch_now()")
 
+# Shown times end with the second or the millisecond; ticks are whole seconds, those by hand are not.
+FIND = text("""
+    SELECT id, nominal_at, state, why, batch_id, run_id FROM fires
+    WHERE schedule_id = :schedule AND nominal_at >= :at AND nominal_at < CAST(:at AS timestamptz) + interval '1 s'
+    ORDER BY nominal_at LIMIT 1""")
+
+# The same row: a tick has one, whatever becomes of it. What it was before stands in the history.
+RETAKE = text("""
+    UPDATE fires SET state = 'due', why = NULL, due_at = orch_now(), decided_at = NULL, path = NULL,
+        deadline_at = orch_now() + make_interval(secs => :deadline_s), asked_by = :by, reason = :reason, tries = 0,
+        fence = nextval('fences')
+    WHERE id = :id AND state IN ('missed', 'skipped', 'merged')""")
+
 PAGE = text("""
     SELECT f.id, f.nominal_at, f.state, f.why, f.asked_by, f.reason, f.path, encode(f.source_sha256, 'hex') AS sha256,
         f.batch_id, f.run_id, f.deadline_at, f.created_at, f.decided_at
@@ -80,8 +99,16 @@ PAGE = text("""
         AND (CAST(:states AS text[]) IS NULL OR f.state = ANY(CAST(:states AS text[])))
     ORDER BY f.nominal_at DESC LIMIT :limit""")
 
+# Of each workspace by its own part of the index, whatever it was that lay before.
+OF_A_DAY = text("""
+    SELECT f.state, count(*)::int AS ticks FROM workspaces o, LATERAL (
+        SELECT state FROM fires WHERE workspace_id = o.id AND nominal_at > orch_now() - interval '1 day'
+            AND nominal_at <= orch_now() LIMIT 100000) f
+    GROUP BY f.state""")
+
 LATEST = text("""
-    SELECT DISTINCT ON (f.schedule_id) f.schedule_id, f.nominal_at, f.state, f.why, f.batch_id, f.run_id
+    SELECT DISTINCT ON (f.schedule_id) f.schedule_id, f.nominal_at, f.state, f.why, f.batch_id, f.run_id, f.asked_by,
+        f.decided_at
     FROM fires f WHERE f.schedule_id = ANY(CAST(:schedules AS uuid[])) ORDER BY f.schedule_id, f.nominal_at DESC""")
 
 
@@ -101,14 +128,32 @@ class FireClaim:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Earlier:
-    """What earlier fires of a schedule left: the latest that submitted something, and whether one is undecided."""
+class Tick:
+    """What became of a tick, if it was decided."""
+
+    id: UUID
+    nominal_at: datetime
+    state: str
+    why: str | None
+    batch_id: UUID | None
+    run_id: UUID | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """How a schedule stands for one of its fires.
+
+    Args:
+        nominal_at: of the latest fire whose batch or run has not ended; None when none runs.
+        is_behind: an earlier fire is not decided yet, and waits for no file.
+        is_behind_file: an earlier fire waits for its file.
+    """
 
     nominal_at: datetime | None
     batch_id: UUID | None
     run_id: UUID | None
     is_behind: bool
-    is_running: bool
+    is_behind_file: bool
 
 
 async def insert(
@@ -146,11 +191,11 @@ async def claim(connection: AsyncConnection, *, limit: int, lease_s: float) -> l
     return sorted((FireClaim(**row._mapping) for row in found), key=lambda c: (c.nominal_at, c.id))
 
 
-async def earlier(connection: AsyncConnection, schedule: UUID, nominal_at: datetime) -> Earlier:
-    """Return what the fires before one left."""
-    row = await one(connection, EARLIER, {"schedule": schedule, "nominal_at": nominal_at})
+async def standing(connection: AsyncConnection, schedule: UUID, nominal_at: datetime) -> Standing:
+    """Return what of a schedule runs, and what is before one of its fires."""
+    row = await one(connection, STANDING, {"schedule": schedule, "nominal_at": nominal_at})
     assert row is not None, "the query has one row"
-    return Earlier(**{**row._mapping, "is_running": bool(row.is_running)})
+    return Standing(**row._mapping)
 
 
 async def same_content(connection: AsyncConnection, claim: FireClaim, sha256: bytes) -> datetime | None:
@@ -197,12 +242,29 @@ async def hurry(connection: AsyncConnection, schedule: UUID) -> None:
     await connection.execute(HURRY, {"schedule": schedule})
 
 
+async def find(connection: AsyncConnection, schedule: UUID, at: datetime) -> Tick | None:
+    """Return the tick of a nominal time, to the second."""
+    row = await one(connection, FIND, {"schedule": schedule, "at": at})
+    return None if row is None else Tick(**row._mapping)
+
+
+async def retake(connection: AsyncConnection, id: UUID, *, deadline_s: int, by: str, reason: str | None) -> bool:
+    """Let a tick that submitted nothing be carried out after all. False when it is open, or fired."""
+    values = {"id": id, "deadline_s": deadline_s, "by": by, "reason": reason}
+    return await execute(connection, RETAKE, values) == 1
+
+
 async def page(
     connection: AsyncConnection, schedule: UUID, *, before: datetime | None, states: Sequence[str] | None, limit: int
 ) -> list[dict[str, Any]]:
     """Return a schedule's fires, latest first."""
     values = {"schedule": schedule, "before": before, "states": None if states is None else [*states], "limit": limit}
     return [dict(row._mapping) for row in await rows(connection, PAGE, values)]
+
+
+async def of_a_day(connection: AsyncConnection) -> dict[str, int]:
+    """Count the ticks of the last 24 hours by what became of them, over all workspaces."""
+    return {row.state: row.ticks for row in await rows(connection, OF_A_DAY, {})}
 
 
 async def latest(connection: AsyncConnection, schedules: Sequence[UUID]) -> dict[UUID, dict[str, Any]]:

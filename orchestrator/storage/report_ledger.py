@@ -23,7 +23,7 @@ from orchestrator.domain.report.figures import (
 )
 from orchestrator.storage.database import rows
 from orchestrator.storage.report_rows import ACTS_OF, DOUBTS_OF
-from orchestrator.storage.report_scope import BATCHES, RUNS, Scope, ScopeKind, fact
+from orchestrator.storage.report_scope import BATCHES, RUNS, TICKS_OF, Scope, fact
 from orchestrator.storage.reports import Spread
 
 MAX_DOUBT_GROUPS = 1_000
@@ -47,18 +47,6 @@ TOLD = {
     for kind, where in RUNS.items()
 }
 
-# Of a batch the tick that submitted it; of a period the ticks whose nominal time lies in it.
-FIRES = {
-    ScopeKind.BATCH: "f.id = CAST(:batch AS uuid)",  # a tick's batch has its id
-    ScopeKind.PERIOD: "f.nominal_at >= :since AND f.nominal_at < :until",
-    ScopeKind.WORKFLOW: "f.nominal_at >= :since AND f.nominal_at < :until AND w.remote_id = CAST(:workflow AS text)",
-}
-_TICKS_OF = {
-    kind: f"""FROM fires f JOIN schedules s ON s.id = f.schedule_id JOIN workflows w ON w.id = s.workflow_id
-    WHERE f.workspace_id = CAST(:workspace AS uuid) AND {where}"""
-    for kind, where in FIRES.items()
-}
-
 # Where there are too many, what fired is left out first: an auditor asks for what did not.
 TICKS = {
     kind: text(f"""
@@ -66,14 +54,14 @@ TICKS = {
         NULLIF(concat_ws('; ', 'run now by ' || f.asked_by, f.why), '') AS why,
         COALESCE(f.batch_id, f.run_id)::text AS batch
     {of} ORDER BY f.state = 'fired', f.nominal_at, s.name LIMIT :most""")
-    for kind, of in _TICKS_OF.items()
+    for kind, of in TICKS_OF.items()
 }
 
 TICK_COUNTS = {
     kind: text(f"""
     SELECT s.name AS schedule, f.state, count(*)::int AS ticks {of} GROUP BY s.id, s.name, f.state
     ORDER BY s.name, s.id""")
-    for kind, of in _TICKS_OF.items()
+    for kind, of in TICKS_OF.items()
 }
 
 # A wave's intent belongs to its batch, a single launch's to its run.

@@ -14,7 +14,7 @@ from sqlalchemy import TextClause, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from orchestrator.storage.database import rows
-from orchestrator.storage.report_scope import BATCHES, RUNS, Scope, ScopeKind, fact
+from orchestrator.storage.report_scope import BATCHES, RUNS, TICKS_OF, Scope, ScopeKind, fact
 
 #: Rows that a list has at most: far beyond a report's size, so that a mistake ends.
 MAX_ROWS = 20_000_000
@@ -33,6 +33,7 @@ class Listed(StrEnum):
     ACTS = "acts"
     ATTEMPTS = "attempts"
     RESULTS = "results"
+    TICKS = "ticks"
 
 
 # In the order of the file; a period's in the order of their ids, which is an index's, and about that of time.
@@ -85,6 +86,11 @@ ACTS_OF = _OF_RUNS_AND_BATCHES | {
 
 _BAD = "r.status IN ('error', 'result_lost', 'abandoned')"
 
+_TICK = """SELECT s.name AS schedule, f.nominal_at, f.state, f.why, f.asked_by, f.reason, f.path,
+        encode(f.source_sha256, 'hex') AS sha256, f.batch_id AS batch, f.run_id AS run, f.created_at, f.decided_at,
+        CASE WHEN f.asked_by IS NULL AND f.state = 'fired'
+            THEN round(extract(epoch FROM f.decided_at - f.nominal_at), 3) END AS late_s, f.id AS tick"""
+
 LISTS: Mapping[Listed, Mapping[ScopeKind, TextClause]] = {
     Listed.RUNS: {
         kind: text(f"{_RUN} WHERE {where} ORDER BY {_ORDER[kind]} LIMIT :limit") for kind, where in RUNS.items()
@@ -112,6 +118,9 @@ LISTS: Mapping[Listed, Mapping[ScopeKind, TextClause]] = {
     FROM runs r JOIN artifacts a ON a.run_id = r.id WHERE {where} ORDER BY {_ORDER[kind]}, a.attempt, a.n
     LIMIT :limit""")
         for kind, where in RUNS.items()
+    },
+    Listed.TICKS: {
+        kind: text(f"{_TICK} {of} ORDER BY f.nominal_at, s.name, f.id LIMIT :limit") for kind, of in TICKS_OF.items()
     },
 }
 

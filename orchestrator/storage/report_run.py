@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -34,11 +36,13 @@ ATTEMPTS = text("""
     LEFT JOIN timers t ON t.subject_id = e.run_id AND e.attempt = r.attempt
     WHERE e.run_id = :run ORDER BY e.attempt LIMIT :limit""")
 
-# A launch that came to nothing is not its execution's any more, but stands in the ledger under its run or wave.
+# A launch that came to nothing is not its execution's any more: the attempt's row names the latest alone. A single one
+# names its run; one of a wave is known from the history, where each `launching` event names it.
 LAUNCHES = text("""
     SELECT i.id::text AS intent, i.wave_id::text AS wave, i.size, i.committed_at, i.outcome, i.outcome_at,
         i.http_status, i.detail, i.body_bytes, encode(i.body_sha256, 'hex') AS body_sha256, i.worker_id::text AS worker
-    FROM intents i WHERE i.run_id = :run OR i.id IN (SELECT e.intent_id FROM executions e WHERE e.run_id = :run)
+    FROM intents i WHERE i.run_id = :run OR i.id = ANY(CAST(:intents AS uuid[]))
+        OR i.id IN (SELECT e.intent_id FROM executions e WHERE e.run_id = :run)
     ORDER BY i.committed_at, i.id LIMIT :limit""")
 
 RESULTS = text("""
@@ -49,6 +53,7 @@ RESULTS = text("""
 QUESTIONS = text("""
     SELECT i.kind, i.title, i.opened_at, i.closed_at, i.closed_because FROM inbox i
     WHERE i.run_id = :run OR i.wave_id IN (SELECT e.wave_id FROM executions e WHERE e.run_id = :run)
+        OR i.wave_id IN (SELECT n.wave_id FROM intents n WHERE n.id = ANY(CAST(:intents AS uuid[])))
     ORDER BY i.opened_at, i.id LIMIT :limit""")
 
 INPUT = text("SELECT body FROM inputs WHERE run_id = :run")
@@ -74,14 +79,14 @@ async def read(connection: AsyncConnection, workspace: UUID, run_id: UUID) -> Ru
     row = await one(connection, RUN, {"workspace": workspace, "run": run_id})
     if row is None:
         return None
-    values = {"run": run_id, "limit": MAX_LINES}
+    history = await events.read(connection, run_id, limit=MAX_EVENTS + 1)
+    values = {"run": run_id, "limit": MAX_LINES, "intents": _intents(history)}
     lists = [
         [dict(found._mapping) for found in await rows(connection, query, values)]
         for query in (ATTEMPTS, LAUNCHES, RESULTS, QUESTIONS)
     ]
     body = (await connection.execute(INPUT, {"run": run_id})).scalar()
     facts = {name: value for name, value in row._mapping.items() if name not in ("event_seq", "event_hash")}
-    history = await events.read(connection, run_id, limit=MAX_EVENTS + 1)
     return RunRecord(
         run=facts,
         history=history[:MAX_EVENTS],
@@ -93,3 +98,13 @@ async def read(connection: AsyncConnection, workspace: UUID, run_id: UUID) -> Ru
         input=None if body is None else bytes(body),
         is_cut=len(history) > MAX_EVENTS,
     )
+
+
+def _intents(history: Sequence[Event]) -> list[UUID]:
+    """Return the launches that a history names; what somebody changed in it names none."""
+    found: list[UUID] = []
+    for event in history:
+        if event.type == "launching":
+            with suppress(ValueError, TypeError, KeyError, AttributeError):
+                found.append(UUID(json.loads(event.data)["intent"]))
+    return found[:MAX_LINES]

@@ -75,3 +75,16 @@ def fact(of: str, name: str) -> str:
     In a CASE, because only that is evaluated in order: a report must show a changed history, not fail on it.
     """
     return f"CASE WHEN {of}.data IS JSON OBJECT THEN {of}.data::json ->> '{name}' END"
+
+
+# Of a batch the tick that submitted it; of a period the ticks whose nominal time lies in it.
+FIRES = {
+    ScopeKind.BATCH: "f.id = CAST(:batch AS uuid)",  # a tick's batch has its id
+    ScopeKind.PERIOD: "f.nominal_at >= :since AND f.nominal_at < :until",
+    ScopeKind.WORKFLOW: "f.nominal_at >= :since AND f.nominal_at < :until AND w.remote_id = CAST(:workflow AS text)",
+}
+TICKS_OF = {
+    kind: f"""FROM fires f JOIN schedules s ON s.id = f.schedule_id JOIN workflows w ON w.id = s.workflow_id
+    WHERE f.workspace_id = CAST(:workspace AS uuid) AND {where}"""
+    for kind, where in FIRES.items()
+}

@@ -73,6 +73,12 @@ def test_run_now_submits_what_the_schedule_names(
     assert fire["batch_id"] is not None
     assert client.batches.get(fire["batch_id"])["total"] == 2
     assert client.schedules.fires(unique, states=["missed", "skipped"]) == []
+    with pytest.raises(Conflict):
+        client.schedules.run_now(unique, nominal_at=fire["nominal_at"])
+    with pytest.raises(NotFound):
+        client.schedules.run_now(unique, nominal_at="2020-02-02T02:30")
+    with pytest.raises(Invalid):
+        client.schedules.run_now(unique, nominal_at="tomorrow")
 
 
 def test_a_rhythm_is_previewed_before_anything_is_stored(client: Client) -> None:

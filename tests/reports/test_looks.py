@@ -8,6 +8,7 @@ from typing import Any
 
 from orchestrator.domain.report.figures import (
     ActGroup,
+    Cause,
     DoubtFigures,
     DoubtGroup,
     FireFigure,
@@ -17,6 +18,8 @@ from orchestrator.domain.report.figures import (
 )
 from orchestrator.domain.report.totals import control_totals
 from orchestrator.domain.statuses import RunStatus
+from orchestrator.reports import html_parts, svg
+from orchestrator.reports.html_parts import Column
 from orchestrator.reports.style import FILLS
 from orchestrator.reports.words import clock
 from tests.reports.test_pages import AT, figures, harmless, head, page_of
@@ -117,3 +120,19 @@ def test_a_page_fits_a_phone_because_each_table_scrolls_by_itself() -> None:
     page = page_of(figures(causes=[], by_status={RunStatus.ERROR: 3}))
     assert page.count('<div class="wide"><table') == page.count("<table") >= 5
     assert 'content="width=device-width, initial-scale=1"' in page
+
+
+def test_on_a_phone_a_wide_table_has_each_cell_beside_its_title_and_numbers_stay_in_columns() -> None:
+    words = [Column(title="Who"), Column(title="Why"), Column(title="Times", look="num"), Column(title="Last")]
+    page = html_parts.table(words, [("ann", "because", 2, "")])
+    assert 'class="stacked"' in page
+    assert '<td data-title="Why">because</td>' in page
+    numbers = [Column(title="From, to"), *(Column(title=title, look="num") for title in ("p50", "p95", "max"))]
+    assert "data-title" not in html_parts.table(numbers, [("waiting", 1, 2, 3)])
+
+
+def test_the_chart_of_causes_is_as_high_as_its_bars() -> None:
+    one, many = (
+        svg.causes([Cause(status=RunStatus.ERROR, code=f"c{n}", runs=1) for n in range(count)]) for count in (1, 6)
+    )
+    assert ('viewBox="0 0 340 32"' in one, 'viewBox="0 0 340 142"' in many) == (True, True)

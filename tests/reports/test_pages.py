@@ -80,7 +80,7 @@ def harmless(page: str) -> Elements:
     names = {name for name, _ in found.attributes}
     assert names <= {
         *("class", "charset", "content", "http-equiv", "name", "lang", "viewbox", "role", "x", "y", "x1", "x2", "y1"),
-        *("y2", "width", "height", "text-anchor"),
+        *("y2", "width", "height", "text-anchor", "data-title"),
     }
     assert "default-src 'none'" in str(found.attributes)
     # The words may stand in a name; nothing may be fetched by a rule of style.

@@ -15,17 +15,19 @@ from uuid import UUID
 import pytest
 
 from orchestrator.domain.report.totals import control_totals
-from orchestrator.engine import report
+from orchestrator.engine import doubts, report
 from orchestrator.engine.report_order import Report, ReportFormat, ReportOptions
 from orchestrator.errors import BadInput, NotFound, Unavailable
 from orchestrator.storage import reports
 from tests.engine.conftest import Hands, Office
 from tests.engine.test_launching import becomes, single
-from tests.engine.test_nothing_is_stranded import change, query
+from tests.engine.test_nothing_is_stranded import change, count_is, ended, query
+from tests.engine.test_schedules import Clerk, clerk
 from tests.reports.conftest import ACCEPTED, HOSTILE_REASON, REFUSED, Story, of_batch, text_of
 from tests.reports.test_pages import harmless
 
 pytestmark = pytest.mark.anyio
+__all__ = ["clerk"]
 
 
 async def of_period(office: Office, format: str = "html", *, workflow: str | None = None, **options: Any) -> Report:
@@ -156,6 +158,26 @@ async def test_a_dossier_holds_the_whole_history_and_verifies_it(story: Story) -
     assert len(document["launches"]) == 2
 
 
+async def test_a_dossier_holds_the_doubted_wave_that_was_launched_again(office: Office, hands: Hands) -> None:
+    office.sandbox.faults([{"fault": "disconnect_before", "kind": "batch", "times": 1}])
+    submitted = await office.submit([{"n": n} for n in range(4)], wave_size=4)
+    await hands.work(until=count_is(office, submitted.id, "in_doubt", 4))
+    (doubt,) = await doubts.list_doubts(office.deps, office.who)
+    await doubts.resolve_doubt(
+        office.deps, office.who, UUID(doubt["id"]), how="not_started", reason="not in the console"
+    )
+    await change(office, "UPDATE lanes SET breaker = 'closed', breaker_probe_at = NULL")
+    await hands.work(until=ended(office, submitted.id))
+    run, *_ = await query(office, "SELECT id FROM runs ORDER BY index")
+    dossier = json.loads(await text_of(await of_run(office, run.id, "json")))
+    launches = dossier["launches"]
+    assert [launch["outcome"] for launch in launches] == ["in_doubt", "accepted"]
+    assert len({launch["wave"] for launch in launches}) == 2
+    told = [event["data"]["intent"] for event in dossier["history"] if event["type"] == "launching"]
+    assert told == [launch["intent"] for launch in launches]
+    assert [question["kind"] for question in dossier["questions"]] == ["doubt"]
+
+
 async def test_a_dossier_finds_what_was_changed(story: Story) -> None:
     rows = await query(story.office, "SELECT id FROM runs WHERE index IN (0, 1, 2, 4) ORDER BY index")
     first, second, third, fourth = (row.id for row in rows)
@@ -220,3 +242,22 @@ async def test_a_third_report_at_a_time_is_asked_to_come_again(office: Office, h
             await in_another_task(of_batch(story))
         assert refused.value.code == "reports_busy"
     (await of_batch(story)).close()
+
+
+async def test_the_list_of_ticks_holds_every_one_however_many(office: Office, clerk: Clerk) -> None:
+    await clerk.schedule(catch_up="none")
+    ticks = 10_500  # more than the figures hold
+    await change(
+        office,
+        "INSERT INTO fires (id, schedule_id, workspace_id, nominal_at, state, why, deadline_at, decided_at)"
+        " SELECT gen_random_uuid(), id, workspace_id, now() - make_interval(secs => n), 'missed', '=1+1', now(), now()"
+        " FROM schedules, generate_series(1, :ticks) n",
+        ticks=ticks,
+    )
+    text = await text_of(await of_period(office, "csv", csv_list="ticks"))
+    found = list(csv.DictReader(io.StringIO(text)))
+    assert len(found) == ticks
+    assert {(row["schedule"], row["state"], row["why"], row["late_s"]) for row in found} == {
+        ("hourly", "missed", "'=1+1", "")
+    }
+    assert [row["nominal_at"] for row in found] == sorted(row["nominal_at"] for row in found)

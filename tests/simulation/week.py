@@ -61,10 +61,12 @@ LONGEST_IDLE_S = 600.0
 _LONGER = 1.2
 _SHORT_S = 30.0
 
-# A worker asks every 0.4 s what is due. This one sleeps until something is: the hours between cost nothing.
+# A worker asks every 0.4 s what is due. This one sleeps until something is: the hours between cost nothing. While a
+# tick is carried out nobody sleeps until its lease ends: what it submits is due at once.
 NEXT_DUE = """
     SELECT min(at) FROM (
-        SELECT next_at FROM schedules WHERE removed_at IS NULL UNION ALL SELECT due_at FROM fires
+        SELECT next_at FROM schedules WHERE removed_at IS NULL
+        UNION ALL SELECT CASE state WHEN 'due' THEN created_at ELSE due_at END FROM fires WHERE due_at IS NOT NULL
         UNION ALL SELECT LEAST(launch_due_at, poll_due_at) FROM lanes
         UNION ALL SELECT due_at FROM timers WHERE kind IN ('download', 'sending')) d (at)"""
 
