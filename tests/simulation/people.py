@@ -114,7 +114,7 @@ class Operator:
 
     async def look_after(self) -> None:
         """Do what only a person can, so that the work goes on; what is refused or finds the database away is left."""
-        for deed in (self.resume_all, self.test_connection, self.settle_doubt):
+        for deed in (self.resume_all, self.test_connection, self.settle_doubts):
             with suppress(OrchestratorError, Killed):
                 await self.world.through_api(deed)
 
@@ -143,7 +143,11 @@ class Operator:
 
     async def settle_doubt(self) -> None:
         """Settle the oldest doubt by the truth."""
-        for doubt in (await doubts.list_doubts(self.world.api.deps, self.world.who))[:1]:
+        await self.settle_doubts(most=1)
+
+    async def settle_doubts(self, *, most: int = 20) -> None:
+        """Settle the oldest doubts by the truth; unsettled they hold their slots, and little else happens."""
+        for doubt in (await doubts.list_doubts(self.world.api.deps, self.world.who))[:most]:
             await self._settle(doubt)
 
     async def _settle(self, doubt: dict[str, Any]) -> None:
@@ -163,7 +167,7 @@ class Operator:
     async def test_connection(self) -> None:
         """Test the connection, which lets a stopped lane launch again."""
         shown = await connections.show_connection(self.world.api.deps, self.world.who, "main")
-        if shown["status"] not in {"ok", "probing"}:
+        if shown["status"] != "ok":
             await connections.test_connection(self.world.api.deps, self.world.who, "main")
 
     async def resume_all(self) -> None:

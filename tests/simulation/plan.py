@@ -91,7 +91,8 @@ def _mixed(seed: int, *, size: int, strain: float) -> Plan:
         seed=seed,
         workers=rng.choice((1, 2, 2, 3, 3, 4, 8)),
         requests_per_minute=rate,
-        max_concurrent=rng.choice((10, 10, 10, 3)),
+        # A doubt keeps its slot for a quarter of an hour: with few of them a world under fire soon stands still.
+        max_concurrent=rng.choice((100, 30, 10, 3)),
         options=_options(rng),
         on_doubt=rng.choice(("hold", "hold", "hold", "relaunch", "fail")),
         batches=_batches(rng, size - singles, length_s),
