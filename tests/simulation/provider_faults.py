@@ -119,6 +119,8 @@ class ProviderFaults:
         rate: the chance of each request to be struck.
         spell_every_s: the mean time between two faults of a while; 0: none.
         only: boundary/fault pairs to act out; None: all.
+        is_linked: tells whether the product has an execution's id in its books. An id of another launch is a lie that
+            shows only then: one that nobody has written down yet is believed, whoever names it.
     """
 
     def __init__(
@@ -130,6 +132,7 @@ class ProviderFaults:
         spell_every_s: float = 0.0,
         spell_s: tuple[float, float] = (5.0, 300.0),
         only: frozenset[tuple[str, str]] | None = None,
+        is_linked: Callable[[str], bool] = lambda _: True,
     ) -> None:
         self._provider = provider
         self._rng = rng
@@ -137,6 +140,7 @@ class ProviderFaults:
         self._spell_every_s = spell_every_s
         self._spell_s = spell_s
         self._only = only
+        self._is_linked = is_linked
         self._rules: dict[tuple[str, str], Rule] = {}
         self._spell_rules: list[Rule] = []
         self._acted: Counter[tuple[str, str]] = Counter()
@@ -245,8 +249,8 @@ class ProviderFaults:
             case "no_id" if "execution_id" in document:
                 del document["execution_id"]
             # One that was looked at before, so that a client can know that it is another's.
-            case "foreign_id" if "execution_id" in document and self._looked_at:
-                document["execution_id"] = self._rng.choice(list(self._looked_at))
+            case "foreign_id" if "execution_id" in document and (linked := self._linked()):
+                document["execution_id"] = self._rng.choice(linked)
             case "duplicate_ids" if len(executions) > 1:
                 executions[1]["execution_id"] = executions[0]["execution_id"]
             case "foreign_index" if executions:
@@ -261,6 +265,9 @@ class ProviderFaults:
             case _:
                 return None
         return document
+
+    def _linked(self) -> list[str]:
+        return [id for id in self._looked_at if self._is_linked(id)]
 
     def _note_in_log(self, name: str) -> None:
         log = self._provider.service.log

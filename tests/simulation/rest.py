@@ -19,11 +19,18 @@ _LANES = "SELECT breaker, blocked_until, launches_stopped, launch_due_at, poll_d
 
 _AT_REST = "SELECT count(*) FROM runs WHERE status = ANY(%(rest)s)"
 
+_LINKED = "SELECT FROM executions WHERE remote_id = %(id)s LIMIT 1"
+
 
 def count_at_rest(connection: psycopg.Connection[Any]) -> int:
     """Return how many runs have ended or wait for a person."""
     (count,) = connection.execute(_AT_REST, {"rest": list(AT_REST)}).fetchone() or (0,)
     return int(count)
+
+
+def is_linked(connection: psycopg.Connection[Any], execution_id: str) -> bool:
+    """Tell whether some attempt has this execution's id."""
+    return connection.execute(_LINKED, {"id": execution_id}).fetchone() is not None
 
 
 def is_quiet(connection: psycopg.Connection[Any]) -> bool:

@@ -110,6 +110,7 @@ class World:
             Random(f"misbehaviour:{self.plan.seed}"),
             rate=self.plan.provider_rate,
             spell_every_s=self.plan.spells_every_s,
+            is_linked=lambda execution_id: rest.is_linked(self.server.monitor, execution_id),
         )
         self.operator = Operator(self, Random(f"operator:{self.plan.seed}"))
         self.began_s = self.loop.time()
