@@ -113,8 +113,9 @@ async def _fill(deps: Deps, provider: SimProvider, told: Told) -> dict[str, UUID
         requests_per_minute=6_000, console_url=provider.console_url,
     )  # fmt: skip
     workflow = provider.workflows["Free form"]
-    singles = {"done": "files=2; size_bytes=300", "failed": "outcome=error", "human": "outcome=human_in_the_loop"}
-    singles["doubted"] = "fault=reset_after"
+    # The doubt first: while the breaker that it opens is half open, a wave would hold one item.
+    singles = {"doubted": "fault=reset_after", "done": "files=2; size_bytes=300", "failed": "outcome=error"}
+    singles["human"] = "outcome=human_in_the_loop"
     worker = deps.sources.new_id()
 
     async def register(connection: Any) -> None:
@@ -126,7 +127,7 @@ async def _fill(deps: Deps, provider: SimProvider, told: Told) -> dict[str, UUID
         stored = await submit.submit_run(deps, who, RunSpec(connection="main", workflow_id=workflow, input=body))
         told.runs[stored.id] = tag
         await _work(deps, who, worker, until=lambda: _is_at_rest(deps, who))
-        await connections.test_connection(deps, who, "main")  # closes the breaker that the doubt has opened
+        await connections.test_connection(deps, who, "main")  # lets one launch try, after the doubt
     wave = await _batch(deps, who, workflow, told, [f"w{n}" for n in range(4)])
     await _work(deps, who, worker, until=lambda: _is_at_rest(deps, who))
     paused = await _batch(deps, who, workflow, told, ["paused"])
