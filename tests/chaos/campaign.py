@@ -110,9 +110,10 @@ def resets(items: int) -> list[dict[str, Any]]:
     """Return the rules that reset launches before and after the provider took them: by count, so that they do strike.
 
     Single launches and waves are counted apart, for waves are few; and not both faults by the same number, or the one
-    would always follow the other.
+    would always follow the other. Seldom enough that the launch that is tried after one goes well: launches that are
+    lost one after the other make their lane wait for longer than a small campaign lasts.
     """
-    single, wave = max(5, items // 40), max(2, items // 250)
+    single, wave = max(15, items // 40), max(5, items // 250)
     return [
         {"fault": "reset_before", "kind": "launch", "every": single},
         {"fault": "reset_after", "kind": "launch", "every": single + 7},
