@@ -50,6 +50,8 @@ LEAST_WINDOW_S = 15.0
 CONNECTIONS, SLOTS = 16, 10
 #: Executions a second that are expected at first; what is submitted for a window must outlast it.
 FIRST_PER_S = 80.0
+#: While a window lasts, more is submitted so often where the rest would not last, seconds.
+TOP_UP_EVERY_S = 10.0
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -93,7 +95,10 @@ async def _measure(
         await checkpoints.keep(deps, at_once=True)
         await asyncio.to_thread(report_history.fill, stage.postgres.superuser_libpq(DATABASE), runs)
         maker = Maker(settings, who.workspace_id)
-        alone = {format_: await asyncio.to_thread(maker.make, format_) for format_ in FORMATS}
+        alone = {}
+        for format_ in FORMATS:
+            alone[format_] = await asyncio.to_thread(maker.make, format_)
+            _say(f"{format_} of {runs:,} runs while nobody works: {alone[format_]}")
         environment = child_environment(settings)
         for number in range(stage.load.workers):
             processes.start_python(f"worker-{number}", "orchestrator.cli", "worker", environment=environment)
@@ -166,17 +171,19 @@ class Windows:
 
     async def take(self, name: str, work: Callable[[], object], *, expected_s: float) -> float:
         """Do something beside the workers; return how long it took, in seconds."""
-        enough = int(self._most_per_s() * (expected_s * 2 + 5))
-        if (left := self.submitted - await asyncio.to_thread(self._done)) < enough:
-            await self._submit(enough - left)
+        if await self._top_up(expected_s * 2):
             # Its first executions are on their way when the window begins.
             await asyncio.to_thread(self._wait_until_done, await asyncio.to_thread(self._done) + 1)
         before, began_s = await asyncio.to_thread(self._done), time.perf_counter()
-        await asyncio.to_thread(work)
+        doing = asyncio.create_task(asyncio.to_thread(work))
+        while not (await asyncio.wait([doing], timeout=TOP_UP_EVERY_S))[0]:
+            await self._top_up(2 * TOP_UP_EVERY_S)
+        doing.result()
         after, seconds = await asyncio.to_thread(self._done), time.perf_counter() - began_s
         if after == self.submitted:
             raise Stuck("the workers ran out of work: what they do is not measured")
         self.rates.setdefault(name, []).append((after - before) / seconds)
+        _say(f"beside {name}: {self.rates[name][-1]:.1f} executions/s in {seconds:.0f} s")
         return seconds
 
     def figures(self) -> dict[str, Any]:
@@ -194,6 +201,14 @@ class Windows:
     def _most_per_s(self) -> float:
         seen = [rate for rates in self.rates.values() for rate in rates]
         return max(seen) + 5 if seen else FIRST_PER_S
+
+    async def _top_up(self, lasts_s: float) -> bool:
+        """Submit more where what is left would not last for so long; tell whether that was so."""
+        enough = int(self._most_per_s() * (lasts_s + 5))
+        left = self.submitted - await asyncio.to_thread(self._done)
+        if left < enough:
+            await self._submit(enough - left)
+        return left < enough
 
     async def _submit(self, count: int) -> None:
         load = self.stage.load
@@ -222,6 +237,12 @@ class Windows:
             ).fetchone()
         assert row is not None, "a count returns a row"
         return int(row[0])
+
+
+def _say(what: str) -> None:
+    """Say how far it is, for who waits; the figures alone go to stdout."""
+    sys.stderr.write(f"reports: {what}\n")
+    sys.stderr.flush()
 
 
 def _keep_busy(seconds: float) -> None:
