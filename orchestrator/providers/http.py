@@ -146,7 +146,7 @@ class ApiClient:
         timeouts = self.timeouts.for_launch(
             body_bytes=len(call.body or b""), read_s=self.timeouts.read_s if read_s is None else read_s
         )
-        transport = self._transport(max_connections=1, max_keepalive=0)
+        transport = self._transport(max_keepalive=0)
         try:
             return await self._exchange(transport, call, LAUNCH, timeouts, witness)
         finally:
@@ -197,7 +197,7 @@ class ApiClient:
         line = self._lines.get(key)
         if line is None:
             most = self._max_look_connections
-            transport = self._transport(max_connections=most, max_keepalive=most)
+            transport = self._transport(max_keepalive=most)
             line = self._lines[key] = _Line(transport, asyncio.Semaphore(most))
         self._lines.move_to_end(key)
         line.users += 1
@@ -229,11 +229,10 @@ class ApiClient:
                 del self._lines[key]
                 await line.transport.aclose()
 
-    def _transport(self, *, max_connections: int, max_keepalive: int) -> CheckedTransport:
+    def _transport(self, *, max_keepalive: int) -> CheckedTransport:
         return CheckedTransport(
             ssl_context=self._ssl_context or shared_ssl_context(),
             allow_private_networks=self._allow_private_networks,
-            max_connections=max_connections,
             max_keepalive=max_keepalive,
             network=self._network,
         )
