@@ -8,6 +8,8 @@ from collections.abc import Coroutine
 from contextlib import AsyncExitStack
 from typing import Any, TypeVar
 
+import uvloop
+
 from orchestrator.bootstrap import build
 from orchestrator.engine.deps import Deps
 from orchestrator.settings import Settings
@@ -25,7 +27,7 @@ class WorkerLoop:
         self.settings = settings
         self.deps: Deps | None = None
         self._stack = AsyncExitStack()
-        self._loop = asyncio.new_event_loop()
+        self._loop = uvloop.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="worker-loop", daemon=True)
 
     def start(self) -> None:

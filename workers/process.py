@@ -94,7 +94,9 @@ class WorkerProcess:
                 turn.add_done_callback(partial(self._turn_ended, kind, in_task))
             return True
 
-        return await pump.pump(self.deps, kind, worker=self.id, should_stop=self.draining.is_set, hand_over=hand_over)
+        return await pump.pump_on(
+            self.deps, kind, worker=self.id, should_stop=self.draining.is_set, hand_over=hand_over
+        )
 
     def _turn_ended(self, kind: str, in_task: bool, turn: asyncio.Task[int | None]) -> None:
         """Count a turn that outlived its pump, or log why it failed: nobody else waits for it."""

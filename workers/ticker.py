@@ -112,8 +112,10 @@ class Ticker:
             return
         since = self._waits_since.setdefault(kind, now)
         if self._busy(kind):
-            # It is being worked in this process: what is due is being reached.
+            # It is being worked in this process: what is due is being reached. Others ring for themselves, and each
+            # doorbell wakes all consumers, to read every queue.
             self._waits_since[kind] = now
+            return
         if now - self._rung_at.get(kind, -QUIET_S) >= QUIET_S:
             self._rung_at[kind] = now
             if not self._ring(kind):

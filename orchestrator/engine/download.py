@@ -14,6 +14,7 @@ from orchestrator.domain import download_decisions
 from orchestrator.domain.download_decisions import DownloadFacts, FileOutcome
 from orchestrator.engine import poison, settle, watch
 from orchestrator.engine.deps import Deps
+from orchestrator.engine.ports import Claimed, unheard
 from orchestrator.engine.together import Together
 from orchestrator.errors import Gone, Misbehaved, OrchestratorError, StoreFull, Unavailable
 from orchestrator.faultpoints import Point, reach
@@ -33,7 +34,7 @@ RUNS_AT_ONCE = 32
 MAX_FILE_BYTES = 50 * 1024**3
 
 
-async def download_due(deps: Deps, *, worker: UUID) -> int | None:
+async def download_due(deps: Deps, *, worker: UUID, claimed: Claimed = unheard) -> int | None:
     """Store the files of the runs whose results die first. Returns how many runs, None when none is due."""
 
     async def claim(connection: AsyncConnection) -> list[DownloadClaim]:
@@ -44,6 +45,8 @@ async def download_due(deps: Deps, *, worker: UUID) -> int | None:
     claims = await deps.db.run(claim)
     if not claims:
         return None
+    # A claim that was not filled took all there is; what comes due while its files are fetched goes together.
+    claimed(len(claims) == RUNS_AT_ONCE)
     await reach(Point.DOWNLOAD_CLAIMED)
     await download(deps, claims)
     return len(claims)

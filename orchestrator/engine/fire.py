@@ -20,6 +20,7 @@ from orchestrator.domain.fires import FireFacts, FireState, Verdict
 from orchestrator.domain.intake.batch import MAX_FILE_BYTES
 from orchestrator.engine import poison, submit, ticks
 from orchestrator.engine.deps import Deps
+from orchestrator.engine.ports import Claimed, unheard
 from orchestrator.engine.submit import BatchSpec, RunSpec
 from orchestrator.engine.who import Who
 from orchestrator.errors import BadInput, Conflict, NotFound, OrchestratorError, Unavailable
@@ -47,7 +48,7 @@ class _Overtaken(Exception):
         self.verdict = verdict
 
 
-async def fire_due(deps: Deps, *, worker: UUID) -> int | None:
+async def fire_due(deps: Deps, *, worker: UUID, claimed: Claimed = unheard) -> int | None:
     """Plan one schedule whose time has come, or carry out fires that are due. Returns how many, None for nothing."""
     planned = await ticks.plan_due(deps)
     if planned:
@@ -57,6 +58,7 @@ async def fire_due(deps: Deps, *, worker: UUID) -> int | None:
         return await fires.claim(connection, limit=FIRES_AT_ONCE, lease_s=LEASE_S)
 
     claims = await deps.db.run(claim)
+    claimed(len(claims) == FIRES_AT_ONCE)
     for held in claims:  # one after the other: a fire may wait for the one before it
         await _carry_out_apart(deps, held)
     return len(claims) or None

@@ -16,6 +16,7 @@ from orchestrator.engine import highwater, launch_claims, launch_records, poison
 from orchestrator.engine.deps import Deps
 from orchestrator.engine.launch_orders import LaunchOrder
 from orchestrator.engine.launch_records import Answer, Answered
+from orchestrator.engine.ports import Claimed, unheard
 from orchestrator.engine.together import Together
 from orchestrator.errors import NotSent, OutcomeUnknown, ProviderError, Unavailable
 from orchestrator.faultpoints import Point, reach
@@ -26,7 +27,7 @@ from orchestrator.telemetry import get_logger
 log = get_logger(__name__)
 
 
-async def launch_due(deps: Deps, *, worker: UUID) -> int | None:
+async def launch_due(deps: Deps, *, worker: UUID, claimed: Claimed = unheard) -> int | None:
     """Take one lane's turn to launch. Returns how many requests it led to, None when no lane is due."""
 
     await highwater.ensure_compared(deps)
@@ -45,22 +46,23 @@ async def launch_due(deps: Deps, *, worker: UUID) -> int | None:
 
     try:
         # One try: a commit whose answer was lost must not be followed by sending.
-        claimed = await poison.caught(lambda: deps.db.run(claim, tries=1))
+        taken = await poison.caught(lambda: deps.db.run(claim, tries=1))
     except Unavailable:
         await _take_back(deps, written)
         raise
-    if isinstance(claimed, poison.Poisoned):
+    if isinstance(taken, poison.Poisoned):
         if lane is None:
-            raise claimed.failure
-        await poison.put_off_lane(deps, lane, Turn.LAUNCH, claimed)
+            raise taken.failure
+        await poison.put_off_lane(deps, lane, Turn.LAUNCH, taken)
         return 0
-    if claimed is None:
+    if taken is None:
         return None
-    if claimed.probe is not None:
-        await probing.probe(deps, claimed.probe)
+    claimed(True)
+    if taken.probe is not None:
+        await probing.probe(deps, taken.probe)
         return 1
-    await launch(deps, claimed.orders)
-    return len(claimed.orders)
+    await launch(deps, taken.orders)
+    return len(taken.orders)
 
 
 async def _take_back(deps: Deps, written: launch_claims.LaunchClaim | None) -> None:

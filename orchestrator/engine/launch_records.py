@@ -174,8 +174,8 @@ async def _tell_cap(connection: AsyncConnection, batch: UUID, decision: LaunchDe
 def told(lane: Lane, decision: LaunchDecision) -> Lane:
     """Return the lane as a decision leaves it."""
     due = [c.timer.due_at for c in decision.changes if c.timer is not None and c.timer.due_at is not None]
-    lane = lane.pull(Turn.POLL, min(due)) if due else lane
-    lane = lane.pull(Turn.LAUNCH, lane.now)
+    lane = lane.pull(Turn.POLL, lane.gathered(min(due))) if due else lane
+    lane = lane.pull(Turn.LAUNCH, lane.gathered(lane.now))
     return replace(
         lane,
         breaker=decision.breaker or lane.breaker,

@@ -20,6 +20,7 @@ from orchestrator.domain.statuses import RunStatus as S
 from orchestrator.domain.windows import WaveLook
 from orchestrator.engine import poison, settle, watch
 from orchestrator.engine.deps import Deps
+from orchestrator.engine.ports import Claimed, unheard
 from orchestrator.errors import KeyRefused, Misconfigured, NotSent, OutcomeUnknown, ProviderError, Throttled
 from orchestrator.faultpoints import Point, reach
 from orchestrator.storage import looks
@@ -29,8 +30,8 @@ from orchestrator.storage.lanes import Turn
 from orchestrator.storage.learning import Took
 from orchestrator.storage.look_claims import LaneNews, LookBatch, LookClaim, LookResult
 
-#: Looks of one lane on the wire together. The client's pool is searched linearly, so it is kept small.
-LOOKS_AT_ONCE = 10
+#: Looks of one claim of a lane: its transaction locks the lane. As many go together as the client has connections.
+LOOKS_AT_ONCE = 50
 
 #: A lane without a Retry-After, or whose key is refused, is left alone for so long.
 THROTTLED_S = 10.0
@@ -48,7 +49,7 @@ class Sight:
     at: float
 
 
-async def poll_due(deps: Deps, *, worker: UUID) -> int | None:
+async def poll_due(deps: Deps, *, worker: UUID, claimed: Claimed = unheard) -> int | None:
     """Take one lane's turn to look. Returns how many looks it took, None when no lane is due."""
     lane: UUID | None = None
 
@@ -71,6 +72,7 @@ async def poll_due(deps: Deps, *, worker: UUID) -> int | None:
         return 0
     if batch is None:
         return None
+    claimed(True)
     if not batch.claims:
         return 0
     await reach(Point.POLL_CLAIMED)

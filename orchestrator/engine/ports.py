@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 from uuid import UUID
@@ -19,6 +19,13 @@ from orchestrator.domain.answers import (
     WorkflowView,
 )
 from orchestrator.domain.highwater import Mark, OutsideMark
+
+#: Hears that a turn has made its claim, and whether more of its kind may be due just now.
+Claimed = Callable[[bool], None]
+
+
+def unheard(_more: bool) -> None:
+    """Stand in where nobody waits for a claim."""
 
 
 class Provider(Protocol):

@@ -9,6 +9,8 @@ from uuid import UUID
 
 from orchestrator.engine import download, fire, launch, poll
 from orchestrator.engine.deps import Deps
+from orchestrator.engine.ports import Claimed
+from orchestrator.storage import lanes
 
 #: A pump takes no new turn after so long: its task ends, and the next doorbell starts another.
 PUMP_S = 25.0
@@ -16,8 +18,8 @@ PUMP_S = 25.0
 #: While some turns are still out, the rest look for new work so often, in seconds.
 RETRY_S = 0.1
 
-#: Turns that begin together: each asks the database what is due, often for nothing.
-TURNS_AT_A_TIME = 4
+#: A pump that has run dry stays for what is due within so long: to end and be rung for anew would take longer.
+STAY_S = 1.0
 
 #: Turns of one kind that are worked side by side in one pump, each of another lane or other rows. More of those that
 #: look: a provider that hangs keeps its turns for as long as a call may take.
@@ -28,9 +30,12 @@ HandOver = Callable[[set[asyncio.Task[int | None]]], bool]
 
 
 class Turn(Protocol):
-    """Claims and works once. Returns how much it did, None when nothing is due."""
+    """Claims and works once. Returns how much it did, None when nothing is due.
 
-    def __call__(self, deps: Deps, *, worker: UUID) -> Awaitable[int | None]: ...
+    It says `claimed` as soon as its claim is made: whether more of the kind may be due just now.
+    """
+
+    def __call__(self, deps: Deps, *, worker: UUID, claimed: Claimed) -> Awaitable[int | None]: ...
 
 
 TURNS: Mapping[str, Turn] = {
@@ -47,6 +52,9 @@ async def pump(
 ) -> int:
     """Work everything of a kind that is due. Returns how many turns led to work.
 
+    One claim is made at a time, the next as soon as it found something, while the turns before are still at work: so
+    nothing is asked that was answered already, and what comes due meanwhile goes together.
+
     Args:
         should_stop: asked before each claim; a worker that drains claims nothing more.
         hand_over: takes the turns that still run when the pump may claim nothing more, so that one slow download does
@@ -58,28 +66,62 @@ async def pump(
     ends_at = deps.sources.monotonic() + PUMP_S
     running: set[asyncio.Task[int | None]] = set()
     worked = 0
-    at_a_time = TURNS_AT_A_TIME
     is_dry = False
     failure: BaseException | None = None
     while True:
         may_claim = failure is None and not should_stop() and deps.sources.monotonic() < ends_at
-        if may_claim and not is_dry:
-            free = TURNS_AT_ONCE[kind] - len(running)
-            running |= {asyncio.create_task(_turn(deps, kind, worker)) for _ in range(min(free, at_a_time))}
-        if not running or (not may_claim and hand_over is not None and hand_over(running)):
+        if may_claim and not is_dry and len(running) < TURNS_AT_ONCE[kind]:
+            is_dry = not await _begin(deps, kind, worker, running)
+        elif not running or (not may_claim and hand_over is not None and hand_over(running)):
             break
-        done, running = await asyncio.wait(running, timeout=RETRY_S, return_when=asyncio.FIRST_COMPLETED)
-        results = [task.exception() or task.result() for task in done]
+        else:
+            await asyncio.wait(running, timeout=RETRY_S, return_when=asyncio.FIRST_COMPLETED)
+            # What the others bring back, or a moment, may change that.
+            is_dry = False
+        done = {turn for turn in running if turn.done()}
+        running -= done
+        results = [turn.exception() or turn.result() for turn in done]
         failure = next((r for r in results if isinstance(r, BaseException)), failure)
-        found = sum(isinstance(r, int) and r > 0 for r in results)
-        worked += found
-        # Dry means: nobody found work just now. What the others bring back, or a moment, may change that.
-        is_dry = None in results and not found
-        at_a_time = 1 if is_dry else TURNS_AT_A_TIME if found else at_a_time
+        worked += sum(isinstance(r, int) and r > 0 for r in results)
+        is_dry = is_dry and not any(results)
     if failure is not None:
         raise failure
     return worked
 
 
-async def _turn(deps: Deps, kind: str, worker: UUID) -> int | None:
-    return await TURNS[kind](deps, worker=worker)
+async def pump_on(
+    deps: Deps, kind: str, *, worker: UUID, should_stop: Callable[[], bool], hand_over: HandOver | None = None
+) -> int:
+    """Pump, and once nothing is due any more, stay for what will be in a moment. Returns how many turns led to work.
+
+    Raises:
+        Unavailable: as `pump`.
+    """
+    ends_at = deps.sources.monotonic() + PUMP_S
+    worked = 0
+    while True:
+        worked += await pump(deps, kind, worker=worker, should_stop=should_stop, hand_over=hand_over)
+        if should_stop() or deps.sources.monotonic() >= ends_at:
+            return worked
+        due_in_s = await deps.db.run(lambda connection: lanes.due_in_s(connection, kind), tries=1)
+        if due_in_s is None or due_in_s > STAY_S:
+            return worked
+        await asyncio.sleep(max(due_in_s, RETRY_S))
+
+
+async def _begin(deps: Deps, kind: str, worker: UUID, running: set[asyncio.Task[int | None]]) -> bool:
+    """Begin a turn, and wait for its claim; tell whether more may be due."""
+    said: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+
+    def claimed(more: bool) -> None:
+        if not said.done():
+            said.set_result(more)
+
+    async def turn() -> int | None:
+        try:
+            return await TURNS[kind](deps, worker=worker, claimed=claimed)
+        finally:
+            claimed(False)
+
+    running.add(asyncio.create_task(turn()))
+    return await said

@@ -79,7 +79,6 @@ class HttpFileFetcher:
         transport = CheckedTransport(
             ssl_context=self._ssl_context or shared_ssl_context(),
             allow_private_networks=self._allow_private_networks,
-            max_connections=1,
             max_keepalive=0,
             wrap=TalliedStream,
             network=self._network,

@@ -83,9 +83,14 @@ class Answer:
 
 @dataclass(slots=True)
 class _Line:
-    """The kept connections to one base URL with one key. `users` keeps it from being closed under a call."""
+    """The kept connections to one base URL with one key. `users` keeps it from being closed under a call.
+
+    Whoever finds no free connection waits at the gate, in turn: the client's own queue is searched from its start with
+    every request that comes or goes, which costs most of the time where many wait.
+    """
 
     transport: CheckedTransport
+    gate: asyncio.Semaphore
     users: int = 0
     used_at: float = 0.0
 
@@ -126,8 +131,8 @@ class ApiClient:
         Raises:
             ProviderError: no whole answer came; see `outcomes.READ`.
         """
-        async with self._kept(line) as transport:
-            return await self._exchange(transport, call, READ, self.timeouts, _Witness(None, self._monotonic))
+        async with self._kept(line) as kept, self._through(kept.gate):
+            return await self._exchange(kept.transport, call, READ, self.timeouts, _Witness(None, self._monotonic))
 
     async def send(self, call: Call, *, send_by: float, read_s: float | None = None) -> Answer:
         """Send a call that starts something: once, on a fresh connection, not after `send_by`.
@@ -141,7 +146,7 @@ class ApiClient:
         timeouts = self.timeouts.for_launch(
             body_bytes=len(call.body or b""), read_s=self.timeouts.read_s if read_s is None else read_s
         )
-        transport = self._transport(max_connections=1, max_keepalive=0)
+        transport = self._transport(max_keepalive=0)
         try:
             return await self._exchange(transport, call, LAUNCH, timeouts, witness)
         finally:
@@ -188,19 +193,33 @@ class ApiClient:
             raise NotSent("the connection's URL cannot be called", code="bad_url") from None
 
     @asynccontextmanager
-    async def _kept(self, key: tuple[str, str]) -> AsyncIterator[CheckedTransport]:
+    async def _kept(self, key: tuple[str, str]) -> AsyncIterator[_Line]:
         line = self._lines.get(key)
         if line is None:
-            transport = self._transport(max_connections=self._max_look_connections, max_keepalive=4)
-            line = self._lines[key] = _Line(transport)
+            most = self._max_look_connections
+            transport = self._transport(max_keepalive=most)
+            line = self._lines[key] = _Line(transport, asyncio.Semaphore(most))
         self._lines.move_to_end(key)
         line.users += 1
         try:
             await self._close_idle()
-            yield line.transport
+            yield line
         finally:
             line.users -= 1
             line.used_at = self._monotonic()
+
+    @asynccontextmanager
+    async def _through(self, gate: asyncio.Semaphore) -> AsyncIterator[None]:
+        """Wait for a free connection, but not for long."""
+        try:
+            async with asyncio.timeout(self.timeouts.pool_s):
+                await gate.acquire()
+        except TimeoutError:
+            raise failed(httpx.PoolTimeout(""), READ, was_written=False) from None
+        try:
+            yield
+        finally:
+            gate.release()
 
     async def _close_idle(self) -> None:
         """Close at most two lines that nobody used for a minute: the oldest stand first."""
@@ -210,11 +229,10 @@ class ApiClient:
                 del self._lines[key]
                 await line.transport.aclose()
 
-    def _transport(self, *, max_connections: int, max_keepalive: int) -> CheckedTransport:
+    def _transport(self, *, max_keepalive: int) -> CheckedTransport:
         return CheckedTransport(
             ssl_context=self._ssl_context or shared_ssl_context(),
             allow_private_networks=self._allow_private_networks,
-            max_connections=max_connections,
             max_keepalive=max_keepalive,
             network=self._network,
         )

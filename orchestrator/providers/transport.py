@@ -17,6 +17,7 @@ import httpx
 
 from orchestrator.errors import NotSent
 from orchestrator.providers.addresses import is_public
+from orchestrator.providers.connections import Connections
 
 MAX_ADDRESSES = 4
 
@@ -30,29 +31,31 @@ def shared_ssl_context() -> ssl.SSLContext:
 
 
 class CheckedTransport(httpx.AsyncHTTPTransport):
-    """httpx's own transport, whose connections are made by `CheckedBackend`."""
+    """httpx's own transport, whose connections are made by `CheckedBackend`.
+
+    Args:
+        max_keepalive: connections that are kept for the next request. Whoever calls bounds how many there are.
+    """
 
     def __init__(
         self,
         *,
         ssl_context: ssl.SSLContext,
         allow_private_networks: bool,
-        max_connections: int,
         max_keepalive: int,
         keepalive_s: float = 15.0,
         wrap: Wrap | None = None,
         network: httpcore.AsyncNetworkBackend | None = None,
     ) -> None:
-        super().__init__(verify=ssl_context, trust_env=False, retries=0)
-        # httpx has no public seam for this; the pool beneath it has one, and is httpx's own.
-        self._pool = httpcore.AsyncConnectionPool(
-            ssl_context=ssl_context,
-            max_connections=max_connections,
-            max_keepalive_connections=max_keepalive,
-            keepalive_expiry=keepalive_s,
-            retries=0,
-            network_backend=CheckedBackend(allow_private_networks=allow_private_networks, wrap=wrap, network=network),
-        )
+        backend = CheckedBackend(allow_private_networks=allow_private_networks, wrap=wrap, network=network)
+
+        def connect(origin: httpcore.Origin) -> httpcore.AsyncHTTPConnection:
+            return httpcore.AsyncHTTPConnection(
+                origin=origin, ssl_context=ssl_context, keepalive_expiry=keepalive_s, retries=0, network_backend=backend
+            )
+
+        # httpx has no public seam for this. Its own pool is not made at all, for it would cost as much as a request.
+        self._pool = Connections(connect, most_kept=max_keepalive)  # type: ignore[assignment]
 
 
 class CheckedBackend(httpcore.AsyncNetworkBackend):

@@ -112,7 +112,9 @@ async def claim(
     grant_id = sources.new_id()
     if found:
         await lanes.grant(connection, lane, id=grant_id, worker=worker, kind=CallKind.LOOK, count=len(found))
-    await lanes.save(connection, replace(lane, poll_due_at=await _next_turn(connection, lane, taken=len(found))))
+    await lanes.save(
+        connection, replace(lane, poll_due_at=await _next_turn(connection, lane, taken=len(found), limit=limit))
+    )
     refreshed = [(row.subject_id, row.attempt) for row in found if row.status == RunStatus.DOWNLOADING]
     files = await offers.known(connection, refreshed)
     claims = tuple(look_claims.read(row, lane, files.get(row.subject_id, ())) for row in found)
@@ -126,11 +128,15 @@ async def _hangs_until(connection: AsyncConnection, lane: Lane, worker: UUID) ->
     return lane.now + timedelta(seconds=0.5) if out >= TURNS_OF_A_LANE else None
 
 
-async def _next_turn(connection: AsyncConnection, lane: Lane, *, taken: int) -> datetime | None:
+async def _next_turn(connection: AsyncConnection, lane: Lane, *, taken: int, limit: int) -> datetime | None:
     """Return when the lane is next worth claiming: something is due, and a token is back."""
     next_due: datetime | None = (await connection.execute(NEXT_DUE, {"lane": lane.id})).scalar_one()
     if next_due is None:
         return None
+    if taken == limit:
+        # As many as one claim may take: the rest is due.
+        return max(next_due, lane.budget.next_free_at(lane.now))
+    next_due = lane.gathered(next_due)
     if lane.budget.free(lane.now) > taken:
         # Tokens are left, so whatever is due was left to others: come back as soon as it may be taken.
         return max(next_due, lane.now + timedelta(milliseconds=200))
@@ -170,10 +176,10 @@ async def record(
 def _told(lane: Lane, valid: Sequence[LookResult], news: LaneNews, *, opened_s: Sequence[float]) -> Lane:
     due = [r.change.timer.due_at for r in valid if r.change.timer is not None and r.change.timer.due_at is not None]
     due += [lane.now + timedelta(seconds=in_s) for in_s in opened_s]
-    lane = lane.pull(Turn.POLL, min(due, default=lane.now))
+    lane = lane.pull(Turn.POLL, lane.gathered(min(due, default=lane.now)))
     if any(r.change.was != r.change.to for r in valid) and lane.launch_due_at is not None:
         # Something ended or stopped running: a slot may be free.
-        lane = lane.pull(Turn.LAUNCH, lane.now)
+        lane = lane.pull(Turn.LAUNCH, lane.gathered(lane.now))
     if news.blocked_until is not None:
         lane = replace(lane, blocked_until=max(news.blocked_until, lane.blocked_until or news.blocked_until))
     if news.launches_stopped is not None:

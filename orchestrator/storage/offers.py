@@ -118,9 +118,9 @@ async def wanted(
     connection: AsyncConnection, runs: Sequence[tuple[UUID, int]], *, sealer: Sealer
 ) -> dict[UUID, list[WantedFile]]:
     """Return the files of some attempts, in order, with their URLs opened."""
-    found = await rows(connection, READ_WANTED, {"run_ids": [r for r, _ in runs], "attempts": [a for _, a in runs]})
+    values = {"run_ids": [run for run, _ in runs], "attempts": [attempt for _, attempt in runs]}
     files: dict[UUID, list[WantedFile]] = {}
-    for row in found:
+    for row in await rows(connection, READ_WANTED, values) if runs else []:
         url = _opened(row, sealer)
         files.setdefault(row.run_id, []).append(
             WantedFile(

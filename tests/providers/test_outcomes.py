@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import httpx
 import pytest
+import uvloop
 
 from orchestrator.domain.answers import Accepted, Access
 from orchestrator.errors import (
@@ -32,6 +33,15 @@ from tests.providers.wire_lines import LINES, OK, PATIENT, Site, WireLine
 KEY = "canary-key-0123456789"
 BODY = b'{"input":{"a":1}}'
 KINDS = ("launch", "look", "file")
+
+
+@pytest.fixture(params=["asyncio", "uvloop"], autouse=True)
+def loops(request: pytest.FixtureRequest) -> Iterator[None]:
+    """The workers' loop is another than Python's own: what it raises must mean the same."""
+    if request.param == "uvloop":
+        asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
+    yield
+    asyncio.set_event_loop_policy(None)
 
 
 async def launch(provider: ScriptProvider, url: str, body: bytes = BODY) -> Accepted:

@@ -150,13 +150,12 @@ async def _live(
 
 @contextmanager
 def coarse_pumps(again_s: float = COARSE_RETRY_S) -> Iterator[None]:
-    """Let pumps ask less often while answers are out, and once at a time: a world has one lane."""
+    """Let pumps ask less often while answers are out."""
     retry_s, pump.RETRY_S = pump.RETRY_S, again_s
-    at_a_time, pump.TURNS_AT_A_TIME = pump.TURNS_AT_A_TIME, 1
     try:
         yield
     finally:
-        pump.RETRY_S, pump.TURNS_AT_A_TIME = retry_s, at_a_time
+        pump.RETRY_S = retry_s
 
 
 def _evidence(world: World, connection: psycopg.Connection[Any]) -> Evidence:
