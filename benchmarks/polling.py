@@ -13,9 +13,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-from benchmarks import baselines, virtual_launches
-from benchmarks.timeline import NeverEnds
+from benchmarks import baselines, product_play
 from benchmarks.world import BadWorld, World, built_in, load
+from orchestrator.rehearsal.timeline import NeverEnds
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -36,7 +36,7 @@ def main(argv: list[str] | None = None) -> int:
 def measure(world: World) -> dict[str, Any]:
     """Return the line of one world."""
     began_at = time.perf_counter()
-    product, in_turn = virtual_launches.measure(world), _baseline(world, baselines.RoundRobin())
+    product, in_turn = product_play.measure(world), _baseline(world, baselines.RoundRobin())
     if world.batches and "makespan_s" in in_turn:
         # Round robin launches each batch whole, and looks at no more than it must.
         product["makespan_over_one_wave"] = round(product["makespan_s"] / in_turn["makespan_s"], 4)

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from benchmarks import baselines, polling, reports, throughput, virtual_launches
+from benchmarks import baselines, polling, product_play, reports, throughput
 from benchmarks.load import Load
-from benchmarks.model_provider import Execution, ModelProvider
 from benchmarks.stage import Stage
 from benchmarks.world import BadWorld, World, built_in, parse
 from orchestrator.domain.answers import RemoteStatus
+from orchestrator.rehearsal.model_provider import Execution, ModelProvider
 
 FIGURES = {
     "requests_per_execution",
@@ -91,7 +91,7 @@ def test_no_way_of_polling_ever_has_more_requests_arrive_in_60_s_than_the_limit(
 def _measure(way: str, world: World) -> None:
     match way:
         case "product":
-            virtual_launches.measure(world)
+            product_play.measure(world)
         case "round_robin":
             baselines.measure(world, baselines.RoundRobin())
         case _:

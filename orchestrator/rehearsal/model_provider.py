@@ -14,8 +14,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from random import Random
 
-from benchmarks.world import Pace, World
 from orchestrator.domain.answers import RemoteStatus
+from orchestrator.rehearsal.world import Pace, World
 
 
 @dataclass(slots=True, eq=False)

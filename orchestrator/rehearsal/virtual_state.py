@@ -10,12 +10,12 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from benchmarks.model_provider import Execution
 from orchestrator.domain.backoff import OwnFigures
 from orchestrator.domain.changes import Urgency
 from orchestrator.domain.durations import Durations
 from orchestrator.domain.look_timing import WaveClock
 from orchestrator.domain.windows import WaveState
+from orchestrator.rehearsal.model_provider import Execution
 
 URGENCIES = (Urgency.REFRESH, Urgency.ASKED, Urgency.NORMAL)
 

@@ -16,12 +16,6 @@ from random import Random
 from typing import Any, cast
 from uuid import UUID
 
-from benchmarks import virtual_windows
-from benchmarks.model_provider import Execution, ModelProvider
-from benchmarks.score import ROUND_TRIP_S
-from benchmarks.timeline import Timeline, seconds
-from benchmarks.virtual_state import Run, Timers, Workflow
-from benchmarks.world import Kills, World
 from orchestrator.domain.answers import Observation, OfferedFile, RemoteStatus
 from orchestrator.domain.breaker import Breaker
 from orchestrator.domain.governor import Budget, CallKind
@@ -32,11 +26,16 @@ from orchestrator.engine.deps import Deps
 from orchestrator.engine.pump import RETRY_S
 from orchestrator.errors import OutcomeUnknown
 from orchestrator.providers.script import ScriptProvider
-from orchestrator.runtime import Sources
+from orchestrator.rehearsal import virtual_windows
+from orchestrator.rehearsal.arrivals import ROUND_TRIP_S
+from orchestrator.rehearsal.model_provider import Execution, ModelProvider
+from orchestrator.rehearsal.timeline import Timeline, seconds
+from orchestrator.rehearsal.virtual_state import Run, Timers, Workflow
+from orchestrator.rehearsal.world import Kills, World
+from orchestrator.runtime import TICK_S, Sources
 from orchestrator.settings import Settings
 from orchestrator.storage.lanes import Lane, Turn
 from orchestrator.storage.look_claims import LookClaim, LookResult
-from workers.ticker import TICK_S
 
 NOWHERE = UUID(int=0)
 

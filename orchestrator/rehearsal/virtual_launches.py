@@ -7,13 +7,7 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Any
 
-from benchmarks.score import Arrival, arrivals, score
-from benchmarks.timeline import EPOCH
-from benchmarks.virtual_lane import VirtualLane, new_run
-from benchmarks.virtual_state import Run, Subject, Wave, Workflow
-from benchmarks.world import World
 from orchestrator.domain import launch_decisions, planner, windows
 from orchestrator.domain.answers import Accepted, WaveAccepted
 from orchestrator.domain.governor import CallKind, launches_at_once
@@ -22,19 +16,15 @@ from orchestrator.domain.look_timing import Timing
 from orchestrator.domain.planner import BatchDemand, Launch
 from orchestrator.domain.windows import WaveState
 from orchestrator.providers.script import ScriptProvider
+from orchestrator.rehearsal.arrivals import Arrival, arrivals
+from orchestrator.rehearsal.timeline import EPOCH
+from orchestrator.rehearsal.virtual_lane import VirtualLane, new_run
+from orchestrator.rehearsal.virtual_state import Run, Subject, Wave, Workflow
+from orchestrator.rehearsal.world import World
 from orchestrator.storage.lanes import Lane, Turn
 
 
-def measure(world: World) -> dict[str, Any]:
-    """Run the product through a world; return its figures."""
-    engine = _Launches(world)
-    lane = engine.lane
-    lane.time.run(until=lambda: lane.left == 0)
-    executions = [e for a in engine.submitted for e in a.executions]
-    return score(world, executions, looks=lane.sent[CallKind.LOOK], launches=lane.sent[CallKind.LAUNCH])
-
-
-class _Launches:
+class VirtualLaunches:
     """Takes the lane's turns to launch; everything of a world arrives here."""
 
     def __init__(self, world: World) -> None:
