@@ -14,8 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import baselines, product_play
-from benchmarks.world import BadWorld, World, built_in, load
+from benchmarks.world import BadWorld, built_in, load
+from orchestrator.rehearsal.plain_client import Choice, ExponentialBackoff
 from orchestrator.rehearsal.timeline import NeverEnds
+from orchestrator.rehearsal.world import World
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -49,12 +51,12 @@ def measure(world: World) -> dict[str, Any]:
         "executions": world.executions,
         **product,
         "round_robin": in_turn,
-        "exponential_backoff": _baseline(world, baselines.ExponentialBackoff()),
+        "exponential_backoff": _baseline(world, ExponentialBackoff()),
         "took_s": round(time.perf_counter() - began_at, 2),
     }
 
 
-def _baseline(world: World, choice: baselines.Choice) -> dict[str, Any]:
+def _baseline(world: World, choice: Choice) -> dict[str, Any]:
     try:
         return dict(baselines.measure(world, choice))
     except NeverEnds as endless:

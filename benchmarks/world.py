@@ -14,6 +14,9 @@ WORLDS = Path(__file__).parent / "worlds"
 #: A world must end: more than this is not simulated.
 MAX_EXECUTIONS = 200_000
 
+#: What only rehearsals say of a world.
+OURS = ("known", "drawn", "max_concurrent")
+
 T = TypeVar("T")
 
 
@@ -54,6 +57,9 @@ def parse(document: Any, *, name: str = "world") -> World:
         "kills": _read(Kills, document["kills"], "kills") if document.get("kills") is not None else None,
         "outages": _list(Outage, document.get("outages", []), "outages"),
     }
+    for name in OURS:
+        if name in document:
+            raise BadWorld(f"a world in a file has no {name!r}")
     world = _read(World, {**document, **parts, "name": document.get("name", name)}, "world")
     _check(world)
     return world

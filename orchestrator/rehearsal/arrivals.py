@@ -25,6 +25,7 @@ class Arrival:
     Args:
         part: its number among the world's batches and streams.
         width: how many the provider runs side by side; None for a single run.
+        wave_size: of a batch, as its owner asked for it.
     """
 
     at_s: float
@@ -32,6 +33,12 @@ class Arrival:
     executions: tuple[Execution, ...]
     width: int | None
     order: str = "index"
+    wave_size: int | None = None
+
+    @property
+    def is_launched_singly(self) -> bool:
+        """Tell whether each execution is launched by itself."""
+        return self.width is None or self.wave_size == 1
 
 
 def arrivals(world: World) -> list[Arrival]:
@@ -40,7 +47,14 @@ def arrivals(world: World) -> list[Arrival]:
     for part, batch in enumerate(world.batches):
         items = tuple(Execution(workflow=batch.workflow, part=part, index=n) for n in range(batch.n))
         found.append(
-            Arrival(at_s=batch.arrive_s, part=part, executions=items, width=batch.width, order=batch.order),
+            Arrival(
+                at_s=batch.arrive_s,
+                part=part,
+                executions=items,
+                width=batch.width,
+                order=batch.order,
+                wave_size=batch.wave_size,
+            ),
         )
     for part, stream in enumerate(world.singles, start=len(world.batches)):
         draw, at_s = Random(f"{world.seed}:arrivals:{part}"), 0.0

@@ -10,14 +10,15 @@ from __future__ import annotations
 import heapq
 import itertools
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Protocol
 
 from orchestrator.domain.answers import RemoteStatus
 from orchestrator.rehearsal.arrivals import LARGEST_REQUEST, ROUND_TRIP_S, Arrival, arrivals
 from orchestrator.rehearsal.model_provider import Execution, ModelProvider
 from orchestrator.rehearsal.timeline import Timeline
-from orchestrator.rehearsal.world import World
+from orchestrator.rehearsal.world import Outage, World
 
 
 class Choice(Protocol):
@@ -63,7 +64,7 @@ class ExponentialBackoff:
 class PlainClient:
     """Sends one request after the other, evenly: a token is back 60 s after its answer, so this breaks no limit."""
 
-    def __init__(self, world: World, choice: Choice) -> None:
+    def __init__(self, world: World, choice: Choice, *, outages: Sequence[Outage] = ()) -> None:
         self.time = Timeline()
         self.provider = ModelProvider(world)
         self.choice = choice
@@ -73,8 +74,9 @@ class PlainClient:
         self.launches = self.looks = 0
         self._batches: deque[tuple[Arrival, list[Execution]]] = deque()
         self._singles: dict[str, deque[Arrival]] = {}
-        self._slots = {s.workflow: s.slots for s in world.singles}
-        self._first_stream = len(world.batches)
+        self._slots = {name: world.slots(name) for name in world.workflows}
+        self._single_parts = {a.part for a in self.submitted if a.is_launched_singly}
+        self._outages = outages
         for arrival in self.submitted:
             self.time.at(arrival.at_s, lambda arrival=arrival: self._arrive(arrival))  # type: ignore[misc]
 
@@ -83,8 +85,9 @@ class PlainClient:
         self.time.run(until=lambda: self.left == 0)
 
     def _arrive(self, arrival: Arrival) -> None:
-        if arrival.width is None:
-            self._singles.setdefault(arrival.executions[0].workflow, deque()).append(arrival)
+        if arrival.is_launched_singly:
+            each = (replace(arrival, executions=(one,), width=None) for one in arrival.executions)
+            self._singles.setdefault(arrival.executions[0].workflow, deque()).extend(each)
             return
         for first in range(0, len(arrival.executions), LARGEST_REQUEST):
             self._batches.append((arrival, list(arrival.executions[first : first + LARGEST_REQUEST])))
@@ -93,13 +96,17 @@ class PlainClient:
         """Send what is next in turn, and come back one step later."""
         now_s = self.time.now_s
         self.time.at(now_s + self.every_s, self._send)
-        launch = self._next_launch()
+        launch = None if self._is_out() else self._next_launch()
         if launch is not None:
             self.launches += 1
             self._exchange(lambda: self._launch(*launch), lambda: self._launched(*launch))
         elif (execution := self.choice.next(now_s=now_s)) is not None:
             self.looks += 1
             self._look(execution)
+
+    def _is_out(self) -> bool:
+        """Tell whether the provider answers nobody now: nothing is launched then, and looks see nothing."""
+        return any(o.from_s <= self.time.now_s < o.from_s + o.lasts_s for o in self._outages)
 
     def _next_launch(self) -> tuple[Arrival, list[Execution]] | None:
         if self._batches:
@@ -124,7 +131,7 @@ class PlainClient:
     def _look(self, execution: Execution) -> None:
         found: list[RemoteStatus] = []
         self._exchange(
-            lambda: found.append(self.provider.look(execution, now_s=self.time.now_s)),
+            lambda: None if self._is_out() else found.append(self.provider.look(execution, now_s=self.time.now_s)),
             lambda: self._looked(execution, ended=found == [RemoteStatus.FINISHED]),
         )
 
@@ -132,6 +139,6 @@ class PlainClient:
         if ended:
             execution.seen_s = self.time.now_s
             self.left -= 1
-            if execution.part >= self._first_stream:
+            if execution.part in self._single_parts:
                 self._slots[execution.workflow] += 1
         self.choice.seen(execution, ended=ended, now_s=self.time.now_s)

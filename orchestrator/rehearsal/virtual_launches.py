@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 
 from orchestrator.domain import launch_decisions, planner, windows
 from orchestrator.domain.answers import Accepted, WaveAccepted
+from orchestrator.domain.durations import Durations
 from orchestrator.domain.governor import CallKind, launches_at_once
 from orchestrator.domain.launch_decisions import LaunchFacts, LaunchingRun, OnDoubt
 from orchestrator.domain.look_timing import Timing
@@ -34,6 +35,7 @@ class VirtualLaunches:
                 id=self.lane.deps.sources.new_id(),
                 slot_limit=world.slots(name),
                 poll=(None, None, None, None, pace.polite),
+                durations=world.known.get(name, Durations()),
             )
             for name, pace in world.workflows.items()
         }
@@ -44,7 +46,16 @@ class VirtualLaunches:
 
     def _arrive(self, arrival: Arrival) -> None:
         runs = deque(new_run(self.lane, execution) for execution in arrival.executions)
-        subject = Subject(queued=runs, due_at=self.lane.time.now, width=arrival.width, order=arrival.order)
+        subject = Subject(
+            queued=runs,
+            due_at=self.lane.time.now,
+            width=arrival.width,
+            order=arrival.order,
+            wave_size=arrival.wave_size,
+        )
+        if arrival.width is not None:
+            for run in runs:
+                run.subject = subject
         runs[0].workflow.subjects.append(subject)
         self.lane.wake(Turn.LAUNCH)
 
@@ -89,7 +100,7 @@ class VirtualLaunches:
         sent = reserved = 0
         waiter = self._first_in_line(workflow, lane.now)
         if waiter is not None:
-            sent, reserved = self._serve_batch(workflow, waiter, lane)
+            sent, reserved = self._serve_batch(workflow, waiter, lane, tokens=tokens)
         due = heapq.nsmallest(max(tokens, 1), workflow.due(lane.now), key=lambda s: s.due_at)
         for subject in due:
             if sent >= tokens:
@@ -97,7 +108,7 @@ class VirtualLaunches:
             if subject is waiter:
                 continue
             if subject.width:
-                sent += self._serve_batch(workflow, subject, lane, reserved=reserved)[0]
+                sent += self._serve_batch(workflow, subject, lane, reserved=reserved, tokens=tokens - sent)[0]
             else:
                 sent += self._serve_single(subject, reserved=reserved)
         return sent
@@ -119,8 +130,10 @@ class VirtualLaunches:
         self._send([subject.queued[0]], None, width=1, order="index")
         return 1
 
-    def _serve_batch(self, workflow: Workflow, subject: Subject, lane: Lane, *, reserved: int = 0) -> tuple[int, int]:
-        """Launch a wave if it may go; return the requests that it takes, and the slots that it lacks."""
+    def _serve_batch(
+        self, workflow: Workflow, subject: Subject, lane: Lane, *, tokens: int, reserved: int = 0
+    ) -> tuple[int, int]:
+        """Launch a wave if it may go, or single runs; return the requests that go, and the slots that it lacks."""
         if not subject.queued:
             workflow.subjects.remove(subject)
             return 0, 0
@@ -132,6 +145,8 @@ class VirtualLaunches:
             return 0, plan.slots
         subject.due_at, subject.waits_since = lane.now, None
         assert subject.width is not None, "a batch has a width"
+        if demand.single:
+            return self._send_singles(workflow, subject, min(plan.count, tokens)), 0
         runs = [subject.queued.popleft() for _ in range(min(plan.count, len(subject.queued)))]
         wave = Wave(
             id=self.lane.deps.sources.new_id(),
@@ -146,15 +161,23 @@ class VirtualLaunches:
         self._send(runs, wave, width=subject.width, order=subject.order)
         return 1, 0
 
+    def _send_singles(self, workflow: Workflow, subject: Subject, count: int) -> int:
+        runs = [subject.queued.popleft() for _ in range(min(count, len(subject.queued)))]
+        for run in runs:
+            workflow.singles_open += 1
+            self._send([run], None, width=1, order="index")
+        return len(runs)
+
     def _demand(self, workflow: Workflow, subject: Subject, lane: Lane, *, reserved: int) -> BatchDemand:
         subject.waves = [w for w in subject.waves if not w.is_over]
         waves = [w for known in self.lane.workflows.values() for w in known.waves if not w.is_over]
         assert subject.width is not None, "a batch has a width"
+        single = subject.wave_size == 1
         return BatchDemand(
             queued=min(len(subject.queued), planner.LARGEST_WAVE * 10),
-            width=subject.width,
-            single=False,
-            wave_size=None,
+            width=1 if single else subject.width,
+            single=single,
+            wave_size=subject.wave_size,
             wave_cap=None,
             live_waves=tuple(w.plan for w in subject.waves),
             slots_used=workflow.slots_used + reserved,
@@ -187,6 +210,10 @@ class VirtualLaunches:
         workflow, again_at = runs[0].workflow, self.lane.time.now + timedelta(seconds=5)
         if wave is None:
             workflow.singles_open -= 1
+            if runs[0].subject is not None:
+                runs[0].subject.queued.appendleft(runs[0])
+                runs[0].subject.due_at = again_at
+                return
             workflow.subjects.append(Subject(queued=deque(runs), due_at=again_at, width=None))
             return
         workflow.waves.remove(wave)
@@ -202,7 +229,7 @@ class VirtualLaunches:
         facts = LaunchFacts(
             runs=tuple(LaunchingRun(run_id=r.id, attempt=1, position=n) for n, r in enumerate(runs)),
             is_wave=wave is not None,
-            of_batch=wave is not None,
+            of_batch=runs[0].subject is not None,
             on_doubt=OnDoubt.HOLD,
             looks_first_s=self._looks_first_s(runs[0].workflow, wave, lane),
             looks_apart_s=0.0 if in_order else windows.looks_apart_s(lane.limit),

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+
+from orchestrator.domain.durations import Durations
 
 #: The provider's own limit for live executions of one workflow, where a world says nothing else.
 SLOTS = 10
@@ -31,13 +33,18 @@ class Pace:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
-    """A batch that is submitted whole. `order` is how the provider starts the items of one request."""
+    """A batch that is submitted whole. `order` is how the provider starts the items of one request.
+
+    Args:
+        wave_size: as many go in one request; 1: each by itself; None: as many as the planner says.
+    """
 
     workflow: str
     n: int
     width: int = 5
     order: str = "index"
     arrive_s: float = 0.0
+    wave_size: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +75,13 @@ class Outage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class World:
-    """One key with its limit, and all that is to run on it."""
+    """One key with its limit, and all that is to run on it.
+
+    Args:
+        known: what the product knows of a workflow's durations when it begins; else nothing.
+        drawn: how long a workflow's executions take, in the order in which they start; else its pace says so.
+        max_concurrent: how many executions of a workflow may be alive; else its singles say so, or `SLOTS`.
+    """
 
     workflows: Mapping[str, Pace]
     rate_per_min: int = 100
@@ -78,6 +91,9 @@ class World:
     singles: tuple[Singles, ...] = ()
     kills: Kills | None = None
     outages: tuple[Outage, ...] = ()
+    known: Mapping[str, Durations] = field(default_factory=dict)
+    drawn: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    max_concurrent: Mapping[str, int] = field(default_factory=dict)
     name: str = field(default="world", compare=False)
 
     @property
@@ -87,4 +103,6 @@ class World:
 
     def slots(self, workflow: str) -> int:
         """Return how many single launches of a workflow may be alive at once."""
+        if workflow in self.max_concurrent:
+            return self.max_concurrent[workflow]
         return next((s.slots for s in self.singles if s.workflow == workflow), SLOTS)

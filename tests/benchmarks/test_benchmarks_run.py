@@ -11,9 +11,11 @@ import pytest
 from benchmarks import baselines, polling, product_play, reports, throughput
 from benchmarks.load import Load
 from benchmarks.stage import Stage
-from benchmarks.world import BadWorld, World, built_in, parse
+from benchmarks.world import BadWorld, built_in, parse
 from orchestrator.domain.answers import RemoteStatus
 from orchestrator.rehearsal.model_provider import Execution, ModelProvider
+from orchestrator.rehearsal.plain_client import ExponentialBackoff
+from orchestrator.rehearsal.world import World
 
 FIGURES = {
     "requests_per_execution",
@@ -95,7 +97,7 @@ def _measure(way: str, world: World) -> None:
         case "round_robin":
             baselines.measure(world, baselines.RoundRobin())
         case _:
-            baselines.measure(world, baselines.ExponentialBackoff())
+            baselines.measure(world, ExponentialBackoff())
 
 
 def test_the_model_runs_no_more_at_once_than_width_and_slots_allow() -> None:
