@@ -45,4 +45,4 @@ def measure(world: World, choice: Choice) -> dict[str, object]:
     client = PlainClient(world, choice)
     client.run()
     executions = [e for a in client.submitted for e in a.executions]
-    return score(world, executions, looks=client.looks, launches=client.launches)
+    return score(world, executions, looks=client.looked.total(), launches=client.launched.total())

@@ -15,7 +15,7 @@ WORLDS = Path(__file__).parent / "worlds"
 MAX_EXECUTIONS = 200_000
 
 #: What only rehearsals say of a world.
-OURS = ("known", "drawn", "max_concurrent")
+OURS = ("known", "polls", "drawn", "max_concurrent")
 
 T = TypeVar("T")
 

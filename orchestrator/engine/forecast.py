@@ -1,4 +1,4 @@
-"""What is told of a batch's way: how it goes out, when it will be done, what binds it. Before it begins, and all along."""
+"""What is told of a batch's way, before it begins and all along: how it goes out, what binds it, when it is done."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ from orchestrator.domain.statuses import BatchStatus, RunStatus, batch_status
 from orchestrator.engine.deps import Deps
 from orchestrator.storage import outlook
 from orchestrator.storage.batches import BatchRow
-from orchestrator.storage.database import now as transaction_now
 from orchestrator.storage.outlook import Outlook
 
 #: Runs that are at the provider, or on their way there: their ends are still to be seen.
@@ -26,7 +25,7 @@ RUNNING = (RunStatus.LAUNCHING, RunStatus.PROCESSING)
 MOVING = frozenset({BatchStatus.ACCEPTED, BatchStatus.RUNNING, BatchStatus.CANCELLING})
 
 
-async def plan(deps: Deps, workflow_id: UUID, *, concurrency: str, wave_size: int | None, count: int) -> dict[str, Any]:
+async def plan(deps: Deps, workflow_id: UUID, concurrency: str, wave_size: int | None, *, count: int) -> dict[str, Any]:
     """Say how a batch of so many runs would go out now, and how long it would take."""
 
     async def read(connection: AsyncConnection) -> Outlook:
@@ -66,7 +65,7 @@ async def of_batch(deps: Deps, connection: AsyncConnection, row: BatchRow) -> di
         return None
     concurrency, wave_size = row.concurrency, row.wave_size
     work = _work(deps, found, concurrency=concurrency, wave_size=wave_size, queued=queued, running=running)
-    return _told(work, now=await transaction_now(connection))
+    return _told(work, now=found.now)
 
 
 def _told(work: Work, *, now: datetime) -> dict[str, Any]:

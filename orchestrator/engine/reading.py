@@ -10,7 +10,7 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from orchestrator.engine import views
+from orchestrator.engine import forecast, views
 from orchestrator.engine.deps import Deps
 from orchestrator.engine.shown import shown
 from orchestrator.engine.submission_rules import known_as

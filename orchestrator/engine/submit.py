@@ -165,8 +165,7 @@ async def submit_batch(
     found = await find_connection(deps, who, spec.connection)
     row = await known_workflow(deps, found, spec.workflow_id)
     intake = await _read(deps, found, row, spec, data)
-    count, wave_size = len(intake.rows), spec.wave_size
-    plan = await forecast.plan(deps, row.id, concurrency=spec.concurrency, wave_size=wave_size, count=count)
+    plan = await forecast.plan(deps, row.id, spec.concurrency, spec.wave_size, count=len(intake.rows))
     if spec.dry_run:
         return _answer(intake, None, plan, created=False, warnings=())
     stored, warnings = await _store(deps, who, _place(who, found, row), spec, intake, within)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Protocol
@@ -71,7 +71,9 @@ class PlainClient:
         self.submitted = arrivals(world)
         self.every_s = (60.0 + ROUND_TRIP_S) / world.rate_per_min
         self.left = world.executions
-        self.launches = self.looks = 0
+        #: Looks and launches by the batch or stream that they were for.
+        self.looked: Counter[int] = Counter()
+        self.launched: Counter[int] = Counter()
         self._batches: deque[tuple[Arrival, list[Execution]]] = deque()
         self._singles: dict[str, deque[Arrival]] = {}
         self._slots = {name: world.slots(name) for name in world.workflows}
@@ -80,9 +82,10 @@ class PlainClient:
         for arrival in self.submitted:
             self.time.at(arrival.at_s, lambda arrival=arrival: self._arrive(arrival))  # type: ignore[misc]
 
-    def run(self) -> None:
+    def run(self, *, until: Callable[[], bool] | None = None) -> None:
+        """Launch everything, and look until all of it was seen to end, or something else holds."""
         self.time.at(0.0, self._send)
-        self.time.run(until=lambda: self.left == 0)
+        self.time.run(until=until or (lambda: self.left == 0))
 
     def _arrive(self, arrival: Arrival) -> None:
         if arrival.is_launched_singly:
@@ -98,10 +101,10 @@ class PlainClient:
         self.time.at(now_s + self.every_s, self._send)
         launch = None if self._is_out() else self._next_launch()
         if launch is not None:
-            self.launches += 1
+            self.launched[launch[0].part] += 1
             self._exchange(lambda: self._launch(*launch), lambda: self._launched(*launch))
         elif (execution := self.choice.next(now_s=now_s)) is not None:
-            self.looks += 1
+            self.looked[execution.part] += 1
             self._look(execution)
 
     def _is_out(self) -> bool:

@@ -64,6 +64,9 @@ class VirtualLane:
         self.workflows: dict[str, Workflow] = {}
         self.left = world.executions
         self.sent: Counter[CallKind] = Counter()
+        #: Looks and launches by the batch or stream that they were for.
+        self.looked: Counter[int] = Counter()
+        self.launched: Counter[int] = Counter()
         self.on_wire: Counter[CallKind] = Counter()
         self.deps = _deps(Random(f"{world.seed}:product"), self.time)
         self.on_turn: dict[Turn, Callable[[], None]] = {Turn.POLL: self._look_turn}
@@ -212,6 +215,7 @@ class VirtualLane:
         )  # fmt: skip
 
     def _ask(self, run: Run) -> poll.Seen:
+        self.looked[run.execution.part] += 1
         return NO_ANSWER if self.is_out() else SEEN[self.provider.look(run.execution, now_s=self.time.now_s)]
 
     def _record(self, claims: Sequence[tuple[Run, LookClaim]], seen: Sequence[poll.Seen]) -> None:

@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 
 from orchestrator.domain import launch_decisions, planner, windows
 from orchestrator.domain.answers import Accepted, WaveAccepted
+from orchestrator.domain.backoff import OwnFigures, PollPolicy
 from orchestrator.domain.durations import Durations
 from orchestrator.domain.governor import CallKind, launches_at_once
 from orchestrator.domain.launch_decisions import LaunchFacts, LaunchingRun, OnDoubt
@@ -34,7 +35,7 @@ class VirtualLaunches:
             name: Workflow(
                 id=self.lane.deps.sources.new_id(),
                 slot_limit=world.slots(name),
-                poll=(None, None, None, None, pace.polite),
+                poll=_figures(world.polls.get(name, PollPolicy(polite=pace.polite))),
                 durations=world.known.get(name, Durations()),
             )
             for name, pace in world.workflows.items()
@@ -199,6 +200,7 @@ class VirtualLaunches:
             # No connection, so nothing was sent, and it costs nothing: back in line.
             self._put_back(runs, wave)
             return
+        self.lane.launched[executions[0].part] += 1
         self.lane.send(
             CallKind.LAUNCH,
             1,
@@ -262,3 +264,7 @@ class VirtualLaunches:
             wave=wave.clock if wave is not None else None,
         )
         return timing.first_s()
+
+
+def _figures(policy: PollPolicy) -> OwnFigures:
+    return policy.initial_s, policy.factor, policy.cap_s, policy.jitter, policy.polite

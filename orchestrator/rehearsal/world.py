@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from orchestrator.domain.backoff import PollPolicy
 from orchestrator.domain.durations import Durations
 
 #: The provider's own limit for live executions of one workflow, where a world says nothing else.
@@ -79,6 +80,7 @@ class World:
 
     Args:
         known: what the product knows of a workflow's durations when it begins; else nothing.
+        polls: a workflow's schedule of looks; else the default, as politely as its pace says.
         drawn: how long a workflow's executions take, in the order in which they start; else its pace says so.
         max_concurrent: how many executions of a workflow may be alive; else its singles say so, or `SLOTS`.
     """
@@ -92,6 +94,7 @@ class World:
     kills: Kills | None = None
     outages: tuple[Outage, ...] = ()
     known: Mapping[str, Durations] = field(default_factory=dict)
+    polls: Mapping[str, PollPolicy] = field(default_factory=dict)
     drawn: Mapping[str, Sequence[float]] = field(default_factory=dict)
     max_concurrent: Mapping[str, int] = field(default_factory=dict)
     name: str = field(default="world", compare=False)

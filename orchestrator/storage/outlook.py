@@ -1,8 +1,9 @@
-"""What decides how long a batch takes, beside its own runs: what was learned, what is allowed, and who else is there."""
+"""What decides how long a batch takes, beside its own runs: what was learned, what is allowed, who else is there."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import text
@@ -17,8 +18,9 @@ MOST_RIVALS = 20
 
 # Runs of others are counted up to :most only: all on a key get on alike, so what one has left beyond that comes later.
 AROUND = text("""
-    SELECT n.provider, n.max_concurrent, l.requests_per_minute, w.durations_count, w.durations_log_mean,
-        w.durations_log_var, w.poll_initial_s, w.poll_factor, w.poll_cap_s, w.poll_jitter, w.poll_polite,
+    SELECT orch_now() AS now, n.provider, n.max_concurrent, l.requests_per_minute,
+        w.durations_count, w.durations_log_mean, w.durations_log_var,
+        w.poll_initial_s, w.poll_factor, w.poll_cap_s, w.poll_jitter, w.poll_polite,
         n.paused_at IS NOT NULL OR l.launches_stopped IS NOT NULL AS is_stopped,
         (SELECT COALESCE(sum((s ->> 2)::int), 0)::int FROM jsonb_array_elements(l.spent) s
          WHERE (s ->> 0)::float8 > extract(epoch FROM orch_now()) * 1000) AS spent,
@@ -57,9 +59,11 @@ class Outlook:
         slot_limit: executions of the workflow that may be alive.
         free: requests that may leave at once.
         singles: single runs of the workflow that wait for their launch, as far as they count.
+        now: the transaction's time.
         is_stopped: nothing is launched until a person does something.
     """
 
+    now: datetime
     provider: str
     slot_limit: int
     requests_per_minute: int
@@ -77,6 +81,7 @@ async def around(connection: AsyncConnection, workflow_id: UUID, *, batch_id: UU
     row = await one(connection, AROUND, values)
     assert row is not None, "the caller knows the workflow"
     return Outlook(
+        now=row.now,
         provider=row.provider,
         slot_limit=row.max_concurrent,
         requests_per_minute=row.requests_per_minute,
