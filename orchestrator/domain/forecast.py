@@ -39,6 +39,9 @@ MODEL_LOG_SD = 0.02
 
 RATE_LOG_SD = 0.06
 
+#: Slots and requests that are about equally short hold single launches up together: the higher, the less.
+HOLD_UP = 6
+
 #: A wave of a known workflow takes about so many runs: enough to count launches by.
 RUNS_A_WAVE = 100
 
@@ -132,8 +135,10 @@ def forecast(work: Work) -> Forecast:
     holds = _with_mean(pace, pace.mean_s + (row.delay_s + LAUNCH_TAKES_S if work.single else 0.0))
     before_s, spread_s, last_s = _by_slots(work, holds)
     slots_s, rate_s = before_s + sum(last_s) / len(last_s), _by_rate(work, row)
+    # A single launch waits for its slot, which waits for a look, which waits for requests; a wave goes on by itself.
+    held_up = _longer_and_more if work.single else max
     found = sorted(
-        max(
+        held_up(
             (max(before_s + spread_s * luck, 0.0) + tail_s) * math.exp(error * wrong),
             rate_s * math.exp(RATE_LOG_SD * luck),
         )
@@ -153,6 +158,11 @@ def forecast(work: Work) -> Forecast:
         slots_s=slots_s,
         rate_s=rate_s,
     )
+
+
+def _longer_and_more(slots_s: float, rate_s: float) -> float:
+    """Return the longer of two, and more where they are alike."""
+    return float((slots_s**HOLD_UP + rate_s**HOLD_UP) ** (1 / HOLD_UP))
 
 
 def expected_pace(known: Durations) -> tuple[Lognormal, float]:
