@@ -76,7 +76,8 @@ def _read(kind: type[T], given: Any, where: str) -> T:
         raise BadWorld(f"{where} is an object")
     known = {f.name: f for f in fields(kind)}  # type: ignore[arg-type]
     unknown = sorted(given.keys() - known.keys())
-    missing = sorted(name for name, f in known.items() if f.default is MISSING and name not in given)
+    needed = {name for name, f in known.items() if f.default is MISSING and f.default_factory is MISSING}
+    missing = sorted(needed - given.keys())
     if unknown or missing:
         raise BadWorld(f"{where}: unknown {unknown}, missing {missing}")
     return kind(**given)
@@ -91,6 +92,8 @@ def _check(world: World) -> None:
             raise BadWorld(f"{part.workflow}: n is at least 1")
     if any(b.order not in ("index", "random") or b.width < 1 or b.arrive_s < 0 for b in world.batches):
         raise BadWorld("a batch has an order `index` or `random`, a width of at least 1 and a time from 0 on")
+    if any(b.wave_size is not None and b.wave_size < 1 for b in world.batches):
+        raise BadWorld("a batch's wave_size is at least 1")
     if any(s.per_min <= 0 or s.slots < 1 for s in world.singles):
         raise BadWorld("singles have `per_min` above 0 and at least one slot")
     if any(p.mean_s <= 0 or p.sigma < 0 for p in world.workflows.values()):

@@ -58,7 +58,7 @@ class Lognormal:
         if alive < 1e-9 or density < 1e-12:
             # Far from all that was known: as of something that has run so long and may go on for as long again.
             return Steady(rate_per_s=1.0 / age_s).worth_s(0.0, elapsed_s)
-        ended = (self.ended(age_s) - self.ended(begin_s)) / density
+        ended = (_normal(z) - (self.ended(begin_s) if begin_s else 0.0)) / density
         root = math.sqrt(2.0 * alive / density)
         return min(((math.sqrt(root**2 + 4.0 * max(ended, 0.0)) - root) / 2.0) ** 2, elapsed_s)
 

@@ -26,8 +26,8 @@ class TimeShares:
 def time_shares(play: Play, stage: Stage) -> TimeShares:
     """Say what of a play's time was whose.
 
-    In each piece of time: an outage, if one is on and slots stand empty; requests, where more have ended unseen than are
-    at work; slots, where all are taken. What was launched by itself keeps its slot until its end is seen.
+    In each piece of time: slots, where all are taken (what was launched by itself keeps its slot until its end is
+    seen); else an outage, if one is on; else requests, where more have ended unseen than are at work.
     """
     piece_s = play.finish_s / PIECES
     width = min(stage.width, stage.runs)

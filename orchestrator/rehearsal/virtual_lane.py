@@ -47,7 +47,6 @@ SEEN = {
     ),
 }
 
-
 NO_ANSWER = OutcomeUnknown("nobody answers", code="timeout")
 
 
@@ -92,7 +91,7 @@ class VirtualLane:
 
     def lock(self) -> Lane:
         """Return the lane as a transaction of now would find it."""
-        return replace(self._lane, now=self.time.now, budget=replace(self._lane.budget, in_flight=dict(self.on_wire)))
+        return replace(self._lane, now=self.time.now, budget=self._budget(self._lane))
 
     def save(self, lane: Lane, *, in_pump: bool) -> None:
         """Write the lane back. `in_pump`: a worker has just worked here and looks at once for more."""
@@ -139,7 +138,10 @@ class VirtualLane:
     def release(self, lane: Lane, kind: CallKind, count: int) -> Lane:
         """Give tokens back that were answered just now."""
         self.on_wire[kind] -= count
-        return replace(lane, budget=replace(lane.budget, in_flight=dict(self.on_wire))).spent(kind, [0.0] * count)
+        return replace(lane, budget=self._budget(lane).spend(kind, [0.0] * count, now=lane.now))
+
+    def _budget(self, lane: Lane) -> Budget:
+        return Budget(limit=lane.limit, spent=lane.budget.spent, in_flight=dict(self.on_wire))
 
     def _due_at(self, turn: Turn) -> datetime | None:
         return self._lane.launch_due_at if turn is Turn.LAUNCH else self._lane.poll_due_at
@@ -180,7 +182,8 @@ class VirtualLane:
         tokens = lane.budget.grant(CallKind.LOOK, wanted, now=lane.now, waiting=waiting)
         lease = timedelta(seconds=self.deps.settings.lease_s)
         found = self.timers.take(tokens, now=lane.now, lease=lease)
-        lane = replace(lane, looks_late_s=late_after(lane.looks_late_s, [run.late_s for run in found]))
+        late_s = late_after(lane.looks_late_s, [run.late_s for run in found])
+        lane = replace(lane, looks_late_s=late_s) if found else lane
         claims = [(run, self._claim(run, lane)) for run in found]
         if claims:
             seen: list[poll.Seen] = []
