@@ -18,13 +18,18 @@ from random import Random
 from typing import Any
 
 from orchestrator.domain.durations import Durations
-from orchestrator.domain.forecast import Bound, Forecast, Work, forecast
+from orchestrator.domain.forecast import Bound, Work, forecast
 from orchestrator.domain.governor import CallKind
 from orchestrator.providers.script import ScriptProvider
+from orchestrator.rehearsal.plays import Stage
+from orchestrator.rehearsal.rehearse import rehearse
 from orchestrator.rehearsal.virtual_launches import VirtualLaunches
 from orchestrator.rehearsal.world import Batch, Pace, World
 
 RATE = 100
+#: Plays of each batch that is rehearsed.
+PLAYS = 5
+
 LEVELS = ("low", "medium", "high", "single")
 
 W = "w"
@@ -48,13 +53,14 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.forecasts", description=__doc__)
     parser.add_argument("--batches", type=int, default=200, help="how many (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=1, help="of all chance (default: %(default)s)")
+    parser.add_argument("--rehearsed", type=int, default=10, help="the first of them (default: %(default)s)")
     given = parser.parse_args(argv)
-    print(json.dumps(measure(given.batches, given.seed)), flush=True)
+    print(json.dumps(measure(given.batches, given.seed, rehearsed=given.rehearsed)), flush=True)
     return 0
 
 
-def measure(batches: int, seed: int) -> dict[str, Any]:
-    """Return the line of so many batches."""
+def measure(batches: int, seed: int, *, rehearsed: int) -> dict[str, Any]:
+    """Return the line of so many batches; the first of them are rehearsed besides."""
     began_at = time.perf_counter()
     told = [play(n, seed) for n in range(batches)]
     begin = [(forecast(t.begin), t.took_s) for t in told]
@@ -63,22 +69,44 @@ def measure(batches: int, seed: int) -> dict[str, Any]:
         "benchmark": "forecasts",
         "seed": seed,
         "batches": batches,
-        "begin": figures(begin),
-        "half": figures([(forecast(t.half), t.took_from_half_s) for t in told]),
+        "begin": figures([(f.p50_s, f.p90_s, took_s) for f, took_s in begin]),
+        "half": figures([(f.p50_s, f.p90_s, t.took_from_half_s) for t in told for f in [forecast(t.half)]]),
+        "rehearsed": figures([rehearsed_ends(t) for t in told[:rehearsed]]),
+        "rehearsed_batches": rehearsed,
         "requests_over_told": round(_middle(spent), 3),
         "bound_by_rate": sum(f.bound_by is Bound.RATE for f, _ in begin),
         "took_s": round(time.perf_counter() - began_at, 2),
     }
 
 
-def figures(pairs: Sequence[tuple[Forecast, float]]) -> dict[str, float]:
-    """Return in what share of cases the end came before P50 and before P90, and how far off the middle was."""
+def figures(ends: Sequence[tuple[float, float, float]]) -> dict[str, float]:
+    """Return in what share of cases the end came before P50 and before P90, and how far off the middle was.
+
+    Args:
+        ends: P50, P90, and what came, seconds.
+    """
     return {
-        "within_p50": round(sum(took <= told.p50_s for told, took in pairs) / len(pairs), 3),
-        "within_p90": round(sum(took <= told.p90_s for told, took in pairs) / len(pairs), 3),
-        "error_p50": round(_middle([abs(took / told.p50_s - 1) for told, took in pairs]), 3),
-        "p90_over_p50": round(_middle([told.p90_s / told.p50_s for told, _ in pairs]), 3),
+        "within_p50": round(sum(came_s <= p50_s for p50_s, _, came_s in ends) / len(ends), 3),
+        "within_p90": round(sum(came_s <= p90_s for _, p90_s, came_s in ends) / len(ends), 3),
+        "error_p50": round(_middle([abs(came_s / p50_s - 1) for p50_s, _, came_s in ends]), 3),
+        "p90_over_p50": round(_middle([p90_s / p50_s for p50_s, p90_s, _ in ends]), 3),
     }
+
+
+def rehearsed_ends(told: Told) -> tuple[float, float, float]:
+    """Rehearse a batch with what was known when it began; return P50, P90, and what came."""
+    work = told.begin
+    stage = Stage(
+        runs=work.left,
+        width=work.width,
+        slot_limit=work.slot_limit,
+        wave_size=1 if work.single else None,
+        requests_per_minute=work.requests_per_minute,
+        durations=work.durations,
+        policy=work.policy,
+    )
+    found = rehearse(stage, plays=PLAYS)
+    return found.finish_s(0.5), found.finish_s(0.9), told.took_s
 
 
 def play(number: int, seed: int) -> Told:

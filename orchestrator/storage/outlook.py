@@ -34,6 +34,7 @@ AROUND = text("""
                        SELECT FROM runs x WHERE x.batch_id = b.id AND x.status IN ('queued', 'launching', 'processing')
                        LIMIT :most) live) AS runs
                FROM batches b JOIN workflows o ON o.id = b.workflow_id
+                   JOIN connections p ON p.id = b.connection_id AND p.paused_at IS NULL
                WHERE b.ended_at IS NULL AND b.paused_at IS NULL AND b.cancelled_at IS NULL AND o.lane_id = w.lane_id
                    AND b.id IS DISTINCT FROM CAST(:batch AS uuid)
                ORDER BY b.id LIMIT :rivals) r

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks import baselines, polling, product_play, reports, throughput
+from benchmarks import baselines, forecasts, polling, product_play, reports, throughput
 from benchmarks.load import Load
 from benchmarks.stage import Stage
 from benchmarks.world import BadWorld, built_in, parse
@@ -156,3 +156,13 @@ def test_reports_are_measured_on_a_history_that_adds_up() -> None:
     assert {name: len(rates) for name, rates in line["executions_per_s"].items()} == {
         "html": 1, "csv": 1, "nothing": 2, "one core busy": 2,
     }  # fmt: skip
+
+
+def test_forecasts_are_measured_on_what_the_product_learned_itself() -> None:
+    first, again = (without_time(forecasts.measure(6, seed=3, rehearsed=1)) for _ in range(2))
+    assert first == again
+    for moment in ("begin", "half", "rehearsed"):
+        assert 0 <= first[moment]["within_p50"] <= first[moment]["within_p90"] <= 1
+    told = forecasts.play(0, 3)
+    assert told.begin.durations.count >= 10
+    assert told.half.left == told.begin.left // 2
