@@ -12,8 +12,8 @@ from orchestrator.rehearsal.bounds import TimeShares, time_shares
 from orchestrator.rehearsal.plays import Play, Stage, play, play_backoff, world_of
 from orchestrator.rehearsal.timeline import NeverEnds
 
-#: All plays together look about so often: some ten seconds of a processor. Large batches are played fewer times.
-LOOKS_IN_ALL = 20_000
+#: All plays together look about so often: some seconds of a processor. Large batches are played fewer times.
+LOOKS_IN_ALL = 12_000
 MOST_PLAYS = 15
 
 _NORMAL = NormalDist()

@@ -21,9 +21,7 @@ def submitted(client: Client, connection: str, workflow: str, runs: int, **more:
 @pytest.fixture
 def own(client: Client, sandbox: Sandbox, unique: str) -> str:
     """A connection that nobody else uses, at the documented limit."""
-    client.connections.add(
-        unique, provider="script", base_url=sandbox.api_url, api_key=sandbox.key, limit_group=unique
-    )
+    client.connections.add(unique, provider="script", base_url=sandbox.api_url, api_key=sandbox.key, limit_group=unique)
     return unique
 
 
