@@ -114,7 +114,7 @@ def play(number: int, seed: int) -> Told:
     draw = Random(f"{seed}:forecasts:{number}")
     pace = Pace(mean_s=_spread(draw, 3, 90), sigma=draw.uniform(0.3, 1.0))
     level = draw.choice(LEVELS)
-    n, before = round(_spread(draw, 20, 600)), round(_spread(draw, 10, 100))
+    n, before = round(_spread(draw, 20, 600)), round(_spread(draw, 10, 60))
     batch = Batch(
         workflow=W,
         n=n,
