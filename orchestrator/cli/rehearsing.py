@@ -14,6 +14,7 @@ from orchestrator.client import SubmittedBatch
 from orchestrator.domain.backoff import PollPolicy
 from orchestrator.domain.durations import Durations
 from orchestrator.domain.forecast import Rival
+from orchestrator.errors import Unavailable
 from orchestrator.rehearsal.plays import Play, Stage
 from orchestrator.rehearsal.rehearse import Rehearsal, plays_for, rehearse
 from orchestrator.rehearsal.world import Outage
@@ -22,6 +23,8 @@ from orchestrator.rehearsal.world import Outage
 def rehearsed(batch: SubmittedBatch, times: Times, *, wave_size: int | None, plays: int | None) -> dict[str, Any]:
     """Play what a dry run found, and return all figures."""
     plan = batch["plan"]
+    if "meets" not in plan:
+        raise Unavailable("this server does not say what a batch would meet", hint="Upgrade it: orchestrator version")
     stage = _stage(plan, times, wave_size=wave_size)
     number = plays or plays_for(stage)
     done = rehearse(stage, plays=number, on_play=_progress)
@@ -36,6 +39,7 @@ def rehearsed(batch: SubmittedBatch, times: Times, *, wave_size: int | None, pla
         "mean_s": plan["mean_s"],
         "mean_is_a_guess": plan["mean_is_a_guess"],
         "learned_from": stage.durations.count,
+        "connection_is_stopped": plan["meets"]["is_stopped"],
         "other_batches": len(stage.rivals),
         "plays": number,
         "starts_at": _iso(times, 0.0),
@@ -65,6 +69,8 @@ def show(found: Mapping[str, Any], times: Times) -> None:
         output.text(f"Nothing is known of this workflow yet; assumed mean {found['mean_s']:.0f} s.")
     else:
         output.text(f"Learned from {found['learned_from']} executions: mean {found['mean_s']:.1f} s.")
+    if found["connection_is_stopped"]:
+        output.text("The connection is paused or stopped; this is as if it launched.")
     for line in (*_when(found, times), *_what(found), *_beside(found, times)):
         output.text(line)
 
@@ -78,7 +84,9 @@ def _when(found: Mapping[str, Any], times: Times) -> list[str]:
     if found["finish_by"] is not None:
         by = found["finish_by"]
         says = "yes, in nine of ten cases" if by["p90_makes_it"] else "not safely"
-        lines.append(f"Done by       {by['words']}: {says}; the chance is {by['chance']:.0%}")
+        assert times.finish_by is not None, "it was asked for"
+        at = _clock(times, (times.finish_by - times.start).total_seconds())
+        lines.append(f"Done by       {at}: {says}; the chance is {by['chance']:.0%}")
     return lines
 
 
@@ -140,7 +148,6 @@ def _finish_by(done: Rehearsal, times: Times) -> dict[str, Any] | None:
     by_s = (times.finish_by - times.start).total_seconds()
     return {
         "at": _iso(times, by_s),
-        "words": _clock(times, by_s),
         "chance": round(done.chance_by(by_s), 2),
         "p90_makes_it": done.finish_s(0.9) <= by_s,
     }

@@ -49,7 +49,7 @@ async def plan(deps: Deps, workflow_id: UUID, concurrency: str, wave_size: int |
         "bound_by": told.bound_by,
         "mean_s": round(work.durations.mean_s, 2),
         "mean_is_a_guess": work.durations.count == 0,
-        "meets": _meets(work),
+        "meets": _meets(work) | {"is_stopped": found.is_stopped},
     }
 
 
