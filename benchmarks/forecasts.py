@@ -53,7 +53,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.forecasts", description=__doc__)
     parser.add_argument("--batches", type=int, default=200, help="how many (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=1, help="of all chance (default: %(default)s)")
-    parser.add_argument("--rehearsed", type=int, default=10, help="the first of them (default: %(default)s)")
+    parser.add_argument("--rehearsed", type=int, default=0, help="rehearse so many of them (default: none)")
     given = parser.parse_args(argv)
     print(json.dumps(measure(given.batches, given.seed, rehearsed=given.rehearsed)), flush=True)
     return 0
@@ -61,7 +61,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def measure(batches: int, seed: int, *, rehearsed: int) -> dict[str, Any]:
     """Return the line of so many batches; the first of them are rehearsed besides."""
-    began_at = time.perf_counter()
+    began_at, cpu_before_s = time.perf_counter(), time.process_time()
     told = [play(n, seed) for n in range(batches)]
     begin = [(forecast(t.begin), t.took_s) for t in told]
     spent = [t.requests / f.requests for t, (f, _) in zip(told, begin, strict=True)]
@@ -71,11 +71,12 @@ def measure(batches: int, seed: int, *, rehearsed: int) -> dict[str, Any]:
         "batches": batches,
         "begin": figures([(f.p50_s, f.p90_s, took_s) for f, took_s in begin]),
         "half": figures([(f.p50_s, f.p90_s, t.took_from_half_s) for t in told for f in [forecast(t.half)]]),
-        "rehearsed": figures([rehearsed_ends(t) for t in told[:rehearsed]]),
+        "rehearsed": figures([rehearsed_ends(t) for t in told[:rehearsed]]) if rehearsed else None,
         "rehearsed_batches": rehearsed,
         "requests_over_told": round(_middle(spent), 3),
         "bound_by_rate": sum(f.bound_by is Bound.RATE for f, _ in begin),
         "took_s": round(time.perf_counter() - began_at, 2),
+        "cpu_s": round(time.process_time() - cpu_before_s, 2),
     }
 
 

@@ -35,9 +35,9 @@ HEAD_START_S = 18.0
 FIRST_WINDOW_S = 26.0
 
 #: What no estimate knows: the deviation of the logarithm of the time, beside that of the durations.
-MODEL_LOG_SD = 0.02
+MODEL_LOG_SD = 0.05
 
-RATE_LOG_SD = 0.06
+RATE_LOG_SD = 0.08
 
 #: Slots and requests that are about equally short hold single launches up together: the higher, the less.
 HOLD_UP = 6
