@@ -1,35 +1,15 @@
-"""Two plain ways of polling to compare with: each in its best case, paced evenly and always within the limit.
-
-Both launch a batch whole when it arrives (at most 10,000 items a request), and a single run as soon as a slot is known
-to be free. Launches go before looks. They differ in the choice of the next look only.
-"""
+"""Two plain ways of polling to compare with: round robin here, exponential backoff in the product's rehearsals."""
 
 from __future__ import annotations
 
-import heapq
 import itertools
 from collections import deque
-from collections.abc import Callable
-from typing import Protocol
 
-from benchmarks.model_provider import Execution, ModelProvider
-from benchmarks.score import LARGEST_REQUEST, ROUND_TRIP_S, Arrival, arrivals, score
-from benchmarks.timeline import Timeline
-from benchmarks.world import World
-from orchestrator.domain.answers import RemoteStatus
-
-
-class Choice(Protocol):
-    """Which execution to look at next."""
-
-    def launched(self, arrival: Arrival, executions: list[Execution], *, now_s: float) -> None:
-        """Hear that these were launched in one request."""
-
-    def next(self, *, now_s: float) -> Execution | None:
-        """Return the execution to look at now, or None."""
-
-    def seen(self, execution: Execution, *, ended: bool, now_s: float) -> None:
-        """Hear what the look saw."""
+from benchmarks.score import score
+from orchestrator.rehearsal.arrivals import Arrival
+from orchestrator.rehearsal.model_provider import Execution
+from orchestrator.rehearsal.plain_client import Choice, PlainClient
+from orchestrator.rehearsal.world import World
 
 
 class RoundRobin:
@@ -60,113 +40,9 @@ class RoundRobin:
             self._ring.append(waiting.popleft())
 
 
-class ExponentialBackoff:
-    """Look at each by itself: 2 s after its launch, then doubling the wait up to 60 s; oldest due first."""
-
-    FIRST_S, LONGEST_S = 2.0, 60.0
-
-    def __init__(self) -> None:
-        self._numbers = itertools.count()
-        self._due: list[tuple[float, int, Execution]] = []
-        self._delays: dict[int, float] = {}
-
-    def launched(self, arrival: Arrival, executions: list[Execution], *, now_s: float) -> None:
-        for execution in executions:
-            self._plan(execution, self.FIRST_S, now_s)
-
-    def next(self, *, now_s: float) -> Execution | None:
-        return heapq.heappop(self._due)[2] if self._due and self._due[0][0] <= now_s else None
-
-    def seen(self, execution: Execution, *, ended: bool, now_s: float) -> None:
-        delay_s = self._delays.pop(id(execution))
-        if not ended:
-            self._plan(execution, min(2 * delay_s, self.LONGEST_S), now_s)
-
-    def _plan(self, execution: Execution, delay_s: float, now_s: float) -> None:
-        self._delays[id(execution)] = delay_s
-        heapq.heappush(self._due, (now_s + delay_s, next(self._numbers), execution))
-
-
-class _Client:
-    """Sends one request after the other, evenly: a token is back 60 s after its answer, so this breaks no limit."""
-
-    def __init__(self, world: World, choice: Choice) -> None:
-        self.time = Timeline()
-        self.provider = ModelProvider(world)
-        self.choice = choice
-        self.submitted = arrivals(world)
-        self.every_s = (60.0 + ROUND_TRIP_S) / world.rate_per_min
-        self.left = world.executions
-        self.launches = self.looks = 0
-        self._batches: deque[tuple[Arrival, list[Execution]]] = deque()
-        self._singles: dict[str, deque[Arrival]] = {}
-        self._slots = {s.workflow: s.slots for s in world.singles}
-        self._first_stream = len(world.batches)
-        for arrival in self.submitted:
-            self.time.at(arrival.at_s, lambda arrival=arrival: self._arrive(arrival))  # type: ignore[misc]
-
-    def run(self) -> None:
-        self.time.at(0.0, self._send)
-        self.time.run(until=lambda: self.left == 0)
-
-    def _arrive(self, arrival: Arrival) -> None:
-        if arrival.width is None:
-            self._singles.setdefault(arrival.executions[0].workflow, deque()).append(arrival)
-            return
-        for first in range(0, len(arrival.executions), LARGEST_REQUEST):
-            self._batches.append((arrival, list(arrival.executions[first : first + LARGEST_REQUEST])))
-
-    def _send(self) -> None:
-        """Send what is next in turn, and come back one step later."""
-        now_s = self.time.now_s
-        self.time.at(now_s + self.every_s, self._send)
-        launch = self._next_launch()
-        if launch is not None:
-            self.launches += 1
-            self._exchange(lambda: self._launch(*launch), lambda: self._launched(*launch))
-        elif (execution := self.choice.next(now_s=now_s)) is not None:
-            self.looks += 1
-            self._look(execution)
-
-    def _next_launch(self) -> tuple[Arrival, list[Execution]] | None:
-        if self._batches:
-            return self._batches.popleft()
-        for workflow, waiting in self._singles.items():
-            if waiting and self._slots[workflow] > 0:
-                self._slots[workflow] -= 1
-                arrival = waiting.popleft()
-                return arrival, list(arrival.executions)
-        return None
-
-    def _exchange(self, arrives: Callable[[], None], answered: Callable[[], None]) -> None:
-        self.time.at(self.time.now_s + ROUND_TRIP_S / 2, arrives)
-        self.time.at(self.time.now_s + ROUND_TRIP_S, answered)
-
-    def _launch(self, arrival: Arrival, executions: list[Execution]) -> None:
-        self.provider.launch(executions, width=arrival.width or 1, order=arrival.order, now_s=self.time.now_s)
-
-    def _launched(self, arrival: Arrival, executions: list[Execution]) -> None:
-        self.choice.launched(arrival, executions, now_s=self.time.now_s)
-
-    def _look(self, execution: Execution) -> None:
-        found: list[RemoteStatus] = []
-        self._exchange(
-            lambda: found.append(self.provider.look(execution, now_s=self.time.now_s)),
-            lambda: self._looked(execution, ended=found == [RemoteStatus.FINISHED]),
-        )
-
-    def _looked(self, execution: Execution, *, ended: bool) -> None:
-        if ended:
-            execution.seen_s = self.time.now_s
-            self.left -= 1
-            if execution.part >= self._first_stream:
-                self._slots[execution.workflow] += 1
-        self.choice.seen(execution, ended=ended, now_s=self.time.now_s)
-
-
 def measure(world: World, choice: Choice) -> dict[str, object]:
     """Run a baseline through a world; return its figures."""
-    client = _Client(world, choice)
+    client = PlainClient(world, choice)
     client.run()
     executions = [e for a in client.submitted for e in a.executions]
-    return score(world, executions, looks=client.looks, launches=client.launches)
+    return score(world, executions, looks=client.looked.total(), launches=client.launched.total())

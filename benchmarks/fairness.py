@@ -6,8 +6,8 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
-from benchmarks.model_provider import Execution
-from benchmarks.world import World
+from orchestrator.rehearsal.model_provider import Execution
+from orchestrator.rehearsal.world import World
 
 #: A kill or an outage may be felt for so long after it.
 RECOVERED_S = 120.0

@@ -13,9 +13,11 @@ import time
 from pathlib import Path
 from typing import Any
 
-from benchmarks import baselines, virtual_launches
-from benchmarks.timeline import NeverEnds
-from benchmarks.world import BadWorld, World, built_in, load
+from benchmarks import baselines, product_play
+from benchmarks.world import BadWorld, built_in, load
+from orchestrator.rehearsal.plain_client import Choice, ExponentialBackoff
+from orchestrator.rehearsal.timeline import NeverEnds
+from orchestrator.rehearsal.world import World
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -36,7 +38,7 @@ def main(argv: list[str] | None = None) -> int:
 def measure(world: World) -> dict[str, Any]:
     """Return the line of one world."""
     began_at = time.perf_counter()
-    product, in_turn = virtual_launches.measure(world), _baseline(world, baselines.RoundRobin())
+    product, in_turn = product_play.measure(world), _baseline(world, baselines.RoundRobin())
     if world.batches and "makespan_s" in in_turn:
         # Round robin launches each batch whole, and looks at no more than it must.
         product["makespan_over_one_wave"] = round(product["makespan_s"] / in_turn["makespan_s"], 4)
@@ -49,12 +51,12 @@ def measure(world: World) -> dict[str, Any]:
         "executions": world.executions,
         **product,
         "round_robin": in_turn,
-        "exponential_backoff": _baseline(world, baselines.ExponentialBackoff()),
+        "exponential_backoff": _baseline(world, ExponentialBackoff()),
         "took_s": round(time.perf_counter() - began_at, 2),
     }
 
 
-def _baseline(world: World, choice: baselines.Choice) -> dict[str, Any]:
+def _baseline(world: World, choice: Choice) -> dict[str, Any]:
     try:
         return dict(baselines.measure(world, choice))
     except NeverEnds as endless:

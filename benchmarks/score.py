@@ -3,55 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from random import Random
 from typing import Any
 
 from benchmarks import fairness
-from benchmarks.model_provider import Execution, ModelProvider
-from benchmarks.world import World
-
-#: A URL lives an hour; whoever has not looked after so long has no time left to fetch the file.
-LATE_S = 55 * 60.0
-
-#: From sending a request to having its answer; the provider is asked in the middle.
-ROUND_TRIP_S = 0.2
-
-#: The provider's limit for one batch request.
-LARGEST_REQUEST = 10_000
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Arrival:
-    """Something that is submitted at a time: the executions of a batch, or one single run.
-
-    Args:
-        part: its number among the world's batches and streams.
-        width: how many the provider runs side by side; None for a single run.
-    """
-
-    at_s: float
-    part: int
-    executions: tuple[Execution, ...]
-    width: int | None
-    order: str = "index"
-
-
-def arrivals(world: World) -> list[Arrival]:
-    """Return everything that is submitted in a world, fresh, in the order of time."""
-    found = []
-    for part, batch in enumerate(world.batches):
-        items = tuple(Execution(workflow=batch.workflow, part=part, index=n) for n in range(batch.n))
-        found.append(
-            Arrival(at_s=batch.arrive_s, part=part, executions=items, width=batch.width, order=batch.order),
-        )
-    for part, stream in enumerate(world.singles, start=len(world.batches)):
-        draw, at_s = Random(f"{world.seed}:arrivals:{part}"), 0.0
-        for n in range(stream.n):
-            at_s += draw.expovariate(stream.per_min / 60.0)
-            one = Execution(workflow=stream.workflow, part=part, index=n)
-            found.append(Arrival(at_s=at_s, part=part, executions=(one,), width=None))
-    return sorted(found, key=lambda arrival: arrival.at_s)
+from orchestrator.rehearsal.arrivals import LARGEST_REQUEST, LATE_S, arrivals
+from orchestrator.rehearsal.model_provider import Execution, ModelProvider
+from orchestrator.rehearsal.world import World
 
 
 def launched_whole_s(world: World) -> float:

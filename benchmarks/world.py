@@ -1,107 +1,27 @@
-"""A world: what is submitted when, how long executions take, and how many requests a minute there are."""
+"""Worlds in files: `worlds/*.json`, checked as they are read."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
-WORLDS = Path(__file__).parent / "worlds"
+from orchestrator.rehearsal.world import Batch, Kills, Outage, Pace, Singles, World
 
-#: The provider's own limit for live executions of one workflow, where a world says nothing else.
-SLOTS = 10
+WORLDS = Path(__file__).parent / "worlds"
 
 #: A world must end: more than this is not simulated.
 MAX_EXECUTIONS = 200_000
+
+#: What only rehearsals say of a world.
+OURS = ("known", "polls", "drawn", "max_concurrent")
 
 T = TypeVar("T")
 
 
 class BadWorld(ValueError):
     """The file does not describe a world; the text says where."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pace:
-    """How long a workflow's executions take: lognormal, perhaps shifting once, perhaps with some slow ones.
-
-    Args:
-        mean_s, sigma: of the lognormal; sigma 0 makes every one take the mean.
-        shift_after_n: from the n-th started execution on, all take `shift_factor` times as long.
-        slow_share: this share takes `slow_factor` times as long.
-        polite: how politely the product looks at it (`--poll polite=1`).
-    """
-
-    mean_s: float
-    sigma: float = 0.0
-    shift_after_n: int | None = None
-    shift_factor: float = 1.0
-    slow_share: float = 0.0
-    slow_factor: float = 1.0
-    polite: float = 0.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Batch:
-    """A batch that is submitted whole. `order` is how the provider starts the items of one request."""
-
-    workflow: str
-    n: int
-    width: int = 5
-    order: str = "index"
-    arrive_s: float = 0.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Singles:
-    """A stream of single runs, arriving at random `per_min` times a minute; `slots` may be alive at once."""
-
-    workflow: str
-    per_min: float
-    n: int
-    slots: int = SLOTS
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Kills:
-    """A worker that dies every `every_s`; what it had in hand is taken up by another `down_s` later."""
-
-    every_s: float
-    down_s: float = 25.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outage:
-    """A time in which the provider runs on, and answers nobody."""
-
-    from_s: float
-    lasts_s: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class World:
-    """One key with its limit, and all that is to run on it."""
-
-    workflows: Mapping[str, Pace]
-    rate_per_min: int = 100
-    seed: int = 1
-    url_hour: str = "look"
-    batches: tuple[Batch, ...] = ()
-    singles: tuple[Singles, ...] = ()
-    kills: Kills | None = None
-    outages: tuple[Outage, ...] = ()
-    name: str = field(default="world", compare=False)
-
-    @property
-    def executions(self) -> int:
-        """How many executions there are in all."""
-        return sum(b.n for b in self.batches) + sum(s.n for s in self.singles)
-
-    def slots(self, workflow: str) -> int:
-        """Return how many single launches of a workflow may be alive at once."""
-        return next((s.slots for s in self.singles if s.workflow == workflow), SLOTS)
 
 
 def load(path: Path) -> World:
@@ -137,6 +57,9 @@ def parse(document: Any, *, name: str = "world") -> World:
         "kills": _read(Kills, document["kills"], "kills") if document.get("kills") is not None else None,
         "outages": _list(Outage, document.get("outages", []), "outages"),
     }
+    for name in OURS:
+        if name in document:
+            raise BadWorld(f"a world in a file has no {name!r}")
     world = _read(World, {**document, **parts, "name": document.get("name", name)}, "world")
     _check(world)
     return world
@@ -153,7 +76,8 @@ def _read(kind: type[T], given: Any, where: str) -> T:
         raise BadWorld(f"{where} is an object")
     known = {f.name: f for f in fields(kind)}  # type: ignore[arg-type]
     unknown = sorted(given.keys() - known.keys())
-    missing = sorted(name for name, f in known.items() if f.default is MISSING and name not in given)
+    needed = {name for name, f in known.items() if f.default is MISSING and f.default_factory is MISSING}
+    missing = sorted(needed - given.keys())
     if unknown or missing:
         raise BadWorld(f"{where}: unknown {unknown}, missing {missing}")
     return kind(**given)
@@ -168,6 +92,8 @@ def _check(world: World) -> None:
             raise BadWorld(f"{part.workflow}: n is at least 1")
     if any(b.order not in ("index", "random") or b.width < 1 or b.arrive_s < 0 for b in world.batches):
         raise BadWorld("a batch has an order `index` or `random`, a width of at least 1 and a time from 0 on")
+    if any(b.wave_size is not None and b.wave_size < 1 for b in world.batches):
+        raise BadWorld("a batch's wave_size is at least 1")
     if any(s.per_min <= 0 or s.slots < 1 for s in world.singles):
         raise BadWorld("singles have `per_min` above 0 and at least one slot")
     if any(p.mean_s <= 0 or p.sigma < 0 for p in world.workflows.values()):

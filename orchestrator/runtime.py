@@ -23,6 +23,8 @@ DRAIN_S = LONGEST_LAUNCH_S + 10.0
 #: Whoever asks workers to stop waits so long before it kills them.
 STOP_PATIENCE_S = DRAIN_S + 10.0
 
+#: How often a worker asks what is due, seconds; a little random, so that workers do not ask in step.
+TICK_S = 0.4
 
 #: Python's own stands still on Linux while the machine is suspended; this one does not.
 _SINCE_BOOT: int | None = getattr(time, "CLOCK_BOOTTIME", None)

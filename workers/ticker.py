@@ -8,13 +8,11 @@ import time
 from collections.abc import Callable
 
 from orchestrator.errors import OrchestratorError
+from orchestrator.runtime import TICK_S
 from orchestrator.telemetry import get_logger
 from workers.process import WorkerProcess
 
 log = get_logger(__name__)
-
-#: How often the ticker asks what is due, seconds; a little random, so that workers do not ask in step.
-TICK_S = 0.4
 
 #: A kind of work that is due and rung for, and that nobody takes for so long, is worked by the ticker itself.
 UNANSWERED_S = 4.0

@@ -27,6 +27,7 @@ from orchestrator.api.schema_words import (
     or_null,
     view,
 )
+from orchestrator.domain.forecast import Bound
 from orchestrator.domain.statuses import BatchStatus, ResultsState, RunStatus
 
 _LIMITS: Schema = {
@@ -99,6 +100,17 @@ BODIES: Schema = schedule_schemas.BODIES | {
 }
 
 _WAITING = view({"code": TEXT, "message": TEXT}, {"until": or_null(TIME)})
+
+_FORECAST = view(
+    {
+        "finish_p50_at": TIME,
+        "finish_p90_at": TIME,
+        "bound_by": {"type": "string", "enum": [*Bound]},
+        "requests_left": WHOLE,
+        "mean_s": NUMBER,
+        "mean_is_a_guess": FLAG,
+    }
+)
 
 _BATCH_ALWAYS: Schema = {
     "workflow_id": TEXT,
@@ -177,6 +189,7 @@ ANSWERS: Schema = schedule_schemas.ANSWERS | {
             "external_id": or_null(TEXT),
             "rate_per_minute": or_null(NUMBER),
             "eta_s": or_null(NUMBER),
+            "forecast": or_null(_FORECAST | {"description": "while it goes on by itself; in lists null"}),
             "waiting_because": or_null(_WAITING),
             "erased_at": or_null(TIME),
         },

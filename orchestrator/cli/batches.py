@@ -27,7 +27,7 @@ from orchestrator.client import Batch, SubmittedBatch
 app = group("Batches: one file, a run for each row.")
 
 COLUMNS = ("id", "status", "total", "counts", "workflow_id", "connection", "created_at", "finished_at")
-FIELDS = ("id", "status", "name", "total", "counts", "rate_per_minute", "eta_s", "waiting_because")
+FIELDS = ("id", "status", "name", "total", "counts", "rate_per_minute", "eta_s", "forecast", "waiting_because")
 
 BatchId = Annotated[str, typer.Argument(metavar="ID", help="The batch's id.")]
 

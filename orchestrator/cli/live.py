@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
 from orchestrator.cli import output
@@ -144,9 +145,20 @@ def forecast(batch: Mapping[str, Any]) -> str:
     words = [f"{batch['status']}  {done}/{batch.get('total')}"]
     if batch.get("rate_per_minute"):
         words.append(f"{batch['rate_per_minute']:.0f} a minute")
-    if batch.get("eta_s"):
+    if batch.get("forecast"):
+        words.append(foretold(batch["forecast"]))
+    elif batch.get("eta_s"):
         words.append(f"about {in_words(batch['eta_s'])} left")
     return ", ".join(words)
+
+
+def foretold(forecast: Mapping[str, Any]) -> str:
+    """Return when it will be done, in the clock of this machine, and what holds it up."""
+    middle, late = (datetime.fromisoformat(forecast[f"finish_{p}_at"]).astimezone() for p in ("p50", "p90"))
+    days_off = (late.date() - datetime.now(UTC).astimezone().date()).days
+    day = f" in {days_off} days" if days_off > 1 else " tomorrow" if days_off == 1 else ""
+    guess = ", a guess" if forecast.get("mean_is_a_guess") else ""
+    return f"done about {middle:%H:%M:%S}, by {late:%H:%M:%S}{day} in 9 of 10 (bound by {forecast['bound_by']}{guess})"
 
 
 def _why(thing: Mapping[str, Any]) -> str:

@@ -22,6 +22,7 @@ from orchestrator.cli import (
     output,
     parts,
     problems,
+    rehearse,
     reports,
     runs,
     schedules,
@@ -51,6 +52,7 @@ def root(
 
 local.register(app)
 parts.register(app)
+rehearse.register(app)
 for name, noun in (
     ("connection", connections),
     ("workflow", workflows),

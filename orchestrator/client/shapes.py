@@ -77,6 +77,17 @@ class Run(TypedDict, total=False):
     results: list[Result]
 
 
+class Forecast(TypedDict, total=False):
+    """When a batch will be done: as likely as not, and in nine of ten cases. `bound_by` is `slots` or `rate`."""
+
+    finish_p50_at: str
+    finish_p90_at: str
+    bound_by: str
+    requests_left: int
+    mean_s: float
+    mean_is_a_guess: bool
+
+
 class _BatchFacts(TypedDict, total=False):
     name: str | None
     external_id: str | None
@@ -96,6 +107,7 @@ class _BatchFacts(TypedDict, total=False):
     source_sha256: str
     rate_per_minute: float | None
     eta_s: float | None
+    forecast: Forecast | None
     waiting_because: Waiting | None
     waves: list[dict[str, Any]]
     warnings: list[str]

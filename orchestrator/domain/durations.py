@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 
 from orchestrator.domain.pace import Lognormal
 
@@ -44,14 +45,7 @@ class Durations:
     @property
     def pace(self) -> Lognormal:
         """What is expected of the next execution: what was learned, and while that is little, what is assumed."""
-        known = 1.0 if self.count >= KNOWN else self.count / (self.count + DOUBT)
-        assumed_sd2 = UNKNOWN_LOG_SD**2
-        assumed = math.log(UNKNOWN_MEAN_S) - assumed_sd2 / 2
-        log_sd = math.sqrt(known * self.log_var + (1 - known) * assumed_sd2)
-        return Lognormal(
-            log_mean=known * self.log_mean + (1 - known) * assumed,
-            log_sd=min(max(log_sd, LEAST_LOG_SD), MOST_LOG_SD),
-        )
+        return _pace(self)
 
     def learn(self, seconds: float) -> Durations:
         """Return the estimate after one more execution was seen to end after so long."""
@@ -72,3 +66,16 @@ class Durations:
         mean = self.log_mean + delta / count
         var = self.log_var + (delta * (value - mean) + variance - self.log_var) / count
         return Durations(count=count, log_mean=mean, log_var=max(var, 0.0))
+
+
+@lru_cache(maxsize=256)
+def _pace(learned: Durations) -> Lognormal:
+    """Return what is expected of the next execution. Remembered: every look asks for it several times over."""
+    known = 1.0 if learned.count >= KNOWN else learned.count / (learned.count + DOUBT)
+    assumed_sd2 = UNKNOWN_LOG_SD**2
+    assumed = math.log(UNKNOWN_MEAN_S) - assumed_sd2 / 2
+    log_sd = math.sqrt(known * learned.log_var + (1 - known) * assumed_sd2)
+    return Lognormal(
+        log_mean=known * learned.log_mean + (1 - known) * assumed,
+        log_sd=min(max(log_sd, LEAST_LOG_SD), MOST_LOG_SD),
+    )

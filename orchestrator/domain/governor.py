@@ -8,10 +8,12 @@ the latency. Tokens in flight are out until their call is recorded, or until the
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from operator import attrgetter
 
 WINDOW_S = 60.0
 
@@ -68,13 +70,16 @@ class Budget:
 
     def free(self, now: datetime) -> int:
         """Return how many requests may leave now."""
-        out = sum(s.count for s in self.spent if s.back_at > now)
+        out = _out(self.spent, now)
         return max(0, self.limit - out - sum(self.in_flight.values()))
 
     def used(self, kind: CallKind, now: datetime) -> int:
         """Return the tokens of one kind that are out now."""
-        out = sum(s.count for s in self.spent if s.kind is kind and s.back_at > now)
-        return out + self.in_flight.get(kind, 0)
+        out = self.in_flight.get(kind, 0)
+        for s in self.spent:
+            if s.kind is kind and s.back_at > now:
+                out += s.count
+        return out
 
     def grant(self, kind: CallKind, wanted: int, *, now: datetime, waiting: Sequence[CallKind] = ()) -> int:
         """Return how many of `wanted` requests this kind may send now.
@@ -96,8 +101,8 @@ class Budget:
         """Return how many of `wanted` looks to send now so that they stay spread: the fewer are left, the fewer."""
         recent_from = now + timedelta(seconds=WINDOW_S - PACE_S)
         in_flight = sum(self.in_flight.values())
-        out = in_flight + sum(s.count for s in self.spent if s.back_at > now)
-        recent = in_flight + sum(s.count for s in self.spent if s.back_at > recent_from)
+        out = in_flight + _out(self.spent, now)
+        recent = in_flight + _out(self.spent, recent_from)
         share = self.limit * PACE_S / WINDOW_S * (self.limit / max(out, 1))
         return max(0, min(wanted, math.ceil(share * PACE_SLACK) - recent, self.limit - out - self._left(now)))
 
@@ -110,12 +115,34 @@ class Budget:
 
     def spend(self, kind: CallKind, answered_ago_s: Sequence[float], *, now: datetime) -> Budget:
         """Return the budget after calls of one kind were answered; those that were never sent cost nothing."""
-        kept = {(s.back_at, s.kind): s.count for s in self.spent if s.back_at > now}
-        for ago_s in answered_ago_s:
-            key = (_slot(now + timedelta(seconds=WINDOW_S - ago_s)), kind)
-            kept[key] = kept.get(key, 0) + 1
-        spent = (Spent(back_at=at, kind=k, count=n) for (at, k), n in sorted(kept.items()))
-        return replace(self, spent=tuple(spent))
+        kept = [s for s in self.spent if s.back_at > now]
+        for back_at, count in Counter(_slot(now + timedelta(seconds=WINDOW_S - ago)) for ago in answered_ago_s).items():
+            _add(kept, Spent(back_at=back_at, kind=kind, count=count))
+        kept.sort(key=_IN_ORDER)
+        return Budget(limit=self.limit, spent=tuple(kept), in_flight=self.in_flight)
+
+
+#: A lane's row lists its tokens in this order.
+_IN_ORDER = attrgetter("back_at", "kind")
+
+
+def _out(spent: Sequence[Spent], after: datetime) -> int:
+    """Return the tokens that come back later than this. A plain loop: this is asked at every turn of every lane."""
+    out = 0
+    for s in spent:
+        if s.back_at > after:
+            out += s.count
+    return out
+
+
+def _add(kept: list[Spent], new: Spent) -> None:
+    """Add tokens to those that come back at the same time."""
+    for place in range(len(kept) - 1, -1, -1):
+        known = kept[place]
+        if known.back_at == new.back_at and known.kind is new.kind:
+            kept[place] = Spent(back_at=new.back_at, kind=new.kind, count=known.count + new.count)
+            return
+    kept.append(new)
 
 
 def _share(kind: CallKind, limit: int) -> int:

@@ -58,14 +58,14 @@ class Lognormal:
         if alive < 1e-9 or density < 1e-12:
             # Far from all that was known: as of something that has run so long and may go on for as long again.
             return Steady(rate_per_s=1.0 / age_s).worth_s(0.0, elapsed_s)
-        ended = (self._ended(age_s) - self._ended(begin_s)) / density
+        ended = (_normal(z) - (self.ended(begin_s) if begin_s else 0.0)) / density
         root = math.sqrt(2.0 * alive / density)
         return min(((math.sqrt(root**2 + 4.0 * max(ended, 0.0)) - root) / 2.0) ** 2, elapsed_s)
 
     def expected_end_s(self, after_s: float, by_s: float) -> float:
         """Return the expected duration of one that ended between two ages."""
         after_s, by_s = max(after_s, 0.0), max(by_s, after_s, 0.0)
-        ended = self._ended(by_s) - self._ended(after_s)
+        ended = self.ended(by_s) - self.ended(after_s)
         if ended < 1e-9:
             return (after_s + by_s) / 2
         return min(max((self._ended_sum_s(by_s) - self._ended_sum_s(after_s)) / ended, after_s), by_s)
@@ -81,12 +81,21 @@ class Lognormal:
         spread = (_times_density(low) - _times_density(high)) / share
         return self.log_mean + self.log_sd * shift, self.log_sd**2 * max(1.0 + spread - shift**2, 0.0)
 
-    def _z(self, age_s: float) -> float:
-        return (math.log(age_s) - self.log_mean) / self.log_sd if age_s > 0.0 else -math.inf
-
-    def _ended(self, age_s: float) -> float:
+    def ended(self, age_s: float) -> float:
         """Return the share that has ended by an age."""
         return _normal(self._z(age_s))
+
+    def left_ended(self, for_s: float) -> float:
+        """Return the share of those that run at any one moment that will have ended so much later."""
+        return min((for_s * (1.0 - self.ended(for_s)) + self._ended_sum_s(for_s)) / self.mean_s, 1.0)
+
+    @property
+    def mean_left_s(self) -> float:
+        """How long those that run at any one moment have still to go, in the mean."""
+        return self.mean_s * math.exp(self.log_sd**2) / 2
+
+    def _z(self, age_s: float) -> float:
+        return (math.log(age_s) - self.log_mean) / self.log_sd if age_s > 0.0 else -math.inf
 
     def _ended_sum_s(self, age_s: float) -> float:
         """Return what those that end before an age add to the mean."""

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from orchestrator.engine import views
+from orchestrator.engine import forecast, views
 from orchestrator.engine.deps import Deps
 from orchestrator.engine.shown import shown
 from orchestrator.engine.submission_rules import known_as
@@ -142,7 +142,8 @@ async def get_batch(deps: Deps, who: Who, batch_id: UUID) -> dict[str, Any]:
             return None
         rate = await batches.rate_per_minute(connection, batch_id) if row.ended_at is None else None
         waiting = await views.batch_waits(connection, row)
-        return views.batch(row, rate_per_minute=rate, waiting=waiting)
+        told = await forecast.of_batch(deps, connection, row)
+        return views.batch(row, rate_per_minute=rate, waiting=waiting, forecast=told)
 
     found = await deps.db.run(read)
     if found is None:

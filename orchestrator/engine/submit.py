@@ -15,9 +15,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from orchestrator.domain.intake import batch as intake_batch
 from orchestrator.domain.intake import refusal
 from orchestrator.domain.intake.rows import FileFormat, Intake
+from orchestrator.engine import forecast
 from orchestrator.engine import submission_rules as rules
 from orchestrator.engine.deps import Deps
-from orchestrator.engine.forecast import forecast
 from orchestrator.engine.launch_orders import ENVELOPE_BYTES
 from orchestrator.engine.shown import shown
 from orchestrator.engine.who import Who
@@ -165,7 +165,7 @@ async def submit_batch(
     found = await find_connection(deps, who, spec.connection)
     row = await known_workflow(deps, found, spec.workflow_id)
     intake = await _read(deps, found, row, spec, data)
-    plan = forecast(deps, found, row, concurrency=spec.concurrency, wave_size=spec.wave_size, count=len(intake.rows))
+    plan = await forecast.plan(deps, row.id, spec.concurrency, spec.wave_size, count=len(intake.rows))
     if spec.dry_run:
         return _answer(intake, None, plan, created=False, warnings=())
     stored, warnings = await _store(deps, who, _place(who, found, row), spec, intake, within)

@@ -154,7 +154,13 @@ def _around(
     )
 
 
-def batch(row: BatchRow, *, rate_per_minute: float | None = None, waiting: Reason | None = None) -> dict[str, Any]:
+def batch(
+    row: BatchRow,
+    *,
+    rate_per_minute: float | None = None,
+    waiting: Reason | None = None,
+    forecast: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
     """Return the view of a batch; every status stands in its counts, at zero too."""
     status = batch_status(row.counts, paused=row.paused_at is not None, cancelled=row.cancelled_at is not None)
     live = sum(n for s, n in row.counts.items() if s not in ENDINGS)
@@ -181,6 +187,7 @@ def batch(row: BatchRow, *, rate_per_minute: float | None = None, waiting: Reaso
             "paused_because": row.paused_because,
             "rate_per_minute": None if rate_per_minute is None else round(rate_per_minute, 1),
             "eta_s": eta_s,
+            "forecast": forecast,
             "waiting_because": None if waiting is None else _reason(waiting),
             "source_sha256": row.source_sha256,
         }

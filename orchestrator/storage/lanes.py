@@ -76,9 +76,10 @@ class Lane:
 
     def pull(self, turn: Turn, due_at: datetime) -> Lane:
         """Return the lane, due no later than this."""
-        if turn is Turn.LAUNCH:
-            return replace(self, launch_due_at=min(self.launch_due_at or due_at, due_at))
-        return replace(self, poll_due_at=min(self.poll_due_at or due_at, due_at))
+        due_before = self.launch_due_at if turn is Turn.LAUNCH else self.poll_due_at
+        if due_before is not None and due_before <= due_at:
+            return self
+        return replace(self, launch_due_at=due_at) if turn is Turn.LAUNCH else replace(self, poll_due_at=due_at)
 
     def spent(self, kind: CallKind, answered_ago_s: Sequence[float]) -> Lane:
         """Return the lane after calls were answered so many seconds ago."""

@@ -8,12 +8,14 @@ from typing import Any
 
 import pytest
 
-from benchmarks import baselines, polling, reports, throughput, virtual_launches
+from benchmarks import baselines, forecasts, polling, product_play, reports, throughput
 from benchmarks.load import Load
-from benchmarks.model_provider import Execution, ModelProvider
 from benchmarks.stage import Stage
-from benchmarks.world import BadWorld, World, built_in, parse
+from benchmarks.world import BadWorld, built_in, parse
 from orchestrator.domain.answers import RemoteStatus
+from orchestrator.rehearsal.model_provider import Execution, ModelProvider
+from orchestrator.rehearsal.plain_client import ExponentialBackoff
+from orchestrator.rehearsal.world import World
 
 FIGURES = {
     "requests_per_execution",
@@ -38,7 +40,7 @@ WORLD: dict[str, Any] = {
 
 
 def without_time(line: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in line.items() if name != "took_s"}
+    return {name: value for name, value in line.items() if name not in ("took_s", "cpu_s")}
 
 
 def test_a_world_prints_one_line_with_the_figures_of_the_product_and_of_both_baselines(
@@ -91,11 +93,11 @@ def test_no_way_of_polling_ever_has_more_requests_arrive_in_60_s_than_the_limit(
 def _measure(way: str, world: World) -> None:
     match way:
         case "product":
-            virtual_launches.measure(world)
+            product_play.measure(world)
         case "round_robin":
             baselines.measure(world, baselines.RoundRobin())
         case _:
-            baselines.measure(world, baselines.ExponentialBackoff())
+            baselines.measure(world, ExponentialBackoff())
 
 
 def test_the_model_runs_no_more_at_once_than_width_and_slots_allow() -> None:
@@ -154,3 +156,13 @@ def test_reports_are_measured_on_a_history_that_adds_up() -> None:
     assert {name: len(rates) for name, rates in line["executions_per_s"].items()} == {
         "html": 1, "csv": 1, "nothing": 2, "one core busy": 2,
     }  # fmt: skip
+
+
+def test_forecasts_are_measured_on_what_the_product_learned_itself() -> None:
+    first, again = (without_time(forecasts.measure(6, seed=3, rehearsed=1)) for _ in range(2))
+    assert first == again
+    for moment in ("begin", "half", "rehearsed"):
+        assert 0 <= first[moment]["within_p50"] <= first[moment]["within_p90"] <= 1
+    told = forecasts.play(0, 3)
+    assert told.begin.durations.count >= 10
+    assert told.half.left == told.begin.left // 2

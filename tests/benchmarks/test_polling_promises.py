@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks import virtual_launches
+from benchmarks import product_play
 from benchmarks.world import parse
 
 PACE = {"mean_s": 20, "sigma": 0.8}
@@ -18,7 +18,7 @@ PACE = {"mean_s": 20, "sigma": 0.8}
 def measured(pace: dict[str, Any] | None = None, *, batch: dict[str, Any] | None = None, **more: Any) -> dict[str, Any]:
     """Run the product through a world of one workflow; return its figures."""
     batches = [{"workflow": "w", "n": 1200, "width": 15, **batch}] if batch is not None else []
-    return virtual_launches.measure(parse({"workflows": {"w": pace or PACE}, "batches": batches, **more}))
+    return product_play.measure(parse({"workflows": {"w": pace or PACE}, "batches": batches, **more}))
 
 
 def test_a_wide_batch_is_seen_within_seconds_and_its_waves_cost_hardly_any_time() -> None:
@@ -61,7 +61,7 @@ def test_batches_of_a_workflow_and_single_runs_are_served_alike() -> None:
     batches = [{"workflow": "ab"[n % 2], "n": 100, "width": 5} for n in range(6)]
     singles = [{"workflow": "a", "per_min": 2, "n": 20}]
     world = parse({"workflows": {"a": PACE, "b": PACE}, "batches": batches, "singles": singles})
-    seen = virtual_launches.measure(world)
+    seen = product_play.measure(world)
     assert seen["singles_lag_p95_s"] < 30
     assert seen["unseen_after_55min"] == 0
 

@@ -28,6 +28,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     f"{O}.embedded": GROUND,
     # The verbs reach providers and artifacts through `engine/ports.py` only, so that neither can leak into them.
     f"{O}.engine": {f"{O}.domain", f"{O}.reports", f"{O}.storage", *GROUND},
+    # Plays the engine's decisions in virtual time; whoever asks for it loads it, and nothing of the product needs it.
+    f"{O}.rehearsal": {*(f"{O}.{room}" for room in ("domain", "engine", "providers", "storage")), *GROUND},
     f"{O}.bootstrap": {
         *(f"{O}.{room}" for room in ("domain", "storage", "providers", "artifacts", "embedded", "engine")),
         *GROUND,
@@ -38,7 +40,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     # (demo, up, doctor, serve, worker, migrate), which are loaded when they are called: see the second test.
     f"{O}.cli": {
         *(f"{O}.{room}" for room in ("client", "api", "bootstrap", "engine", "domain", "storage", "artifacts")),
-        *(f"{O}.embedded", "workers", "sandbox"),
+        *(f"{O}.embedded", f"{O}.rehearsal", "workers", "sandbox"),
         *GROUND,
     },
     "workers": {*(f"{O}.{room}" for room in ("bootstrap", "engine", "domain", "storage")), *GROUND},
@@ -46,7 +48,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "sandbox": set(),
     "benchmarks": {
         *(f"{O}.{room}" for room in ("client", "api", "bootstrap", "engine", "domain", "storage", "providers")),
-        *(f"{O}.artifacts", f"{O}.embedded", "workers", "sandbox"),
+        *(f"{O}.artifacts", f"{O}.embedded", f"{O}.rehearsal", "workers", "sandbox"),
         *GROUND,
     },
 }

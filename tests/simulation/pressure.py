@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from random import Random
 
+from orchestrator import runtime
 from orchestrator.engine import pump
 from tests.simulation import worker
 from tests.simulation.ground import Ground
@@ -20,7 +21,6 @@ from tests.simulation.making import make, standing_in
 from tests.simulation.outcome import close, coarse_pumps
 from tests.simulation.plan import BatchPlan, Plan
 from tests.simulation.world import World
-from workers import ticker
 
 #: After a kill so much time is not judged: what the dead worker held is out until it is taken for dead, and a minute
 #: more until its tokens are back.
@@ -117,7 +117,7 @@ async def _live(plan: Plan, dsn: str, loop: VirtualLoop) -> World:
 def brisk_tickers() -> Iterator[None]:
     """Let workers look for work as often as the product's do: elsewhere they are slower, and here a late one counts."""
     before = worker.TICK_S, worker.LONGEST_IDLE_S
-    worker.TICK_S = worker.LONGEST_IDLE_S = ticker.TICK_S
+    worker.TICK_S = worker.LONGEST_IDLE_S = runtime.TICK_S
     try:
         yield
     finally:

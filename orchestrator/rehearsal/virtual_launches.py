@@ -7,34 +7,26 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Any
 
-from benchmarks.score import Arrival, arrivals, score
-from benchmarks.timeline import EPOCH
-from benchmarks.virtual_lane import VirtualLane, new_run
-from benchmarks.virtual_state import Run, Subject, Wave, Workflow
-from benchmarks.world import World
 from orchestrator.domain import launch_decisions, planner, windows
 from orchestrator.domain.answers import Accepted, WaveAccepted
+from orchestrator.domain.backoff import OwnFigures, PollPolicy
+from orchestrator.domain.durations import Durations
 from orchestrator.domain.governor import CallKind, launches_at_once
 from orchestrator.domain.launch_decisions import LaunchFacts, LaunchingRun, OnDoubt
 from orchestrator.domain.look_timing import Timing
 from orchestrator.domain.planner import BatchDemand, Launch
 from orchestrator.domain.windows import WaveState
 from orchestrator.providers.script import ScriptProvider
+from orchestrator.rehearsal.arrivals import Arrival, arrivals
+from orchestrator.rehearsal.timeline import EPOCH
+from orchestrator.rehearsal.virtual_lane import VirtualLane, new_run
+from orchestrator.rehearsal.virtual_state import Run, Subject, Wave, Workflow
+from orchestrator.rehearsal.world import World
 from orchestrator.storage.lanes import Lane, Turn
 
 
-def measure(world: World) -> dict[str, Any]:
-    """Run the product through a world; return its figures."""
-    engine = _Launches(world)
-    lane = engine.lane
-    lane.time.run(until=lambda: lane.left == 0)
-    executions = [e for a in engine.submitted for e in a.executions]
-    return score(world, executions, looks=lane.sent[CallKind.LOOK], launches=lane.sent[CallKind.LAUNCH])
-
-
-class _Launches:
+class VirtualLaunches:
     """Takes the lane's turns to launch; everything of a world arrives here."""
 
     def __init__(self, world: World) -> None:
@@ -43,7 +35,8 @@ class _Launches:
             name: Workflow(
                 id=self.lane.deps.sources.new_id(),
                 slot_limit=world.slots(name),
-                poll=(None, None, None, None, pace.polite),
+                poll=_figures(world.polls.get(name, PollPolicy(polite=pace.polite))),
+                durations=world.known.get(name, Durations()),
             )
             for name, pace in world.workflows.items()
         }
@@ -54,7 +47,16 @@ class _Launches:
 
     def _arrive(self, arrival: Arrival) -> None:
         runs = deque(new_run(self.lane, execution) for execution in arrival.executions)
-        subject = Subject(queued=runs, due_at=self.lane.time.now, width=arrival.width, order=arrival.order)
+        subject = Subject(
+            queued=runs,
+            due_at=self.lane.time.now,
+            width=arrival.width,
+            order=arrival.order,
+            wave_size=arrival.wave_size,
+        )
+        if arrival.width is not None:
+            for run in runs:
+                run.subject = subject
         runs[0].workflow.subjects.append(subject)
         self.lane.wake(Turn.LAUNCH)
 
@@ -99,7 +101,7 @@ class _Launches:
         sent = reserved = 0
         waiter = self._first_in_line(workflow, lane.now)
         if waiter is not None:
-            sent, reserved = self._serve_batch(workflow, waiter, lane)
+            sent, reserved = self._serve_batch(workflow, waiter, lane, tokens=tokens)
         due = heapq.nsmallest(max(tokens, 1), workflow.due(lane.now), key=lambda s: s.due_at)
         for subject in due:
             if sent >= tokens:
@@ -107,7 +109,7 @@ class _Launches:
             if subject is waiter:
                 continue
             if subject.width:
-                sent += self._serve_batch(workflow, subject, lane, reserved=reserved)[0]
+                sent += self._serve_batch(workflow, subject, lane, reserved=reserved, tokens=tokens - sent)[0]
             else:
                 sent += self._serve_single(subject, reserved=reserved)
         return sent
@@ -129,8 +131,10 @@ class _Launches:
         self._send([subject.queued[0]], None, width=1, order="index")
         return 1
 
-    def _serve_batch(self, workflow: Workflow, subject: Subject, lane: Lane, *, reserved: int = 0) -> tuple[int, int]:
-        """Launch a wave if it may go; return the requests that it takes, and the slots that it lacks."""
+    def _serve_batch(
+        self, workflow: Workflow, subject: Subject, lane: Lane, *, tokens: int, reserved: int = 0
+    ) -> tuple[int, int]:
+        """Launch a wave if it may go, or single runs; return the requests that go, and the slots that it lacks."""
         if not subject.queued:
             workflow.subjects.remove(subject)
             return 0, 0
@@ -142,6 +146,8 @@ class _Launches:
             return 0, plan.slots
         subject.due_at, subject.waits_since = lane.now, None
         assert subject.width is not None, "a batch has a width"
+        if demand.single:
+            return self._send_singles(workflow, subject, min(plan.count, tokens)), 0
         runs = [subject.queued.popleft() for _ in range(min(plan.count, len(subject.queued)))]
         wave = Wave(
             id=self.lane.deps.sources.new_id(),
@@ -156,15 +162,23 @@ class _Launches:
         self._send(runs, wave, width=subject.width, order=subject.order)
         return 1, 0
 
+    def _send_singles(self, workflow: Workflow, subject: Subject, count: int) -> int:
+        runs = [subject.queued.popleft() for _ in range(min(count, len(subject.queued)))]
+        for run in runs:
+            workflow.singles_open += 1
+            self._send([run], None, width=1, order="index")
+        return len(runs)
+
     def _demand(self, workflow: Workflow, subject: Subject, lane: Lane, *, reserved: int) -> BatchDemand:
         subject.waves = [w for w in subject.waves if not w.is_over]
         waves = [w for known in self.lane.workflows.values() for w in known.waves if not w.is_over]
         assert subject.width is not None, "a batch has a width"
+        single = subject.wave_size == 1
         return BatchDemand(
             queued=min(len(subject.queued), planner.LARGEST_WAVE * 10),
-            width=subject.width,
-            single=False,
-            wave_size=None,
+            width=1 if single else subject.width,
+            single=single,
+            wave_size=subject.wave_size,
             wave_cap=None,
             live_waves=tuple(w.plan for w in subject.waves),
             slots_used=workflow.slots_used + reserved,
@@ -186,6 +200,7 @@ class _Launches:
             # No connection, so nothing was sent, and it costs nothing: back in line.
             self._put_back(runs, wave)
             return
+        self.lane.launched[executions[0].part] += 1
         self.lane.send(
             CallKind.LAUNCH,
             1,
@@ -197,6 +212,10 @@ class _Launches:
         workflow, again_at = runs[0].workflow, self.lane.time.now + timedelta(seconds=5)
         if wave is None:
             workflow.singles_open -= 1
+            if runs[0].subject is not None:
+                runs[0].subject.queued.appendleft(runs[0])
+                runs[0].subject.due_at = again_at
+                return
             workflow.subjects.append(Subject(queued=deque(runs), due_at=again_at, width=None))
             return
         workflow.waves.remove(wave)
@@ -212,7 +231,7 @@ class _Launches:
         facts = LaunchFacts(
             runs=tuple(LaunchingRun(run_id=r.id, attempt=1, position=n) for n, r in enumerate(runs)),
             is_wave=wave is not None,
-            of_batch=wave is not None,
+            of_batch=runs[0].subject is not None,
             on_doubt=OnDoubt.HOLD,
             looks_first_s=self._looks_first_s(runs[0].workflow, wave, lane),
             looks_apart_s=0.0 if in_order else windows.looks_apart_s(lane.limit),
@@ -245,3 +264,7 @@ class _Launches:
             wave=wave.clock if wave is not None else None,
         )
         return timing.first_s()
+
+
+def _figures(policy: PollPolicy) -> OwnFigures:
+    return policy.initial_s, policy.factor, policy.cap_s, policy.jitter, policy.polite

@@ -10,23 +10,28 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from benchmarks.model_provider import Execution
 from orchestrator.domain.backoff import OwnFigures
 from orchestrator.domain.changes import Urgency
 from orchestrator.domain.durations import Durations
 from orchestrator.domain.look_timing import WaveClock
 from orchestrator.domain.windows import WaveState
+from orchestrator.rehearsal.model_provider import Execution
 
 URGENCIES = (Urgency.REFRESH, Urgency.ASKED, Urgency.NORMAL)
 
 
 @dataclass(slots=True, eq=False)
 class Run:
-    """A run with its timer. `version` changes with the timer, so that what was planned before is void."""
+    """A run with its timer. `version` changes with the timer, so that what was planned before is void.
+
+    Args:
+        subject: the batch that it belongs to; None for a single run.
+    """
 
     id: UUID
     execution: Execution
     workflow: Workflow
+    subject: Subject | None = None
     wave: Wave | None = None
     position: int | None = None
     word: str = "initial"
@@ -68,6 +73,7 @@ class Wave:
 class Subject:
     """Whose turn it is to launch: a batch with what of it is queued, or (`width` None) a single run.
 
+    `wave_size`: as its owner asked for it; 1 launches each run by itself.
     `waits_since`: when a batch began to wait for slots.
     """
 
@@ -75,6 +81,7 @@ class Subject:
     due_at: datetime
     width: int | None
     order: str = "index"
+    wave_size: int | None = None
     waves: list[Wave] = field(default_factory=list)
     waits_since: datetime | None = None
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from benchmarks.virtual_state import Run, Timers, Wave
 from orchestrator.domain import windows
 from orchestrator.domain.windows import WindowMove
 from orchestrator.engine.deps import Deps
+from orchestrator.rehearsal.virtual_state import Run, Timers, Wave
 from orchestrator.storage.lanes import Lane
 from orchestrator.storage.look_claims import LookResult
 

@@ -14,8 +14,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from random import Random
 
-from benchmarks.world import Pace, World
 from orchestrator.domain.answers import RemoteStatus
+from orchestrator.rehearsal.world import Pace, World
 
 
 @dataclass(slots=True, eq=False)
@@ -44,6 +44,7 @@ class _Workflow:
     pace: Pace
     slots: int
     durations: Random
+    drawn: Sequence[float] = ()
     started: int = 0
     running: int = 0
     requests: deque[_Request] = field(default_factory=deque)
@@ -61,6 +62,7 @@ class ModelProvider:
                 pace=pace,
                 slots=max(world.slots(name), *(b.width for b in world.batches if b.workflow == name), 1),
                 durations=Random(f"{world.seed}:durations:{name}"),
+                drawn=world.drawn.get(name, ()),
             )
             for name, pace in world.workflows.items()
         }
@@ -117,6 +119,9 @@ class ModelProvider:
 
 def _duration(workflow: _Workflow) -> float:
     pace, draw = workflow.pace, workflow.durations
+    if workflow.started < len(workflow.drawn):
+        workflow.started += 1
+        return workflow.drawn[workflow.started - 1]
     # Two draws for each, whatever they are used for: one option must not shift the others' stream.
     normal, unit = draw.gauss(0.0, 1.0), draw.random()
     seconds = pace.mean_s * math.exp(pace.sigma * normal - pace.sigma**2 / 2)

@@ -16,12 +16,6 @@ from random import Random
 from typing import Any, cast
 from uuid import UUID
 
-from benchmarks import virtual_windows
-from benchmarks.model_provider import Execution, ModelProvider
-from benchmarks.score import ROUND_TRIP_S
-from benchmarks.timeline import Timeline, seconds
-from benchmarks.virtual_state import Run, Timers, Workflow
-from benchmarks.world import Kills, World
 from orchestrator.domain.answers import Observation, OfferedFile, RemoteStatus
 from orchestrator.domain.breaker import Breaker
 from orchestrator.domain.governor import Budget, CallKind
@@ -32,11 +26,16 @@ from orchestrator.engine.deps import Deps
 from orchestrator.engine.pump import RETRY_S
 from orchestrator.errors import OutcomeUnknown
 from orchestrator.providers.script import ScriptProvider
-from orchestrator.runtime import Sources
+from orchestrator.rehearsal import virtual_windows
+from orchestrator.rehearsal.arrivals import ROUND_TRIP_S
+from orchestrator.rehearsal.model_provider import Execution, ModelProvider
+from orchestrator.rehearsal.timeline import Timeline, seconds
+from orchestrator.rehearsal.virtual_state import Run, Timers, Workflow
+from orchestrator.rehearsal.world import Kills, World
+from orchestrator.runtime import TICK_S, Sources
 from orchestrator.settings import Settings
 from orchestrator.storage.lanes import Lane, Turn
 from orchestrator.storage.look_claims import LookClaim, LookResult
-from workers.ticker import TICK_S
 
 NOWHERE = UUID(int=0)
 
@@ -47,7 +46,6 @@ SEEN = {
         status=RemoteStatus.FINISHED, word="finished", files=(OfferedFile(filename="result", url="https://x/"),)
     ),
 }
-
 
 NO_ANSWER = OutcomeUnknown("nobody answers", code="timeout")
 
@@ -65,6 +63,9 @@ class VirtualLane:
         self.workflows: dict[str, Workflow] = {}
         self.left = world.executions
         self.sent: Counter[CallKind] = Counter()
+        #: Looks and launches by the batch or stream that they were for.
+        self.looked: Counter[int] = Counter()
+        self.launched: Counter[int] = Counter()
         self.on_wire: Counter[CallKind] = Counter()
         self.deps = _deps(Random(f"{world.seed}:product"), self.time)
         self.on_turn: dict[Turn, Callable[[], None]] = {Turn.POLL: self._look_turn}
@@ -90,7 +91,7 @@ class VirtualLane:
 
     def lock(self) -> Lane:
         """Return the lane as a transaction of now would find it."""
-        return replace(self._lane, now=self.time.now, budget=replace(self._lane.budget, in_flight=dict(self.on_wire)))
+        return replace(self._lane, now=self.time.now, budget=self._budget(self._lane))
 
     def save(self, lane: Lane, *, in_pump: bool) -> None:
         """Write the lane back. `in_pump`: a worker has just worked here and looks at once for more."""
@@ -137,7 +138,10 @@ class VirtualLane:
     def release(self, lane: Lane, kind: CallKind, count: int) -> Lane:
         """Give tokens back that were answered just now."""
         self.on_wire[kind] -= count
-        return replace(lane, budget=replace(lane.budget, in_flight=dict(self.on_wire))).spent(kind, [0.0] * count)
+        return replace(lane, budget=self._budget(lane).spend(kind, [0.0] * count, now=lane.now))
+
+    def _budget(self, lane: Lane) -> Budget:
+        return Budget(limit=lane.limit, spent=lane.budget.spent, in_flight=dict(self.on_wire))
 
     def _due_at(self, turn: Turn) -> datetime | None:
         return self._lane.launch_due_at if turn is Turn.LAUNCH else self._lane.poll_due_at
@@ -178,7 +182,8 @@ class VirtualLane:
         tokens = lane.budget.grant(CallKind.LOOK, wanted, now=lane.now, waiting=waiting)
         lease = timedelta(seconds=self.deps.settings.lease_s)
         found = self.timers.take(tokens, now=lane.now, lease=lease)
-        lane = replace(lane, looks_late_s=late_after(lane.looks_late_s, [run.late_s for run in found]))
+        late_s = late_after(lane.looks_late_s, [run.late_s for run in found])
+        lane = replace(lane, looks_late_s=late_s) if found else lane
         claims = [(run, self._claim(run, lane)) for run in found]
         if claims:
             seen: list[poll.Seen] = []
@@ -213,6 +218,7 @@ class VirtualLane:
         )  # fmt: skip
 
     def _ask(self, run: Run) -> poll.Seen:
+        self.looked[run.execution.part] += 1
         return NO_ANSWER if self.is_out() else SEEN[self.provider.look(run.execution, now_s=self.time.now_s)]
 
     def _record(self, claims: Sequence[tuple[Run, LookClaim]], seen: Sequence[poll.Seen]) -> None:
