@@ -13,10 +13,11 @@ import pytest
 from orchestrator.engine import pump
 from orchestrator.engine.deps import Deps
 from orchestrator.engine.ports import Claimed
+from orchestrator.runtime orchestrator.embedded.supervisor.py import TICK_S
 from tests.engine.conftest import Office
 from tests.engine.test_launching import single, status
 from workers.process import WorkerProcess
-from workers.ticker import TICK_S, Ticker
+from workers.ticker import Ticker
 
 pytestmark = pytest.mark.anyio
 
