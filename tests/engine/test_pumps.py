@@ -13,7 +13,7 @@ import pytest
 from orchestrator.engine import pump
 from orchestrator.engine.deps import Deps
 from orchestrator.engine.ports import Claimed
-from orchestrator.runtime orchestrator.embedded.supervisor.py import TICK_S
+from orchestrator.runtime import TICK_S
 from tests.engine.conftest import Office
 from tests.engine.test_launching import single, status
 from workers.process import WorkerProcess
