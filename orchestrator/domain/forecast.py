@@ -34,9 +34,9 @@ BUDGET_USED = 0.98
 HEAD_START_S = 18.0
 FIRST_WINDOW_S = 26.0
 
-#: What no estimate knows: the deviation of the logarithm of the time, beside that of the durations.
+#: What no estimate knows: deviations of the logarithm of the time, by the slots (beside that of the durations), and by
+#: the requests. Measured with `benchmarks/forecasts.py`.
 MODEL_LOG_SD = 0.05
-
 RATE_LOG_SD = 0.08
 
 #: Slots and requests that are about equally short hold single launches up together: the higher, the less.
