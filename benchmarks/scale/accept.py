@@ -122,8 +122,9 @@ def _copied_s(site: Site, batch: str) -> float:
         connection.commit()
         began_s = time.perf_counter()
         for table, data in stored.items():
-            with connection.cursor() as cursor, cursor.copy(f"COPY bare_{table} FROM STDIN (FORMAT BINARY)".encode()) as c:
-                c.write(data)
+            query = f"COPY bare_{table} FROM STDIN (FORMAT BINARY)"
+            with connection.cursor() as cursor, cursor.copy(query.encode()) as copy:
+                copy.write(data)
         connection.commit()
         took_s = time.perf_counter() - began_s
         for table in _TABLES:

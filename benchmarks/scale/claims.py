@@ -36,9 +36,7 @@ def kinds(deps: Deps, worker: UUID) -> Mapping[str, Claim]:
     lease_s = deps.settings.lease_s
 
     async def look(connection: AsyncConnection) -> object:
-        found = await looks.claim(
-            connection, worker=worker, limit=LOOKS_AT_ONCE, lease_s=lease_s, sources=deps.sources
-        )
+        found = await looks.claim(connection, worker=worker, limit=LOOKS_AT_ONCE, lease_s=lease_s, sources=deps.sources)
         assert found is not None and found.claims, "some lane may look"
         return found
 

@@ -77,7 +77,7 @@ def _explained(connection: Connection, statement: str, parameters: Any) -> Seen:
 
 def _reads_all(node: dict[str, Any]) -> bool:
     # Partitions that were pruned while it ran stand in the plan, and were never touched.
-    return node["Node Type"] == "Seq Scan" and node["Actual Loops"] > 0
+    return bool(node["Node Type"] == "Seq Scan" and node["Actual Loops"])
 
 
 def _nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:

@@ -18,7 +18,8 @@ WATCHED_S = 60.0
 ALL_WAIT = """
     UPDATE lanes SET blocked_until = now() + interval '1 day', launch_due_at = now() + interval '1 day',
         poll_due_at = now() + interval '1 day';
-    UPDATE timers SET due_at = now() + interval '1 day' WHERE kind = 'download' AND due_at < now() + interval '1 hour'"""
+    UPDATE timers SET due_at = now() + interval '1 day'
+        WHERE kind = 'download' AND due_at < now() + interval '1 hour'"""
 
 #: Of this database alone; whoever asks is connected to another.
 _TRANSACTIONS = "SELECT xact_commit + xact_rollback FROM pg_stat_database WHERE datname = '{}'"

@@ -20,8 +20,8 @@ DUE_DOWNLOADS = 50
 PLACE = """
 CREATE TEMP TABLE place AS
     SELECT row_number() OVER (ORDER BY n.name) - 1 AS l, n.workspace_id AS workspace, n.id AS connection,
-        n.lane_id AS lane, w.id AS workflow, uuidv7(interval '-3 hours') AS waiting, uuidv7(interval '-2 hours') AS open,
-        uuidv7(interval '-1 hour') AS wave, uuidv7(interval '-1 hour') AS intent
+        n.lane_id AS lane, w.id AS workflow, uuidv7(interval '-3 hours') AS waiting,
+        uuidv7(interval '-2 hours') AS open, uuidv7(interval '-1 hour') AS wave, uuidv7(interval '-1 hour') AS intent
     FROM connections n JOIN workflows w ON w.connection_id = n.id WHERE n.name LIKE 'lane-%%';
 """
 
@@ -102,7 +102,8 @@ INSERT INTO timers (subject_id, kind, lane_id, workflow_id, due_at, deadline_at)
 
 EVENTS = """
 INSERT INTO events (stream, seq, at, type, actor, data, hash)
-    SELECT run, seq, now() - interval '1 hour', (ARRAY['accepted', 'launching', 'launched', 'finished_at_provider'])[seq],
+    SELECT run, seq, now() - interval '1 hour',
+        (ARRAY['accepted', 'launching', 'launched', 'finished_at_provider'])[seq],
         'orchestrator', '{"attempt":1,"batch":"' || waiting || '"}', sha256((run::text || seq)::bytea)
     FROM live, generate_series(1, CASE kind WHEN 'wave' THEN 3 WHEN 'download' THEN 4 ELSE 1 END) seq;
 INSERT INTO events (stream, seq, at, type, actor, data, hash)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 from typing import Any
@@ -74,5 +75,5 @@ async def _store(deps: Deps, site: Site, result_bytes: int) -> None:
     while (found := await reading.get_run(deps, site.who, run))["status"] != "finished":
         if time.monotonic() > ends_at or found["finished_at"]:
             raise Stuck(f"the result was not stored: {found['status']}, {found['waiting_because']}")
-        time.sleep(0.2)
+        await asyncio.sleep(0.2)
     assert [file["size_bytes"] for file in found["results"]] == [result_bytes], "all of it is stored"

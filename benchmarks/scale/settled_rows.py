@@ -1,6 +1,7 @@
 """Runs that have ended, made by SQL: as many as live, over the last sixty days, in batches that are over.
 
-One in a thousand failed, and nobody kept their inputs. With their events and those of the runs that live there are five for each run that lives.
+One in a thousand failed, and nobody kept their inputs.
+With their events and those of the runs that live there are five for each run that lives.
 """
 
 from __future__ import annotations
@@ -13,8 +14,8 @@ CREATE TEMP TABLE settled AS
         uuidv7(b.at - clock_timestamp()) AS run, b.wave, b.intent, n %% 1000 = 17 AS failed
     FROM (SELECT b, at, uuidv7(at - clock_timestamp()) AS batch, uuidv7(at - clock_timestamp()) AS wave,
             uuidv7(at - clock_timestamp()) AS intent FROM (
-            SELECT b, date_trunc('milliseconds', now() - interval '60 days' + interval '59 days' * b / %(batches)s) AS at
-            FROM generate_series(0, %(batches)s - 1) b) s) b
+            SELECT b, date_trunc('milliseconds', now() - interval '60 days' + interval '59 days' * b / %(batches)s)
+                AS at FROM generate_series(0, %(batches)s - 1) b) s) b
     JOIN place p ON p.l = b.b %% %(lanes)s
     JOIN generate_series(0, %(runs)s - 1) n ON n / {BATCH_SIZE} = b.b;
 ANALYZE settled;

@@ -7,7 +7,6 @@ import socket
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
-from uuid import UUID
 
 import psycopg
 from pydantic import SecretStr
@@ -17,7 +16,6 @@ from benchmarks.scale import filling
 from benchmarks.stage import Stage
 from orchestrator.bootstrap import build
 from orchestrator.engine import checkpoints, connections, highwater, tokens
-from orchestrator.engine.deps import Deps
 from orchestrator.engine.who import SCOPES, Who
 from orchestrator.settings import Settings
 from workers import broker
