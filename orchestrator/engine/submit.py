@@ -206,7 +206,7 @@ async def _store(
 ) -> tuple[Submitted, tuple[str, ...]]:
     batch = _new_batch(deps, spec, intake)
     # Sorted, so that ids follow the file's order even within one millisecond.
-    ids = sorted(deps.sources.new_id() for _ in intake.rows)
+    ids = sorted((deps.sources.new_id() for _ in intake.rows), key=lambda id: id.int)
     runs = [
         NewRun(id=id, input=row.held, index=row.index, external_id=row.external_id)
         for id, row in zip(ids, intake.rows, strict=True)

@@ -202,6 +202,10 @@ async def _copy(
 ) -> None:
     """COPY runs, inputs and their first events: straight into the tables, in the caller's transaction."""
     origin = {"batch": str(batch_id)} if batch_id is not None else {}
+    # As text, once: the driver takes four times as long for an id or a time as for a string.
+    where = [str(id) for id in (place.workspace_id, place.connection_id, place.workflow_id)]
+    of_batch = None if batch_id is None else str(batch_id)
+    at = now.isoformat()
     runs_out: list[tuple[Any, ...]] = []
     events_out: list[tuple[Any, ...]] = []
     for run in runs:
@@ -209,11 +213,12 @@ async def _copy(
         digest = hashlib.sha256(text).digest()
         told = NewEvent(type="accepted", actor=actor, data={"input_sha256": digest.hex(), **origin})
         (event,), head = chain.append(Head(), run.id, [told], at=now)
-        events_out.append((event.stream, event.seq, event.at, event.type, event.actor, event.data, event.hash))
+        id = str(run.id)
+        events_out.append((id, event.seq, at, event.type, event.actor, event.data, event.hash))
         runs_out.append(
             (
-                run.id, place.workspace_id, place.connection_id, place.workflow_id, batch_id, run.index,
-                run.external_id, "queued", digest, len(text), actor, now, now, head.seq, head.hash,
+                id, *where, of_batch, run.index, run.external_id, "queued", digest, len(text), actor, at, at, head.seq,
+                head.hash,
             )
         )  # fmt: skip
     inputs_out = ((run.id, bytes_of(run.input)) for run in runs)

@@ -224,7 +224,7 @@ def _put_aside(element: Element, keep: Keep) -> Element:
     text = keep(bytes_of(element.input))
     # A row with an external id may turn out to be a double, and is then given back as it came.
     raw = text if element.raw is element.input else keep(bytes_of(element.raw)) if element.external_id else b""
-    return replace(element, value=None, input=text, raw=raw)
+    return Element(row=element.row, line=element.line, raw=raw, input=text, external_id=element.external_id)
 
 
 def _refused(element: Element) -> Refused:
