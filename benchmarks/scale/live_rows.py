@@ -36,9 +36,9 @@ ANALYZE live;
 """
 
 THROTTLED = """
-UPDATE lanes SET blocked_until = CASE WHEN l %% 10 > 0 THEN now() + interval '1 day' END,
-    launch_due_at = now() + CASE WHEN l %% 10 > 0 THEN interval '1 day' ELSE interval '-1 s' END,
-    poll_due_at = now() + CASE WHEN l %% 10 > 0 THEN interval '1 day' ELSE interval '-1 s' END
+UPDATE lanes SET blocked_until = CASE WHEN l %% 10 > 0 THEN now() + interval '50 min' END,
+    launch_due_at = now() + CASE WHEN l %% 10 > 0 THEN interval '50 min' ELSE interval '-1 s' END,
+    poll_due_at = now() + CASE WHEN l %% 10 > 0 THEN interval '50 min' ELSE interval '-1 s' END
     FROM place WHERE id = lane;
 """
 
@@ -96,7 +96,7 @@ INSERT INTO timers (subject_id, kind, lane_id, workflow_id, batch_id, wave_id, p
     FROM live WHERE kind = 'wave';
 INSERT INTO timers (subject_id, kind, lane_id, workflow_id, due_at, deadline_at)
     SELECT run, 'download', lane, workflow, now() + CASE WHEN row_number() OVER (ORDER BY run) <= {DUE_DOWNLOADS}
-        THEN interval '-1 min' ELSE interval '1 day' END, now() + interval '2 days'
+        THEN interval '-1 min' ELSE interval '50 min' END, now() + interval '2 days'
     FROM live WHERE kind = 'download';
 """
 

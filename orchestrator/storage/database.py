@@ -52,6 +52,8 @@ class Database:
             pool_timeout=10,
             pool_recycle=1800,
             pool_pre_ping=True,
+            # The one that was used last: it needs no asking, and those that are not needed stay out of use.
+            pool_use_lifo=True,
             connect_args={
                 "application_name": program,
                 "connect_timeout": 5,

@@ -6,6 +6,7 @@ noticed here: a connection that owes an answer for too long is closed, which rea
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from psycopg import AsyncConnection, OperationalError
@@ -14,6 +15,7 @@ from psycopg.errors import _WaitTimeout
 from sqlalchemy import event, text
 from sqlalchemy.dialects.postgresql.psycopg import PGDialectAsync_psycopg
 from sqlalchemy.engine import Dialect
+from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.ext.asyncio import AsyncConnection as Transaction
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -25,6 +27,9 @@ ANSWER_WITHIN_S = 25.0
 
 #: An idle connection is asked before it is used, and needs no time to think.
 PING_WITHIN_S = 3.0
+
+#: One that was used so short ago is not asked again, seconds: what asks often would ask twice each time.
+FRESH_S = 2.0
 
 #: How often a wait looks up, seconds: psycopg's own figure.
 _LOOK_S = 0.1
@@ -40,6 +45,7 @@ class BoundedConnection(AsyncConnection[Any]):
     """A connection that is given up when the server owes an answer for too long."""
 
     patience_s = ANSWER_WITHIN_S
+    used_at_s: float | None = None
 
     async def wait(self, gen: PQGen[Any], interval: float = _LOOK_S, timeout: float | None = None) -> Any:
         """Wait for the server, but not for ever."""
@@ -59,6 +65,17 @@ def bound(engine: AsyncEngine) -> None:
     event.listen(engine.sync_engine, "do_connect", _open_bounded)
     event.listen(engine.sync_engine, "checkout", _expect_answers)
     event.listen(engine.sync_engine, "checkin", _expect_pings)
+    _ask_only_the_idle(engine.dialect)
+
+
+def _ask_only_the_idle(dialect: Dialect) -> None:
+    """Leave out the pool's question to a connection that was just used; the pool itself asks always or never."""
+    ask = dialect.do_ping
+
+    def do_ping(dbapi_connection: DBAPIConnection) -> bool:
+        return _is_fresh(dbapi_connection) or ask(dbapi_connection)
+
+    dialect.do_ping = do_ping  # type: ignore[method-assign]
 
 
 def _open_bounded(dialect: Dialect, _record: Any, _arguments: Any, options: dict[str, Any]) -> None:
@@ -67,12 +84,21 @@ def _open_bounded(dialect: Dialect, _record: Any, _arguments: Any, options: dict
         options["async_creator_fn"] = BoundedConnection.connect
 
 
+def _is_fresh(connection: Any) -> bool:
+    driver = connection.driver_connection
+    used_at_s = driver.used_at_s if isinstance(driver, BoundedConnection) else None
+    return used_at_s is not None and not driver.closed and time.monotonic() - used_at_s < FRESH_S
+
+
 def _expect_answers(connection: Any, *_: Any) -> None:
     _set(connection, ANSWER_WITHIN_S)
 
 
 def _expect_pings(connection: Any, *_: Any) -> None:
     _set(connection, PING_WITHIN_S)
+    driver = getattr(connection, "driver_connection", None)
+    if isinstance(driver, BoundedConnection):
+        driver.used_at_s = time.monotonic()
 
 
 def _set(connection: Any, patience_s: float) -> None:
