@@ -31,7 +31,7 @@ CREATE TEMP TABLE live AS
         uuidv7(interval '-1 hour') AS own_intent,
         CASE WHEN k < {IN_BATCH} THEN 'waiting' WHEN k < {IN_BATCH + SINGLE} THEN 'single'
             WHEN k < {IN_BATCH + SINGLE + IN_WAVE} THEN 'wave' ELSE 'download' END AS kind
-    FROM place p, generate_series(0, {RUNS_A_LANE} - 1) k;
+    FROM place p, generate_series(0, {RUNS_A_LANE} - 1) k ORDER BY l, k;
 ANALYZE live;
 """
 

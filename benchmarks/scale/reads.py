@@ -26,6 +26,9 @@ from orchestrator.engine.who import Who
 #: Requests of each question that are timed.
 TIMED = 15
 
+#: Rows of a page: few enough that the smallest world fills it, so that both show as much.
+PAGE = 20
+
 BUFFERS_GOAL, TIME_GOAL = 2.0, 2.0
 
 #: A page in the small world may touch so few buffers that a level more of an index doubles them.
@@ -40,8 +43,7 @@ _EXAMPLES = """
         (SELECT id FROM runs WHERE external_id = 'old-100'),
         (SELECT batch_id FROM runs WHERE external_id = 'order-0-5'),
         (SELECT batch_id FROM runs WHERE external_id = 'old-100'),
-        (SELECT remote_id FROM workflows WHERE name = 'Free form' ORDER BY remote_id LIMIT 1),
-        (SELECT id FROM runs ORDER BY id OFFSET 5000 LIMIT 1)"""
+        (SELECT remote_id FROM workflows WHERE remote_id = 'workflow-3')"""
 
 Verb = Callable[[Deps, Who], Awaitable[object]]
 
@@ -56,9 +58,9 @@ class Question:
 
 def questions(site: Site) -> Mapping[str, Question]:
     """Return what is asked of a world, by name."""
-    live, old, open_batch, old_batch, workflow, _ = site.ask(_EXAMPLES)
+    live, old, open_batch, old_batch, workflow = site.ask(_EXAMPLES)
     now = datetime.now(UTC)
-    weeks = {"since": now - timedelta(days=40), "until": now - timedelta(days=39)}
+    weeks = {"since": now - timedelta(days=40), "until": now - timedelta(days=20)}
     return {
         "newest": _page(),
         "of a status": _page(status="processing"),
@@ -72,8 +74,8 @@ def questions(site: Site) -> Mapping[str, Question]:
         "with an external id that is not there": _page(external_id="no-such"),
         "with a label": _page(labels={"team": "team-3"}),
         "with a label that is not there": _page(labels={"team": "no-such"}),
-        "of a day long ago": _page(**weeks),
-        "of a day long ago in a status": _page(**weeks, status="error"),
+        "of weeks long ago": _page(**weeks),
+        "of weeks long ago in a status": _page(**weeks, status="finished"),
         "of a batch": _page(batch=open_batch),
         "of a batch in a status": _page(batch=open_batch, status="queued"),
         "one run": Question(path=f"/runs/{live}", verb=lambda d, w: reading.get_run(d, w, live)),
@@ -81,15 +83,15 @@ def questions(site: Site) -> Mapping[str, Question]:
         "events of a run": Question(path=f"/runs/{old}/events", verb=lambda d, w: reading.run_events(d, w, old)),
         "counts of a batch": _batch(open_batch),
         "counts of a batch that has ended": _batch(old_batch),
-        "batches": Question(path="/batches", verb=lambda d, w: reading.list_batches(d, w)),
+        "batches": Question(path=f"/batches?limit={PAGE}", verb=lambda d, w: reading.list_batches(d, w, limit=PAGE)),
     }
 
 
 def measure(small: Site, large: Site) -> dict[str, Any]:
     """Return the row: of each question the ratios of both worlds, and the tables that were read from end to end."""
-    few, many = (site.work(_touch, site) for site in (small, large))
+    few, many = (site.work(touch, site) for site in (small, large))
     quick, slow = (_clock(site) for site in (small, large))
-    buffers = {name: round(many[name].buffers / max(few[name].buffers, FEW_BUFFERS), 2) for name in many}
+    buffers = grown(few, many)
     times = ratios(quick, slow)
     scanned = {name: sorted(found) for name, of in many.items() if (found := of.scanned & GROWING)}
     return {
@@ -107,7 +109,13 @@ def measure(small: Site, large: Site) -> dict[str, Any]:
     }
 
 
-async def _touch(deps: Deps, site: Site) -> dict[str, Watched]:
+def grown(few: Mapping[str, Watched], many: Mapping[str, Watched]) -> dict[str, float]:
+    """Return how many times as many buffers each question touches in the larger world."""
+    return {name: round(many[name].buffers / max(few[name].buffers, FEW_BUFFERS), 2) for name in many}
+
+
+async def touch(deps: Deps, site: Site) -> dict[str, Watched]:
+    """Return what each question touches."""
     found = {}
     for name, question in questions(site).items():
         with watched() as found[name]:
@@ -134,7 +142,7 @@ def _timed(client: httpx.Client, path: str) -> float:
 def _page(**asked: Any) -> Question:
     """Return the question for a page of runs, as the API spells it and as the engine does."""
     words = {"since": "dateFrom", "until": "dateTo"}
-    query: dict[str, str] = {}
+    query = {"limit": str(PAGE)}
     for name, value in asked.items():
         if name == "labels":
             query["label"] = ",".join(f"{key}={of}" for key, of in value.items())
@@ -145,7 +153,7 @@ def _page(**asked: Any) -> Question:
         given["statuses"] = [given.pop("status")]
 
     async def verb(deps: Deps, who: Who) -> object:
-        return await reading.list_runs(deps, who, **given)
+        return await reading.list_runs(deps, who, limit=PAGE, **given)
 
     return Question(path=f"/runs?{httpx.QueryParams(query)}", verb=verb)
 

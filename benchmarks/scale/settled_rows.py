@@ -1,6 +1,6 @@
 """Runs that have ended, made by SQL: as many as live, over the last sixty days, in batches that are over.
 
-One in a thousand failed, and nobody kept their inputs.
+One in a hundred failed, and nobody kept their inputs.
 With their events and those of the runs that live there are five for each run that lives.
 """
 
@@ -11,7 +11,7 @@ BATCH_SIZE = 500
 PLAN = f"""
 CREATE TEMP TABLE settled AS
     SELECT n, p.workspace, p.connection, p.lane, p.workflow, b.batch, b.at, n %% {BATCH_SIZE} AS index,
-        uuidv7(b.at - clock_timestamp()) AS run, b.wave, b.intent, n %% 1000 = 17 AS failed
+        uuidv7(b.at - clock_timestamp()) AS run, b.wave, b.intent, n %% 100 = 17 AS failed
     FROM (SELECT b, at, uuidv7(at - clock_timestamp()) AS batch, uuidv7(at - clock_timestamp()) AS wave,
             uuidv7(at - clock_timestamp()) AS intent FROM (
             SELECT b, date_trunc('milliseconds', now() - interval '60 days' + interval '59 days' * b / %(batches)s)
