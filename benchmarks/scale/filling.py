@@ -65,12 +65,12 @@ def fill_settled(superuser: str, runs: int) -> None:
 
 
 def _run(superuser: str, steps: tuple[str, ...], words: dict[str, Any]) -> None:
-    with _connected(superuser) as connection, _without_indexes(connection):
-        for step in steps:
-            connection.execute(step.encode(), words)
-    with _connected(superuser) as connection:
+    with _connected(superuser) as connection, _without_autovacuum(connection):
+        with _without_indexes(connection):
+            for step in steps:
+                connection.execute(step.encode(), words)
         # As a database that has lived: else autovacuum would do it while something is measured.
-        connection.execute("VACUUM (FREEZE, ANALYZE)")
+        connection.execute("VACUUM (ANALYZE)")
         connection.execute("CHECKPOINT")
 
 
@@ -86,6 +86,18 @@ def _connected(superuser: str) -> Iterator[psycopg.Connection]:
             " SET work_mem = '128MB'; SET idle_in_transaction_session_timeout = 0; SET temp_buffers = '64MB'"
         )
         yield connection
+
+
+@contextmanager
+def _without_autovacuum(connection: psycopg.Connection) -> Iterator[None]:
+    # It would read all of it while it is being made, and once more when the indexes are there.
+    connection.execute("ALTER SYSTEM SET autovacuum = off")
+    connection.execute("SELECT pg_reload_conf()")
+    try:
+        yield
+    finally:
+        connection.execute("ALTER SYSTEM RESET autovacuum")
+        connection.execute("SELECT pg_reload_conf()")
 
 
 @contextmanager

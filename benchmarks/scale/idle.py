@@ -11,8 +11,8 @@ from benchmarks.scale.served import rss_mb, working
 from benchmarks.scale.sites import Site
 
 #: A worker's start is no idling: it registers, sweeps, signs.
-SETTLES_S = 25.0
-WATCHED_S = 60.0
+SETTLES_S = 20.0
+WATCHED_S = 40.0
 
 #: Everything waits: for a throttled lane, or for its time. For less than an hour: what is further off is taken for the
 #: work of a clock that went back.

@@ -17,7 +17,7 @@ from orchestrator.engine.deps import Deps
 from orchestrator.engine.submit import RunSpec
 
 #: A worker has swept, signed and looked around by then.
-SETTLES_S = 20.0
+SETTLES_S = 12.0
 RESULT_BYTES = 1 << 30
 LONGEST_S = 300.0
 
