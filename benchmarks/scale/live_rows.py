@@ -58,7 +58,8 @@ INSERT INTO runs (id, workspace_id, connection_id, workflow_id, batch_id, index,
         CASE kind WHEN 'wave' THEN 'processing' WHEN 'download' THEN 'finished' END,
         CASE kind WHEN 'download' THEN 'offered' ELSE 'none' END,
         CASE WHEN kind IN ('wave', 'download') THEN gen_random_uuid()::text END, sha256(run::text::bytea), 90,
-        'token:bench', now() - interval '2 hours', CASE WHEN kind IN ('wave', 'download') THEN now() END,
+        'token:bench', now() - CASE kind WHEN 'waiting' THEN interval '3 hours' ELSE interval '2 hours' END,
+        CASE WHEN kind IN ('wave', 'download') THEN now() END,
         CASE kind WHEN 'wave' THEN 3 WHEN 'download' THEN 4 ELSE 1 END
     FROM live;
 INSERT INTO inputs (run_id, body) SELECT run, convert_to('{{"customer_id":"C-' || k || '","note":"Order, Café Zoë"}}',

@@ -17,11 +17,11 @@ INDEXES = (
     """CREATE INDEX runs_ended ON runs (workspace_id, status, id)
        WHERE status IN ('finished', 'error', 'result_lost', 'cancelled', 'abandoned')""",
     "CREATE INDEX runs_external_ids ON runs (workspace_id, external_id, id) WHERE external_id IS NOT NULL",
-    # Periods are found by the time inside the id. These are the few whose id was made more than a day before or after
-    # they were created: they waited to be submitted, or a clock was wrong.
+    # Periods are found by the time inside the id. These are the few whose id was made more than five minutes before or
+    # after they were created: they waited to be submitted, or a clock was wrong.
     """CREATE INDEX runs_out_of_step ON runs (workspace_id, id)
        WHERE abs(date_part('epoch', created_at - '1970-01-01 00:00:00+00'::timestamptz) * 1000
-           - ('x' || left(replace(id::text, '-', ''), 12))::bit(48)::bigint) > 86400000""",
+           - ('x' || left(replace(id::text, '-', ''), 12))::bit(48)::bigint) > 300000""",
     "CREATE INDEX workflows_remote ON workflows (workspace_id, remote_id)",
     "CREATE INDEX connections_named ON connections (workspace_id, name)",
 )

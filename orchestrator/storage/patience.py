@@ -28,9 +28,6 @@ ANSWER_WITHIN_S = 25.0
 #: An idle connection is asked before it is used, and needs no time to think.
 PING_WITHIN_S = 3.0
 
-#: One that was used so short ago is not asked again, seconds: what asks often would ask twice each time.
-FRESH_S = 2.0
-
 #: How often a wait looks up, seconds: psycopg's own figure.
 _LOOK_S = 0.1
 
@@ -60,20 +57,24 @@ class BoundedConnection(AsyncConnection[Any]):
             raise OperationalError(f"the database has not answered for {self.patience_s:.0f} s") from None
 
 
-def bound(engine: AsyncEngine) -> None:
-    """Make every wait of an engine's connections end."""
+def bound(engine: AsyncEngine, *, ping_after_s: float) -> None:
+    """Make every wait of an engine's connections end.
+
+    Args:
+        ping_after_s: a connection that was used so short ago is not asked before it is used.
+    """
     event.listen(engine.sync_engine, "do_connect", _open_bounded)
     event.listen(engine.sync_engine, "checkout", _expect_answers)
     event.listen(engine.sync_engine, "checkin", _expect_pings)
-    _ask_only_the_idle(engine.dialect)
+    _ask_only_the_idle(engine.dialect, ping_after_s)
 
 
-def _ask_only_the_idle(dialect: Dialect) -> None:
+def _ask_only_the_idle(dialect: Dialect, ping_after_s: float) -> None:
     """Leave out the pool's question to a connection that was just used; the pool itself asks always or never."""
     ask = dialect.do_ping
 
     def do_ping(dbapi_connection: DBAPIConnection) -> bool:
-        return _is_fresh(dbapi_connection) or ask(dbapi_connection)
+        return _is_fresh(dbapi_connection, ping_after_s) or ask(dbapi_connection)
 
     dialect.do_ping = do_ping  # type: ignore[method-assign]
 
@@ -84,10 +85,10 @@ def _open_bounded(dialect: Dialect, _record: Any, _arguments: Any, options: dict
         options["async_creator_fn"] = BoundedConnection.connect
 
 
-def _is_fresh(connection: Any) -> bool:
+def _is_fresh(connection: Any, within_s: float) -> bool:
     driver = connection.driver_connection
     used_at_s = driver.used_at_s if isinstance(driver, BoundedConnection) else None
-    return used_at_s is not None and not driver.closed and time.monotonic() - used_at_s < FRESH_S
+    return used_at_s is not None and not driver.closed and time.monotonic() - used_at_s < within_s
 
 
 def _expect_answers(connection: Any, *_: Any) -> None:
