@@ -159,10 +159,8 @@ async def page(
     """
     order = "r.index" if "batch" in conditions else "r.id DESC"
     found_ids = run_pages.query(conditions)
-    # A fence: the page is found before anything is joined to it.
-    query = text(
-        f"WITH page AS MATERIALIZED ({found_ids}) SELECT {_COLUMNS} {_FROM} JOIN page p ON p.id = r.id ORDER BY {order}"
-    )
+    # Its LIMIT is a fence: the page is found before anything is joined to it.
+    query = text(f"SELECT {_COLUMNS} {_FROM} JOIN ({found_ids}) page ON page.id = r.id ORDER BY {order}")
     values = {"workspace": workspace, "limit": limit, **run_pages.values(conditions)}
     found = await rows(connection, query, values)
     return [_run(row) for row in found]
