@@ -41,7 +41,7 @@ def main(argv: list[str] | None = None) -> int:
         for name in names:
             figures = found[name] = CONTENDERS[name](stage)
             print(json.dumps({"benchmark": "throughput", **figures, "connections": load.connections}), flush=True)
-    print(json.dumps({"benchmark": "throughput", **_ratios(found), **_machine()}), flush=True)
+    print(json.dumps({"benchmark": "throughput", **_ratios(found), **machine()}), flush=True)
     return 0
 
 
@@ -86,7 +86,8 @@ def _ratios(found: dict[str, dict[str, Any]]) -> dict[str, float | None]:
     }
 
 
-def _machine() -> dict[str, Any]:
+def machine() -> dict[str, Any]:
+    """Return on how many cores, and with which versions, something was measured."""
     return {
         "cores": len(psutil.Process().cpu_affinity() or []) or psutil.cpu_count(),
         "python": platform.python_version(),

@@ -28,16 +28,24 @@ from orchestrator.storage.signing import Signer
 
 
 @asynccontextmanager
-async def build(settings: Settings, *, program: str, pool_size: int = 5) -> AsyncIterator[Deps]:
+async def build(
+    settings: Settings, *, program: str, pool_size: int = 5, ping_after_s: float = 0.0
+) -> AsyncIterator[Deps]:
     """Build everything inside the running event loop, and close it there at the end.
 
     Args:
         program: the name by which Postgres shows our connections: `api`, `worker`.
+        ping_after_s: see `Database`.
 
     Raises:
         Misconfigured: a setting is missing or makes no sense.
     """
-    db = Database(settings.require_database_url(), pool_size=pool_size, program=f"orchestrator-{program}")
+    db = Database(
+        settings.require_database_url(),
+        pool_size=pool_size,
+        program=f"orchestrator-{program}",
+        ping_after_s=ping_after_s,
+    )
     files = HttpFileFetcher(allow_private_networks=settings.allow_private_networks)
     store = artifact_store(settings.artifacts_url or str(DataDir(settings.data_dir).artifacts))
     providers: dict[str, Provider] = {}

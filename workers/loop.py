@@ -20,6 +20,10 @@ T = TypeVar("T")
 CUT_OFF_S = 5.0
 
 
+#: The ticker asks several times within this, seconds, and need not ask first whether it may ask.
+PING_AFTER_S = 2.0
+
+
 class WorkerLoop:
     """Runs coroutines of the whole process on one loop. Made lazily: nothing here may run before a pool's start."""
 
@@ -37,7 +41,8 @@ class WorkerLoop:
             Misconfigured: a setting is missing or makes no sense.
         """
         self._thread.start()
-        self.deps = self.run(self._stack.enter_async_context(build(self.settings, program="worker", pool_size=8)))
+        built = build(self.settings, program="worker", pool_size=8, ping_after_s=PING_AFTER_S)
+        self.deps = self.run(self._stack.enter_async_context(built))
 
     def run(self, work: Coroutine[Any, Any, T], *, timeout_s: float | None = None) -> T:
         """Run a coroutine on the loop and wait for it. Call it from another thread."""

@@ -32,6 +32,9 @@ from workers.loop import WorkerLoop
 
 log = get_logger(__name__)
 
+#: How often a sweep reads every timer to see whether a clock went back while nobody was there, seconds.
+LOOK_FAR_S = 60.0
+
 
 class WorkerProcess:
     """One worker process. Tasks and ticker share it; it is made at the worker's start, after any fork."""
@@ -44,6 +47,7 @@ class WorkerProcess:
         self.in_hand = InHand(is_closed=self.draining.is_set)
         self.heart = Heart(settings.heartbeat_s)
         self.swept_at = time.monotonic()
+        self._looked_far_at: float | None = None
         self.units_in_tasks = 0
         self.units_in_ticker = 0
         self._counting = threading.Lock()
@@ -82,9 +86,17 @@ class WorkerProcess:
             may_judge_silence=self.heart.unbroken_s >= self.settings.dead_after_s,
             self_id=self.id,
             clock_went_back=self.heart.take_jump(),
+            looks_far=self._is_time_to_look_far(),
         )
         self.swept_at = time.monotonic()
         return done
+
+    def _is_time_to_look_far(self) -> bool:
+        now = time.monotonic()
+        if self._looked_far_at is not None and now - self._looked_far_at < LOOK_FAR_S:
+            return False
+        self._looked_far_at = now
+        return True
 
     async def _pump(self, kind: str, *, in_task: bool) -> int:
         def hand_over(turns: Turns) -> bool:

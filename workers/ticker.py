@@ -14,6 +14,10 @@ from workers.process import WorkerProcess
 
 log = get_logger(__name__)
 
+#: After so long without anything due it asks a little less often, seconds: a quiet worker costs next to nothing.
+QUIET_AFTER_S = 10.0
+QUIET_TICK_S = 0.9
+
 #: A kind of work that is due and rung for, and that nobody takes for so long, is worked by the ticker itself.
 UNANSWERED_S = 4.0
 
@@ -81,7 +85,11 @@ class Ticker:
             thread.join(timeout=max(0.0, ends_at - time.monotonic()))
 
     def _tick_for_ever(self) -> None:
-        while not self._stopping.wait(TICK_S * random.uniform(0.8, 1.2)):
+        busy_at = time.monotonic()
+        while True:
+            is_quiet = time.monotonic() - busy_at > QUIET_AFTER_S
+            if self._stopping.wait((QUIET_TICK_S if is_quiet else TICK_S) * random.uniform(0.8, 1.2)):
+                return
             try:
                 due = self._process.due()
             except (OrchestratorError, TimeoutError) as error:
@@ -93,6 +101,8 @@ class Ticker:
                 self._stopping.wait(5.0)
                 continue
             self._failing.discard("cannot ask what is due")
+            if due:
+                busy_at = time.monotonic()
             for kind in ("launch", "poll", "download", "fire", "sweep"):
                 self._tend(kind, is_due=kind in due)
 

@@ -19,6 +19,7 @@ from orchestrator.api.openapi import SUBMISSION_OPTIONS, described, listed, para
 from orchestrator.api.queries import Query
 from orchestrator.api.runs import erasing, page_of_runs
 from orchestrator.engine import erase, operate, reading
+from orchestrator.engine.spool import Spool
 
 router = APIRouter(prefix="/batches", tags=["batches"])
 BATCH = "/{batch_id:uuid}"
@@ -44,12 +45,15 @@ async def submit_batch(call: Submitting) -> Response:
     """
     turn = call.request.app.state.large_bodies if limits.is_large(call.request) else nullcontext()
     async with turn:
-        upload = await uploads.read(call)
+        with Spool() as content:
+            return await _submit(call, await uploads.read(call, content))
 
-        async def store(id: UUID | None) -> Answer:
-            return await uploads.submit(call, upload, id=id)
 
-        return await stored_once(call, upload.content, store)
+async def _submit(call: Call, upload: uploads.Upload) -> Response:
+    async def store(id: UUID | None) -> Answer:
+        return await uploads.submit(call, upload, id=id)
+
+    return await stored_once(call, upload.content, store)
 
 
 @router.get("", **listed("Batch"))

@@ -20,6 +20,7 @@ from starlette.responses import Response
 from orchestrator.api.answers import JSON, Answer, shown, text_of
 from orchestrator.api.auth import Call
 from orchestrator.api.problems import RequestRefused
+from orchestrator.engine.spool import Spool
 from orchestrator.errors import BadInput, Conflict, OrchestratorError, Unavailable
 from orchestrator.runtime import uuid7
 from orchestrator.storage import idempotency
@@ -52,7 +53,9 @@ async def once(call: Call, content: bytes, act: Callable[[], Awaitable[Answer]])
     return await _first(call, key, mark, act, holder=None)
 
 
-async def stored_once(call: Call, content: bytes, store: Callable[[UUID | None], Awaitable[Answer]]) -> Response:
+async def stored_once(
+    call: Call, content: bytes | Spool, store: Callable[[UUID | None], Awaitable[Answer]]
+) -> Response:
     """Store what a POST submits, or say what it came to the first time.
 
     Args:
@@ -163,11 +166,13 @@ def _key(call: Call) -> str | None:
     return key
 
 
-def _fingerprint(call: Call, content: bytes) -> bytes:
+def _fingerprint(call: Call, content: bytes | Spool) -> bytes:
     url = call.request.url
     digest = hashlib.sha256(f"{call.request.method}\n{url.path}\n{url.query}\n".encode())
     digest.update(call.request.headers.get("content-type", "").encode())
-    digest.update(b"\n" + content)
+    digest.update(b"\n")
+    for chunk in [content] if isinstance(content, bytes) else content.chunks():
+        digest.update(chunk)
     return digest.digest()
 
 

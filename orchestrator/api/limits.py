@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 from starlette.requests import ClientDisconnect, Request
 
@@ -20,7 +20,7 @@ BATCH_BYTES = 64 * MIB
 STALL_S = 30.0
 WHOLE_BODY_S = 300.0
 
-#: Larger bodies, and those that do not say, are held in memory while they are checked: so many at a time, the
+#: Larger bodies, and those that do not say, take memory and disk while they are checked: so many at a time, the
 #: others wait a little.
 LARGE_FROM_BYTES = 2 * MIB
 LARGE_AT_ONCE = 4
@@ -78,14 +78,23 @@ def require_type(request: Request, *allowed: str) -> str:
 async def read_body(request: Request, *, max_bytes: int) -> bytes:
     """Return the whole body.
 
+    Raises: as `read_into`.
+    """
+    parts: list[bytes] = []
+    await read_into(request, parts.append, max_bytes=max_bytes)
+    return b"".join(parts)
+
+
+async def read_into(request: Request, write: Callable[[bytes], object], *, max_bytes: int) -> None:
+    """Hand on the body as it comes.
+
     Raises:
-        TooLarge: by what it declares, or by what came; no more than the limit is kept.
+        TooLarge: by what it declares, or by what came; no more than the limit is read.
         RequestRefused: 408; it stopped coming.
     """
     declared = request.headers.get("content-length", "")
     if declared.isascii() and declared.isdigit() and int(declared[:20]) > max_bytes:
         raise _too_large(max_bytes)
-    parts: list[bytes] = []
     size = 0
     try:
         async with asyncio.timeout(WHOLE_BODY_S):
@@ -93,7 +102,7 @@ async def read_body(request: Request, *, max_bytes: int) -> bytes:
                 size += len(chunk)
                 if size > max_bytes:
                     raise _too_large(max_bytes)
-                parts.append(chunk)
+                write(chunk)
     except TimeoutError:
         raise RequestRefused(
             408, "the body stopped coming", code="body.stalled", headers={"Connection": "close"}
@@ -101,7 +110,6 @@ async def read_body(request: Request, *, max_bytes: int) -> bytes:
     except ClientDisconnect:
         # Nobody reads the answer; this only ends the request quietly.
         raise RequestRefused(400, "the client went away", code="body.cut") from None
-    return b"".join(parts)
 
 
 async def _unstalled(request: Request) -> AsyncIterator[bytes]:

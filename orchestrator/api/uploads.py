@@ -16,6 +16,7 @@ from orchestrator.api.bodies import Fields, member_bytes, read_object
 from orchestrator.api.queries import Query
 from orchestrator.engine import reading
 from orchestrator.engine import submit as submitting
+from orchestrator.engine.spool import Spool
 from orchestrator.engine.submit import BatchSpec, SubmittedBatch
 
 FORMATS = ("csv", "jsonl", "json")
@@ -56,13 +57,16 @@ MAX_KEPT_FILE_CHARS = 128 * 1024
 class Upload:
     """What a request asks to submit: `content` is its whole body, `rows` the part that holds the rows."""
 
-    content: bytes
-    rows: bytes
+    content: Spool
+    rows: bytes | Spool
     spec: BatchSpec
 
 
-async def read(call: Call) -> Upload:
+async def read(call: Call, content: Spool) -> Upload:
     """Read the request.
+
+    Args:
+        content: takes the body as it comes.
 
     Raises:
         BadInput, TooLarge, RequestRefused: options or framing are wrong. The rows are not judged here.
@@ -70,8 +74,8 @@ async def read(call: Call) -> Upload:
     request = call.request
     query = Query(request.query_params, (*OPTIONS, "format"))
     kind = limits.require_type(request, *TYPES, *((BYTES,) if query.text("format") else ()))
-    content = await limits.read_body(request, max_bytes=limits.BATCH_BYTES)
-    if kind == limits.JSON and content.lstrip(b" \t\r\n")[:1] == b"{" and query.text("format") in (None, "json"):
+    await limits.read_into(request, content.write, max_bytes=limits.BATCH_BYTES)
+    if kind == limits.JSON and _is_object(content) and query.text("format") in (None, "json"):
         Query(request.query_params, ("format",))
         # Seconds of work for a body of many megabytes; other requests are answered meanwhile.
         return await asyncio.to_thread(_from_object, content)
@@ -101,14 +105,19 @@ async def _view(call: Call, spec: BatchSpec, done: SubmittedBatch) -> dict[str, 
     return {"id": None, "status": None, "total": done.total, "counts": {}, **asked, **found}
 
 
-def _from_object(content: bytes) -> Upload:
-    fields = Fields(read_object(content, max_bytes=limits.BATCH_BYTES))
+def _is_object(content: Spool) -> bool:
+    return next((text[:1] == b"{" for chunk in content.chunks() if (text := chunk.lstrip(b" \t\r\n"))), False)
+
+
+def _from_object(content: Spool) -> Upload:
+    whole = content.whole()
+    fields = Fields(read_object(whole, max_bytes=limits.BATCH_BYTES))
     fields.present("items", list, "an array of objects")
     spec = _spec(fields, format="json")
-    return Upload(content=content, rows=member_bytes(content, "items"), spec=spec)
+    return Upload(content=content, rows=member_bytes(whole, "items"), spec=spec)
 
 
-def _from_file(content: bytes, query: Query, by_type: str) -> Upload:
+def _from_file(content: Spool, query: Query, by_type: str) -> Upload:
     given: dict[str, Any] = {name: query.text(name) for name in OPTIONS}
     for name in ("skip_invalid", "dry_run"):
         given[name] = {"true": True, "false": False}.get(given[name], given[name])

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from orchestrator.domain.intake import refusal
+from orchestrator.domain.intake.rows import Intake
 from orchestrator.engine.who import Who
 from orchestrator.errors import BadInput
 from orchestrator.storage.sealing import Sealer
@@ -68,3 +70,14 @@ def max_failures(text: str | None) -> tuple[int | None, float | None]:
     if int(number) > 100:
         raise BadInput("a share of failures is at most 100%", code="field.range")
     return None, float(number)
+
+
+def refuse(intake: Intake, *, skip_invalid: bool) -> None:
+    """Raise `BadInput` for a file with bad rows, or, if those may be left out, for one without a good one."""
+    error = refusal.refusal(intake)
+    if error is None:
+        return
+    if not skip_invalid:
+        raise error
+    if not intake.rows:
+        raise BadInput("no row of the file is good", code=error.code, problems=error.problems)

@@ -20,6 +20,7 @@ from orchestrator.engine import submission_rules as rules
 from orchestrator.engine.deps import Deps
 from orchestrator.engine.launch_orders import ENVELOPE_BYTES
 from orchestrator.engine.shown import shown
+from orchestrator.engine.spool import Spool
 from orchestrator.engine.who import Who
 from orchestrator.engine.workflows import find_connection, known_workflow
 from orchestrator.errors import BadInput, Conflict
@@ -151,9 +152,11 @@ async def check_input(deps: Deps, found: ConnectionRow, row: WorkflowRow, given:
 
 
 async def submit_batch(
-    deps: Deps, who: Who, spec: BatchSpec, data: bytes, *, within: Within | None = None
+    deps: Deps, who: Who, spec: BatchSpec, data: bytes | Spool, *, within: Within | None = None
 ) -> SubmittedBatch:
     """Store a batch: every row of the file, or (with `skip_invalid`) every good one.
+
+    What is read out of the file waits on disk until it is stored: rows may have megabytes, and come by the thousand.
 
     Args:
         within: what it raises undoes the submission.
@@ -164,15 +167,18 @@ async def submit_batch(
     """
     found = await find_connection(deps, who, spec.connection)
     row = await known_workflow(deps, found, spec.workflow_id)
-    intake = await _read(deps, found, row, spec, data)
-    plan = await forecast.plan(deps, row.id, spec.concurrency, spec.wave_size, count=len(intake.rows))
-    if spec.dry_run:
-        return _answer(intake, None, plan, created=False, warnings=())
-    stored, warnings = await _store(deps, who, _place(who, found, row), spec, intake, within)
-    return _answer(intake, stored.id, plan, created=stored.created, warnings=warnings)
+    with Spool() as kept:
+        intake = await _read(deps, found, row, spec, data, kept)
+        plan = await forecast.plan(deps, row.id, spec.concurrency, spec.wave_size, count=len(intake.rows))
+        if spec.dry_run:
+            return _answer(intake, None, plan, created=False, warnings=())
+        stored, warnings = await _store(deps, who, _place(who, found, row), spec, intake, within)
+        return _answer(intake, stored.id, plan, created=stored.created, warnings=warnings)
 
 
-async def _read(deps: Deps, found: ConnectionRow, row: WorkflowRow, spec: BatchSpec, data: bytes) -> Intake:
+async def _read(
+    deps: Deps, found: ConnectionRow, row: WorkflowRow, spec: BatchSpec, data: bytes | Spool, kept: Spool
+) -> Intake:
     """Check the request and read the file, or refuse both as a whole."""
     capabilities = deps.provider(found.provider).capabilities
     rules.check_level(spec.concurrency, capabilities.wave_widths)
@@ -188,8 +194,9 @@ async def _read(deps: Deps, found: ConnectionRow, row: WorkflowRow, spec: BatchS
         schema=_schema(row),
         external_id_column=spec.external_id_column,
         max_row_bytes=capabilities.max_body_bytes - ENVELOPE_BYTES,
+        keep=kept.keep,
     )
-    _refuse(intake, skip_invalid=spec.skip_invalid)
+    rules.refuse(intake, skip_invalid=spec.skip_invalid)
     return intake
 
 
@@ -198,9 +205,9 @@ async def _store(
 ) -> tuple[Submitted, tuple[str, ...]]:
     batch = _new_batch(deps, spec, intake)
     # Sorted, so that ids follow the file's order even within one millisecond.
-    ids = sorted(deps.sources.new_id() for _ in intake.rows)
+    ids = sorted((deps.sources.new_id() for _ in intake.rows), key=lambda id: id.int)
     runs = [
-        NewRun(id=id, input=row.input, index=row.index, external_id=row.external_id)
+        NewRun(id=id, input=row.held, index=row.index, external_id=row.external_id)
         for id, row in zip(ids, intake.rows, strict=True)
     ]
     tries = 0
@@ -259,16 +266,6 @@ def _same(known: tuple[UUID, bytes], sha256: bytes, what: str) -> Submitted:
 def _same_file_warning(batch_id: UUID, created_at: object) -> str:
     when = shown({"at": created_at})["at"]
     return f"the same file was submitted before, as batch {batch_id} at {when}; this is a second batch"
-
-
-def _refuse(intake: Intake, *, skip_invalid: bool) -> None:
-    error = refusal.refusal(intake)
-    if error is None:
-        return
-    if not skip_invalid:
-        raise error
-    if not intake.rows:
-        raise BadInput("no row of the file is good", code=error.code, problems=error.problems)
 
 
 def _answer(

@@ -32,6 +32,7 @@ async def sweep(
     may_judge_silence: bool = True,
     self_id: UUID | None = None,
     clock_went_back: bool = False,
+    looks_far: bool = True,
 ) -> int:
     """Do all of it once. Returns how many things were put right.
 
@@ -40,13 +41,15 @@ async def sweep(
         may_judge_silence: whether silent workers are dead. Not after an outage: then nobody could be heard.
         self_id: the worker that sweeps, which is not dead.
         clock_went_back: the worker has seen the database's clock go back.
+        looks_far: ask also whether a clock went back that nobody was there to see. That reads every timer.
     """
-    done = await clocks.bring_back(deps, went_back=clock_went_back)
+    done = await clocks.bring_back(deps, went_back=clock_went_back) if looks_far or clock_went_back else 0
     done += await bury_dead_workers(deps, dead, may_judge_silence=may_judge_silence, self_id=self_id)
-    done += await doubt_unrecorded_launches(deps)
-    done += await operate.cancel_leftovers(deps)
-    done += await settle_leftovers(deps)
-    done += await removal.remove_files(deps)
+    if await _anything_left(deps):
+        done += await doubt_unrecorded_launches(deps)
+        done += await operate.cancel_leftovers(deps)
+        done += await settle_leftovers(deps)
+        done += await removal.remove_files(deps)
 
     async def tidy(connection: AsyncConnection) -> None:
         await housekeeping.tidy(connection)
@@ -55,6 +58,15 @@ async def sweep(
 
     await deps.db.run(tidy)
     return done
+
+
+async def _anything_left(deps: Deps) -> bool:
+    """Tell in one question whether any of the rest has something to do: mostly nothing has, and every worker sweeps."""
+
+    async def look(connection: AsyncConnection) -> bool:
+        return await housekeeping.anything_left(connection, sorted(LIVE))
+
+    return await deps.db.run(look)
 
 
 async def bury_dead_workers(

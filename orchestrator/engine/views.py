@@ -32,7 +32,7 @@ async def runs(connection: AsyncConnection, found: Sequence[RunRow]) -> list[dic
     labels = await run_rows.labels(connection, ids)
     files = await run_rows.files(connection, ids)
     live = [row for row in found if row.status not in ENDINGS]
-    known_lanes = {lane_id: await lanes.read(connection, lane_id) for lane_id in sorted({r.lane_id for r in live})}
+    known_lanes = await lanes.read_all(connection, sorted({r.lane_id for r in live}))
     slots = await explain.slots(connection, sorted({r.workflow for r in live})) if live else {}
     held = await highwater.held_because(connection) if any(r.status is RunStatus.QUEUED for r in live) else None
     return [

@@ -79,11 +79,13 @@ UNSETTLED = text("""
         SELECT FROM runs r WHERE r.batch_id = b.id AND r.status = ANY(CAST(:live AS text[])))
     ORDER BY b.id LIMIT 100""")
 
+# What has ended, by index; the rest of the batch is not read.
 FINISHED_LATELY = text("""
     SELECT count(*)::int AS ended, extract(
         epoch FROM orch_now() - GREATEST(min(b.created_at), orch_now() - interval '2 minutes'))::float8 AS over_s
     FROM runs r JOIN batches b ON b.id = r.batch_id
-    WHERE r.batch_id = :id AND r.ended_at > orch_now() - interval '2 minutes'""")
+    WHERE r.batch_id = :id AND r.status IN ('finished', 'error', 'result_lost', 'cancelled', 'abandoned')
+        AND r.ended_at > orch_now() - interval '2 minutes'""")
 
 
 #: Endings from which a rate may be told.

@@ -42,9 +42,16 @@ NOW = text("SELECT orch_now()")
 
 
 class Database:
-    """Opens transactions. Make it inside the event loop that will use it, and close it there."""
+    """Opens transactions. Make it inside the event loop that will use it, and close it there.
 
-    def __init__(self, url: str, *, pool_size: int = 5, program: str = "orchestrator") -> None:
+    Args:
+        ping_after_s: a connection that was used so short ago is not asked whether it lives before it is used: what
+            asks many small questions would ask twice each time. One that hangs is then noticed by the question itself.
+    """
+
+    def __init__(
+        self, url: str, *, pool_size: int = 5, program: str = "orchestrator", ping_after_s: float = 0.0
+    ) -> None:
         self._engine = create_async_engine(
             url,
             pool_size=pool_size,
@@ -52,6 +59,8 @@ class Database:
             pool_timeout=10,
             pool_recycle=1800,
             pool_pre_ping=True,
+            # The one that was used last is the one that needs no asking.
+            pool_use_lifo=ping_after_s > 0,
             connect_args={
                 "application_name": program,
                 "connect_timeout": 5,
@@ -63,7 +72,7 @@ class Database:
                 "tcp_user_timeout": 30_000,
             },
         )
-        patience.bound(self._engine)
+        patience.bound(self._engine, ping_after_s=ping_after_s)
         event.listen(self._engine.sync_engine, "handle_error", _mark_disconnects)
 
     @asynccontextmanager

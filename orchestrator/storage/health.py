@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 from sqlalchemy import text
@@ -53,12 +52,15 @@ LANES = text("""
     WHERE c.names IS NOT NULL
     ORDER BY l.launch_due_at IS NULL AND l.poll_due_at IS NULL AND l.launches_stopped IS NULL, l.id LIMIT 500""")
 
-# By the index of live runs; of each its own few files, by primary key.
+# By the index of live runs; of each its own few files, by primary key. They come counted, by what failed.
 RESULTS = text("""
-    SELECT r.id, f.dies_at, f.failure, orch_now() AS now FROM (
-        SELECT id, attempt FROM runs WHERE status = 'downloading' LIMIT 50000) r,
+    SELECT f.failure, count(*)::int AS runs, min(f.dies_at) AS dies_at,
+        count(*) FILTER (WHERE f.dies_at < orch_now() + make_interval(secs => :at_risk_s))::int AS at_risk,
+        (array_agg(r.id ORDER BY f.dies_at, r.id))[1] AS first
+    FROM (SELECT id, attempt FROM runs WHERE status = 'downloading' LIMIT 50000) r,
         LATERAL (SELECT min(a.url_expires_at) AS dies_at, min(a.failure) AS failure FROM artifacts a
-            WHERE a.run_id = r.id AND a.attempt = r.attempt AND a.stored_at IS NULL) f""")
+            WHERE a.run_id = r.id AND a.attempt = r.attempt AND a.stored_at IS NULL) f
+    GROUP BY f.failure""")
 
 DOUBTS = text("""
     SELECT count(*)::int AS runs, count(DISTINCT e.wave_id)::int AS waves,
@@ -206,22 +208,20 @@ async def _lanes(connection: AsyncConnection) -> tuple[LaneSight, ...]:
 async def _results(connection: AsyncConnection) -> ResultsSight:
     waiting: dict[str, int] = {}
     store_says: str | None = None
-    urgent: list[Any] = []
-    found = await rows(connection, RESULTS, {})
+    found = await rows(connection, RESULTS, {"at_risk_s": AT_RISK_S})
     for row in found:
         code, words = parted(row.failure) if row.failure is not None else ("not_tried", "")
-        waiting[code or "unknown"] = waiting.get(code or "unknown", 0) + 1
+        waiting[code or "unknown"] = waiting.get(code or "unknown", 0) + row.runs
         if code in ("store_full", "unavailable"):
             store_says = words
-        if row.dies_at is not None and (row.dies_at - row.now).total_seconds() < AT_RISK_S:
-            urgent.append(row)
-    first = min(urgent, key=lambda row: row.dies_at, default=None)
+    first = min((row for row in found if row.dies_at is not None), key=lambda row: row.dies_at, default=None)
+    is_urgent = first is not None and first.at_risk > 0
     return ResultsSight(
         waiting=waiting,
-        first_loss_at=min((row.dies_at for row in found if row.dies_at is not None), default=None),
-        at_risk=len(urgent),
-        run_at_risk=first.id if first is not None else None,
-        because=first.failure if first is not None else None,
+        first_loss_at=first.dies_at if first is not None else None,
+        at_risk=sum(row.at_risk for row in found),
+        run_at_risk=first.first if first is not None and is_urgent else None,
+        because=first.failure if first is not None and is_urgent else None,
         store_says=store_says,
     )
 

@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from orchestrator.domain import look_timing
 from orchestrator.domain.breaker import Breaker, BreakerState
 from orchestrator.domain.governor import SLOT_S, WINDOW_S, Budget, CallKind, Spent
-from orchestrator.storage.database import execute, one, rows
+from orchestrator.storage.database import execute, rows
 
 
 class Turn(StrEnum):
@@ -101,10 +101,12 @@ LOCK_DUE = {
 
 LOCK_ONE = text(f"SELECT {_COLUMNS} FROM lanes WHERE id = :lane FOR UPDATE")  # noqa: S608 - constant columns
 
-READ_ONE = text(f"SELECT {_COLUMNS} FROM lanes WHERE id = :lane")  # noqa: S608 - constant columns
+READ = text(f"SELECT {_COLUMNS} FROM lanes WHERE id = ANY(CAST(:lanes AS uuid[]))")  # noqa: S608 - constant columns
 
 # Tokens in flight: a handful of rows per lane at most.
-IN_FLIGHT = text("SELECT kind, sum(count)::int AS total FROM grants WHERE lane_id = :lane GROUP BY kind")
+IN_FLIGHT = text("""
+    SELECT lane_id, kind, sum(count)::int AS total FROM grants WHERE lane_id = ANY(CAST(:lanes AS uuid[]))
+    GROUP BY lane_id, kind""")
 
 SAVE = text("""
     UPDATE lanes SET spent = CAST(:spent AS jsonb), blocked_until = :blocked_until,
@@ -166,20 +168,26 @@ async def lock_due(
         return None
     if told is not None:
         told(row.id)
-    return await _lane(connection, row)
+    return _lane(row, (await _in_flight(connection, [row.id])).get(row.id, {}))
 
 
 async def lock(connection: AsyncConnection, lane_id: UUID) -> Lane:
     """Lock one lane, waiting for it."""
     row = (await connection.execute(LOCK_ONE, {"lane": lane_id})).one()
-    return await _lane(connection, row)
+    return _lane(row, (await _in_flight(connection, [row.id])).get(row.id, {}))
 
 
 async def read(connection: AsyncConnection, lane_id: UUID) -> Lane:
     """Read one lane without locking it, for showing."""
-    row = await one(connection, READ_ONE, {"lane": lane_id})
-    assert row is not None, "lanes are never removed while a connection names them"
-    return await _lane(connection, row)
+    # Lanes are never removed while a connection names them.
+    return (await read_all(connection, [lane_id]))[lane_id]
+
+
+async def read_all(connection: AsyncConnection, lane_ids: Sequence[UUID]) -> dict[UUID, Lane]:
+    """Read some lanes without locking them, in two statements however many they are."""
+    found = await rows(connection, READ, {"lanes": list(lane_ids)}) if lane_ids else []
+    in_flight = await _in_flight(connection, [row.id for row in found])
+    return {row.id: _lane(row, in_flight.get(row.id, {})) for row in found}
 
 
 async def save(connection: AsyncConnection, lane: Lane) -> None:
@@ -257,8 +265,14 @@ async def wake(connection: AsyncConnection, lane_id: UUID, turn: Turn) -> None:
     await connection.execute(WAKE[turn], {"lane": lane_id})
 
 
-async def _lane(connection: AsyncConnection, row: Row[Any]) -> Lane:
-    in_flight = {CallKind(r.kind): r.total for r in await rows(connection, IN_FLIGHT, {"lane": row.id})}
+async def _in_flight(connection: AsyncConnection, lane_ids: Sequence[UUID]) -> dict[UUID, dict[CallKind, int]]:
+    found: dict[UUID, dict[CallKind, int]] = {}
+    for row in await rows(connection, IN_FLIGHT, {"lanes": list(lane_ids)}) if lane_ids else []:
+        found.setdefault(row.lane_id, {})[CallKind(row.kind)] = row.total
+    return found
+
+
+def _lane(row: Row[Any], in_flight: Mapping[CallKind, int]) -> Lane:
     # No token takes longer to come back; where the row says so, the clock went back.
     latest = row.now + timedelta(seconds=WINDOW_S + SLOT_S)
     spent = tuple(

@@ -6,6 +6,7 @@ noticed here: a connection that owes an answer for too long is closed, which rea
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from psycopg import AsyncConnection, OperationalError
@@ -14,6 +15,7 @@ from psycopg.errors import _WaitTimeout
 from sqlalchemy import event, text
 from sqlalchemy.dialects.postgresql.psycopg import PGDialectAsync_psycopg
 from sqlalchemy.engine import Dialect
+from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.ext.asyncio import AsyncConnection as Transaction
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -40,6 +42,7 @@ class BoundedConnection(AsyncConnection[Any]):
     """A connection that is given up when the server owes an answer for too long."""
 
     patience_s = ANSWER_WITHIN_S
+    used_at_s: float | None = None
 
     async def wait(self, gen: PQGen[Any], interval: float = _LOOK_S, timeout: float | None = None) -> Any:
         """Wait for the server, but not for ever."""
@@ -54,11 +57,26 @@ class BoundedConnection(AsyncConnection[Any]):
             raise OperationalError(f"the database has not answered for {self.patience_s:.0f} s") from None
 
 
-def bound(engine: AsyncEngine) -> None:
-    """Make every wait of an engine's connections end."""
+def bound(engine: AsyncEngine, *, ping_after_s: float) -> None:
+    """Make every wait of an engine's connections end.
+
+    Args:
+        ping_after_s: a connection that was used so short ago is not asked before it is used.
+    """
     event.listen(engine.sync_engine, "do_connect", _open_bounded)
     event.listen(engine.sync_engine, "checkout", _expect_answers)
     event.listen(engine.sync_engine, "checkin", _expect_pings)
+    _ask_only_the_idle(engine.dialect, ping_after_s)
+
+
+def _ask_only_the_idle(dialect: Dialect, ping_after_s: float) -> None:
+    """Leave out the pool's question to a connection that was just used; the pool itself asks always or never."""
+    ask = dialect.do_ping
+
+    def do_ping(dbapi_connection: DBAPIConnection) -> bool:
+        return _is_fresh(dbapi_connection, ping_after_s) or ask(dbapi_connection)
+
+    dialect.do_ping = do_ping  # type: ignore[method-assign]
 
 
 def _open_bounded(dialect: Dialect, _record: Any, _arguments: Any, options: dict[str, Any]) -> None:
@@ -67,12 +85,21 @@ def _open_bounded(dialect: Dialect, _record: Any, _arguments: Any, options: dict
         options["async_creator_fn"] = BoundedConnection.connect
 
 
+def _is_fresh(connection: Any, within_s: float) -> bool:
+    driver = connection.driver_connection
+    used_at_s = driver.used_at_s if isinstance(driver, BoundedConnection) else None
+    return used_at_s is not None and not driver.closed and time.monotonic() - used_at_s < within_s
+
+
 def _expect_answers(connection: Any, *_: Any) -> None:
     _set(connection, ANSWER_WITHIN_S)
 
 
 def _expect_pings(connection: Any, *_: Any) -> None:
     _set(connection, PING_WITHIN_S)
+    driver = getattr(connection, "driver_connection", None)
+    if isinstance(driver, BoundedConnection):
+        driver.used_at_s = time.monotonic()
 
 
 def _set(connection: Any, patience_s: float) -> None:

@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from orchestrator.domain.operator_decisions import RunFacts
 from orchestrator.domain.statuses import RunStatus
+from orchestrator.storage import run_pages
 from orchestrator.storage.database import one, rows
 
 _COLUMNS = """r.id, r.workspace_id, w.lane_id, r.batch_id, r.index, r.external_id, r.status, r.provider_status,
@@ -29,22 +30,6 @@ _FROM = """FROM runs r JOIN workflows w ON w.id = r.workflow_id JOIN connections
     LEFT JOIN executions e ON e.run_id = r.id AND e.attempt = r.attempt"""
 
 READ = text(f"SELECT {_COLUMNS} {_FROM} WHERE r.workspace_id = :workspace AND r.id = :id")
-
-# One row per condition that was asked for; each is index-backed or narrows what is. Newest first, by the UUIDv7.
-_FILTERS: Mapping[str, str] = {
-    "statuses": "r.status = ANY(CAST(:statuses AS text[]))",
-    "batch": "r.batch_id = :batch",
-    "workflow": "w.remote_id = :workflow",
-    "connection": "n.name = :connection",
-    "since": "r.created_at >= :since",
-    "until": "r.created_at <= :until",
-    "external_ids": "r.external_id = ANY(CAST(:external_ids AS text[]))",
-    "before": "r.id < :before",
-    "after_index": "r.index > :after_index",
-    "label_keys": """NOT EXISTS (SELECT FROM unnest(CAST(:label_keys AS text[]), CAST(:label_values AS text[]))
-        AS v(key, value) WHERE NOT EXISTS (SELECT FROM labels l WHERE l.run_id = r.id AND l.key = v.key
-            AND l.value = v.value))""",
-}
 
 LABELS = text("""
     SELECT run_id, key, value FROM labels WHERE run_id = ANY(CAST(:ids AS uuid[])) ORDER BY run_id, key""")
@@ -170,12 +155,14 @@ async def page(
     """Return runs that meet all conditions: newest first, within a batch in the file's order.
 
     Args:
-        conditions: by the names of `_FILTERS`; those that are absent do not narrow.
+        conditions: by the names that `run_pages` knows; those that are absent do not narrow.
     """
     order = "r.index" if "batch" in conditions else "r.id DESC"
-    where = " AND ".join(["r.workspace_id = :workspace", *(_FILTERS[name] for name in _FILTERS if name in conditions)])
-    query = text(f"SELECT {_COLUMNS} {_FROM} WHERE {where} ORDER BY {order} LIMIT :limit")
-    found = await rows(connection, query, {"workspace": workspace, "limit": limit, **conditions})
+    found_ids = run_pages.query(conditions)
+    # Its LIMIT is a fence: the page is found before anything is joined to it.
+    query = text(f"SELECT {_COLUMNS} {_FROM} JOIN ({found_ids}) page ON page.id = r.id ORDER BY {order}")
+    values = {"workspace": workspace, "limit": limit, **run_pages.values(conditions)}
+    found = await rows(connection, query, values)
     return [_run(row) for row in found]
 
 

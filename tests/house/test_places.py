@@ -27,6 +27,7 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
         "orchestrator/storage/",
         "orchestrator/embedded/",
         "workers/broker.py",  # installs the queues' SQL
+        "workers/pgmq_transport.py",  # knows a lost connection by its errors
         "orchestrator/cli/doctor.py",  # asks the database how it is when nothing else works
         "benchmarks/",
     ),

@@ -1,7 +1,7 @@
 """Intake: from what a user sends to rows that may be stored, or to a complete list of what is wrong.
 
     batch.py         read_batch, read_single, pairs, detect_format: the doors of this room
-    rows.py          Row, Refused, Intake: what the doors give
+    rows.py          Row, Refused, Intake: what the doors give       content.py     a file, in memory or not
     refusal.py       the complaint about a batch, and the file of refused rows to mend
     csv_table.py     a CSV table: header, columns, external ids      csv_records.py  text -> records of cells
     csv_cells.py     one cell -> one JSON value, by the schema's type

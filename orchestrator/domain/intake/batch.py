@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -11,6 +10,7 @@ from pathlib import PurePath
 from typing import Any, Literal
 
 from orchestrator.domain.intake import csv_table, json_array, json_lines, strict_json
+from orchestrator.domain.intake.content import Content, InMemory, Keep, as_it_is, bytes_of
 from orchestrator.domain.intake.csv_cells import Typed, column_types, typed
 from orchestrator.domain.intake.refusal import refusal, refused_file
 from orchestrator.domain.intake.rows import Element, FileFormat, Intake, Refused, Row
@@ -78,7 +78,7 @@ def joined(chunks: Iterable[bytes], *, max_bytes: int = MAX_FILE_BYTES) -> bytes
 
 
 def read_batch(
-    data: bytes | Iterable[bytes],
+    data: bytes | Iterable[bytes] | Content,
     *,
     format: Literal["csv", "jsonl", "json"] | FileFormat,
     schema: Mapping[str, Any] | InputSchema | None,
@@ -86,41 +86,46 @@ def read_batch(
     max_rows: int = MAX_ROWS,
     max_row_bytes: int = MAX_ROW_BYTES,
     max_bytes: int = MAX_FILE_BYTES,
+    keep: Keep = as_it_is,
 ) -> Intake:
     """Return every row of the file: those that may be stored, and those refused with their problems.
+
+    JSONL is read line by line; CSV and JSON are taken whole. Of a row that is good only its input is kept.
 
     Args:
         schema: the workflow's input schema; give it compiled when it serves more than one file.
         external_id_column: the column, or the field of each object, that holds the row's external id. A CSV
             column that is no field of the schema stays out of the input; JSON inputs are never changed.
+        keep: puts the input of each good row aside.
 
     Raises:
         TooLarge: too many bytes or rows; the message says how many.
         BadInput: no rows, or the file as a whole cannot be read (encoding, header, quotes, brackets).
     """
-    content = joined([data] if isinstance(data, bytes) else data, max_bytes=max_bytes)
+    content = _content(data, max_bytes)
     compiled = schema if isinstance(schema, InputSchema) else compile_schema(schema)
     kind = FileFormat(format)
     table = None
     if kind is FileFormat.CSV:
-        table = csv_table.open_table(content, schema=compiled, external_id_column=external_id_column)
+        table = csv_table.open_table(content.whole(), schema=compiled, external_id_column=external_id_column)
         _refuse_count(table.count(limit=MAX_COUNTED + 1), max_rows)
         elements = table.elements(max_row_bytes=max_row_bytes)
     elif kind is FileFormat.JSONL:
         _refuse_count(json_lines.count(content), max_rows)
         elements = json_lines.read(content, max_row_bytes=max_row_bytes)
     else:
-        sliced = json_array.slices_of(content)
+        sliced = json_array.slices_of(content.whole())
         _refuse_count(len(sliced[1]), max_rows)
         elements = json_array.read(sliced, max_row_bytes=max_row_bytes)
     if table is None and external_id_column is not None:
         elements = (_with_external_id(element, external_id_column) for element in elements)
-    checked = _without_doubles([_checked(e, compiled, external_id_column) for e in elements], external_id_column)
+    checked = [_put_aside(_checked(e, compiled, external_id_column), keep) for e in elements]
+    checked = _without_doubles(checked, external_id_column)
     return Intake(
         format=kind,
         rows=tuple(_rows(checked)),
-        refused=tuple(Refused(row=e.row, line=e.line, raw=e.raw, problems=e.problems) for e in checked if e.problems),
-        sha256=hashlib.sha256(content).hexdigest(),
+        refused=tuple(_refused(e) for e in checked if e.problems),
+        sha256=content.sha256,
         header=table.header if table else None,
         delimiter=table.sheet.delimiter if table else None,
     )
@@ -206,6 +211,26 @@ def _refuse_count(found: int, max_rows: int) -> None:
         )
 
 
+def _content(data: bytes | Iterable[bytes] | Content, max_bytes: int) -> Content:
+    if isinstance(data, Content):
+        return data
+    return InMemory(joined([data] if isinstance(data, bytes) else data, max_bytes=max_bytes))
+
+
+def _put_aside(element: Element, keep: Keep) -> Element:
+    """Return the element without what is wanted no more: its value, and of a good row all but its input."""
+    if element.problems:
+        return replace(element, value=None)
+    text = keep(bytes_of(element.input))
+    # A row with an external id may turn out to be a double, and is then given back as it came.
+    raw = text if element.raw is element.input else keep(bytes_of(element.raw)) if element.external_id else b""
+    return Element(row=element.row, line=element.line, raw=raw, input=text, external_id=element.external_id)
+
+
+def _refused(element: Element) -> Refused:
+    return Refused(row=element.row, line=element.line, raw=bytes_of(element.raw), problems=element.problems)
+
+
 def _checked(element: Element, schema: InputSchema, id_field: str | None) -> Element:
     """Return the element with what its value does not meet in the schema."""
     if element.value is None:
@@ -269,5 +294,5 @@ def _rows(elements: list[Element]) -> Iterator[Row]:
     index = 0
     for e in elements:
         if not e.problems:
-            yield Row(index=index, row=e.row, line=e.line, input=e.input, external_id=e.external_id)
+            yield Row(index=index, row=e.row, line=e.line, held=e.input, external_id=e.external_id)
             index += 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from orchestrator.domain.intake.content import Content
 from orchestrator.domain.intake.rows import Element
 from orchestrator.domain.intake.strict_json import MAX_DEPTH, UTF8_BOM, FlawFound, decode, is_wide, load
 from orchestrator.errors import BadInput, Problem
@@ -12,18 +13,17 @@ from orchestrator.errors import BadInput, Problem
 SPACE = b" \t\r\n"
 
 
-def read(data: bytes, *, max_row_bytes: int) -> Iterator[Element]:
+def read(content: Content, *, max_row_bytes: int) -> Iterator[Element]:
     """Give each line that is not empty; empty lines count as lines, not as rows.
 
     Raises:
         BadInput: the file as a whole is not UTF-8 text with one object a line.
     """
-    if is_wide(data):
+    if is_wide(content.head(4)):
         raise BadInput("the file looks like UTF-16: save it as UTF-8", code="json.encoding")
-    lines = data.removeprefix(UTF8_BOM).split(b"\n")
     row = 0
-    for number, line in enumerate(lines, start=1):
-        text = line.strip(SPACE)
+    for number, line in enumerate(content.lines(), start=1):
+        text = _text(line, number)
         if text:
             row += 1
             if row == 1:
@@ -31,9 +31,9 @@ def read(data: bytes, *, max_row_bytes: int) -> Iterator[Element]:
             yield element(text, row=row, line=number, max_row_bytes=max_row_bytes)
 
 
-def count(data: bytes) -> int:
+def count(content: Content) -> int:
     """Return how many rows the file has, without reading them."""
-    return sum(1 for line in data.removeprefix(UTF8_BOM).split(b"\n") if line.strip(SPACE))
+    return sum(1 for number, line in enumerate(content.lines(), start=1) if _text(line, number))
 
 
 def element(text: bytes, *, row: int, line: int, max_row_bytes: int) -> Element:
@@ -74,6 +74,10 @@ def json_type(value: object) -> str:
             return "an array"
         case _:
             return "an object"
+
+
+def _text(line: bytes, number: int) -> bytes:
+    return (line.removeprefix(UTF8_BOM) if number == 1 else line).strip(SPACE)
 
 
 def _bad(text: bytes, problem: Problem, *, line: int | None = None) -> Element:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from orchestrator.domain.intake.content import Text, bytes_of
 from orchestrator.domain.intake.json_flaws import excerpt
 from orchestrator.errors import Problem
 
@@ -22,14 +23,19 @@ class Row:
     """One input, ready to be stored.
 
     Shape: `index` counts accepted rows from 0, `row` all data rows from 1, `line` lines of the file from 1;
-    `input` is the text of a JSON object, as it came wherever it came as JSON.
+    `held` is the input, wherever it is kept.
     """
 
     index: int
     row: int
     line: int
-    input: bytes
+    held: Text
     external_id: str | None
+
+    @property
+    def input(self) -> bytes:
+        """Return the text of a JSON object, as it came wherever it came as JSON."""
+        return bytes_of(self.held)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,8 +80,8 @@ class Element:
 
     row: int
     line: int
-    raw: bytes
-    input: bytes = b""
+    raw: Text
+    input: Text = b""
     value: dict[str, object] | None = None
     external_id: str | None = None
     problems: tuple[Problem, ...] = ()

@@ -1,0 +1,57 @@
+"""How many statements an execution costs: what belongs together is written together, however many there are.
+
+Only statements that write are counted: how often a pump asks in vain depends on the machine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, event
+
+from orchestrator.engine import connections
+from tests.engine.conftest import Hands, Office
+
+pytestmark = pytest.mark.anyio
+
+RUNS = 50
+
+#: A launch, its record, two looks, a download and its record: one by one they would take some forty.
+MOST_EACH = 12
+
+
+@contextmanager
+def counted() -> Iterator[list[str]]:
+    """Collect the statements that change a row."""
+    found: list[str] = []
+
+    def before(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        words = statement.split()
+        if any(word in words for word in ("INSERT", "UPDATE", "DELETE")) and "FOR" not in words:
+            found.append(statement)
+
+    event.listen(Engine, "before_cursor_execute", before)
+    try:
+        yield found
+    finally:
+        event.remove(Engine, "before_cursor_execute", before)
+
+
+@pytest.mark.parametrize("wave_size", [1, 25])
+async def test_what_comes_together_is_claimed_and_recorded_together(
+    office: Office, hands: Hands, wave_size: int
+) -> None:
+    # No limit of the provider is to keep anything apart.
+    await connections.set_connection(office.deps, office.who, "main", requests_per_minute=6000)
+    rows = [{"n": n, "sandbox": "duration_s=0.1"} for n in range(RUNS)]
+    submitted = await office.submit(rows, wave_size=wave_size)
+
+    async def ended() -> bool:
+        return (await office.batch(submitted.id))["finished_at"] is not None
+
+    with counted() as statements:
+        await hands.work(until=ended)
+    assert len(statements) / RUNS <= MOST_EACH
