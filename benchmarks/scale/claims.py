@@ -67,11 +67,12 @@ async def count(deps: Deps, worker: UUID) -> dict[str, int]:
 
 
 async def clock(deps: Deps, worker: UUID) -> dict[str, float]:
-    """Return how long a claim of each kind takes, in ms: the median of many that are taken back."""
+    """Return how long a claim of each kind takes, in ms: the quickest of many that are taken back."""
+    # Whatever else the machine does only makes them longer.
     found = {}
     for name, claim in kinds(deps, worker).items():
         took = [await _taken_back(deps, claim) for _ in range(TIMED)]
-        found[name] = round(statistics.median(took) * 1000, 2)
+        found[name] = round(min(took) * 1000, 2)
     return found
 
 

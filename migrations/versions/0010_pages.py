@@ -9,7 +9,7 @@ down_revision = "0009"
 branch_labels = None
 depends_on = None
 
-# While they are built nobody writes runs: some five seconds for each million of them.
+# While they are built nobody writes runs.
 INDEXES = (
     # Of a workflow or a connection, in one status or in all: each status gives its newest.
     "CREATE INDEX runs_of_workflow ON runs (workflow_id, status, id)",
