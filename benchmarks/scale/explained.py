@@ -16,6 +16,10 @@ from sqlalchemy import Connection, Engine, event
 _EXPLAINED = ("SELECT", "WITH", "INSERT", "UPDATE", "DELETE")
 
 
+#: Rows from which on a table that was read in its own order counts as read from end to end.
+SCANNED_FROM = 1_000
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seen:
     """One statement: the buffers that it touched, in memory or not, and the tables that it read from end to end."""
@@ -76,8 +80,10 @@ def _explained(connection: Connection, statement: str, parameters: Any) -> Seen:
 
 
 def _reads_all(node: dict[str, Any]) -> bool:
-    # Partitions that were pruned while it ran stand in the plan, and were never touched.
-    return bool(node["Node Type"] == "Seq Scan" and node["Actual Loops"])
+    # Partitions that were pruned while it ran stand in the plan, and were never touched. A table of a few pages is read
+    # whole because that is the cheapest way.
+    rows = node["Actual Loops"] * (node["Actual Rows"] + node.get("Rows Removed by Filter", 0))
+    return bool(node["Node Type"] == "Seq Scan" and rows >= SCANNED_FROM)
 
 
 def _nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:

@@ -86,7 +86,7 @@ def _open_bounded(dialect: Dialect, _record: Any, _arguments: Any, options: dict
 
 
 def _is_fresh(connection: Any, within_s: float) -> bool:
-    driver = connection.driver_connection
+    driver = getattr(connection, "driver_connection", None)  # a driver of another kind has none
     used_at_s = driver.used_at_s if isinstance(driver, BoundedConnection) else None
     return used_at_s is not None and not driver.closed and time.monotonic() - used_at_s < within_s
 
