@@ -86,9 +86,10 @@ def _open_bounded(dialect: Dialect, _record: Any, _arguments: Any, options: dict
 
 
 def _is_fresh(connection: Any, within_s: float) -> bool:
-    driver = getattr(connection, "driver_connection", None)  # a driver of another kind has none
-    used_at_s = driver.used_at_s if isinstance(driver, BoundedConnection) else None
-    return used_at_s is not None and not driver.closed and time.monotonic() - used_at_s < within_s
+    driver = getattr(connection, "driver_connection", None)
+    if not isinstance(driver, BoundedConnection) or driver.used_at_s is None:
+        return False
+    return not driver.closed and time.monotonic() - driver.used_at_s < within_s
 
 
 def _expect_answers(connection: Any, *_: Any) -> None:
