@@ -57,9 +57,9 @@ def parse(document: Any, *, name: str = "world") -> World:
         "kills": _read(Kills, document["kills"], "kills") if document.get("kills") is not None else None,
         "outages": _list(Outage, document.get("outages", []), "outages"),
     }
-    for name in OURS:
-        if name in document:
-            raise BadWorld(f"a world in a file has no {name!r}")
+    for ours in OURS:
+        if ours in document:
+            raise BadWorld(f"a world in a file has no {ours!r}")
     world = _read(World, {**document, **parts, "name": document.get("name", name)}, "world")
     _check(world)
     return world

@@ -130,6 +130,10 @@ def test_the_built_in_worlds_are_worlds() -> None:
     assert len(built_in()) >= 3
 
 
+def test_a_world_is_named_by_its_file() -> None:
+    assert {world.name for world in built_in()} >= {"one_big_batch", "polite", "shared_key"}
+
+
 def test_every_contender_finishes_what_it_was_given() -> None:
     load = Load(n=4, connections=2, duration_s=0.05, first_look_s=0.15, workers=1, celery_concurrency=2, warm_up=1)
     with Stage(load, durable=False) as stage:
