@@ -113,7 +113,7 @@ def _beside(found: Mapping[str, Any], times: Times) -> list[str]:
 
 def _spent(found: Mapping[str, Any]) -> str:
     return (
-        f"{found['requests']} ({found['launches']} launches, {found['looks']} looks;"
+        f"{found['requests']} (launches {found['launches']}, looks {found['looks']};"
         f" {found['requests_per_execution']:.2f} an execution)"
     )
 

@@ -101,7 +101,7 @@ async def pump_on(
     worked = 0
     while True:
         worked += await pump(deps, kind, worker=worker, should_stop=should_stop, hand_over=hand_over)
-        if should_stop() or deps.sources.monotonic() >= ends_at:
+        if kind not in lanes.DUE_IN or should_stop() or deps.sources.monotonic() >= ends_at:
             return worked
         due_in_s = await deps.db.run(lambda connection: lanes.due_in_s(connection, kind), tries=1)
         if due_in_s is None or due_in_s > STAY_S:

@@ -253,9 +253,7 @@ async def any_due(connection: AsyncConnection) -> frozenset[str]:
 
 
 async def due_in_s(connection: AsyncConnection, kind: str) -> float | None:
-    """Return in how many seconds the next work of a kind is due (negative: it is); None where none is in sight."""
-    if kind not in DUE_IN:
-        return None
+    """Return in how many seconds the next work of a kind of `DUE_IN` is due (negative: it is); None: none in sight."""
     found: float | None = (await connection.execute(DUE_IN[kind])).scalar_one()
     return found
 
