@@ -55,6 +55,9 @@ class Settings(BaseModel):
     )
     host: str = Field(default="127.0.0.1", description="the address that the API listens on")
     port: int = Field(default=8700, ge=0, le=65535, description="its port; 0 takes a free one")
+    allowed_hosts: str = Field(
+        default="", description="names under which the API answers, beside its address: a comma list"
+    )
     workers: int = Field(default=2, ge=1, le=64, description="worker processes that `up` starts")
     log_format: LogFormat = Field(default=LogFormat.CONSOLE, description="console or json")
     log_level: str = Field(

@@ -25,6 +25,8 @@ from orchestrator.api import (
     workflows,
 )
 from orchestrator.api.answers import shown
+from orchestrator.api.guesses import Guesses
+from orchestrator.api.hosts import Hosts
 from orchestrator.api.limits import LargeBodies
 from orchestrator.api.request_ids import Edge
 from orchestrator.engine.deps import Deps
@@ -53,6 +55,7 @@ def create_app(settings: Settings, *, deps_factory: DepsFactory | None = None) -
         async with build() as deps:
             app.state.deps = deps
             app.state.large_bodies = LargeBodies()
+            app.state.guesses = Guesses()
             app.state.readings = Readings(deps)
             lookout = asyncio.create_task(Lookout(deps).keep())
             try:
@@ -80,5 +83,5 @@ def create_app(settings: Settings, *, deps_factory: DepsFactory | None = None) -
         return shown(openapi.describe(app, ROUTERS, API))
 
     problems.install(app)
-    app.add_middleware(Edge)
+    app.add_middleware(Edge, hosts=Hosts.of(settings))
     return app

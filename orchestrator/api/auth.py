@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
+import time
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated
 
 from fastapi import Depends, Request
 
+from orchestrator.api.guesses import Guesses
 from orchestrator.api.problems import RequestRefused
 from orchestrator.engine import tokens
 from orchestrator.engine.deps import Deps
@@ -47,7 +50,8 @@ class Needs:
 
     async def __call__(self, request: Request) -> Call:
         deps: Deps = request.app.state.deps
-        who = await tokens.authenticate(deps, bearer(request))
+        await _refuse_tokens_in_url(request, deps)
+        who = await identified(request, bearer(request))
         if self.scope not in who.scopes:
             raise Forbidden(
                 f"this token may {', '.join(sorted(who.scopes)) or 'do nothing'}; this needs {self.scope}",
@@ -60,7 +64,49 @@ class Needs:
 Reading = Annotated[Call, Depends(Needs(Scope.READ))]
 Submitting = Annotated[Call, Depends(Needs(Scope.SUBMIT))]
 Operating = Annotated[Call, Depends(Needs(Scope.OPERATE))]
+Approving = Annotated[Call, Depends(Needs(Scope.APPROVE))]
 Administering = Annotated[Call, Depends(Needs(Scope.ADMIN))]
+
+
+async def identified(request: Request, token: str) -> Who:
+    """Return who holds the token that a request shows. Wrong ones are limited for each address.
+
+    Raises:
+        Unauthorized: it is none of ours, expired, or revoked.
+        RequestRefused: 429; too many wrong ones came from this address lately.
+    """
+    guesses: Guesses = request.app.state.guesses
+    address = request.client.host if request.client else "?"
+    wait_s = guesses.wait_s(address, token, now_s=time.monotonic())
+    if wait_s > 0:
+        raise RequestRefused(
+            429,
+            "too many wrong tokens came from this address",
+            code="token.guessed",
+            hint="Wait, then send a good one.",
+            headers={"Retry-After": str(math.ceil(wait_s))},
+        )
+    try:
+        who = await tokens.authenticate(request.app.state.deps, token)
+    except Unauthorized:
+        guesses.wrong(address, now_s=time.monotonic())
+        raise
+    guesses.right(token, now_s=time.monotonic())
+    return who
+
+
+async def _refuse_tokens_in_url(request: Request, deps: Deps) -> None:
+    """Refuse a token in a query: URLs are logged and kept on the way, so whoever reads a log has it now."""
+    shown = [value for _, value in request.query_params.multi_items() if tokens.is_well_formed(value)]
+    if not shown:
+        return
+    for token in shown[:1]:
+        await tokens.tell_exposed(deps, token)
+    raise Unauthorized(
+        "a token does not belong into a URL, which is logged on its way",
+        code="token.in_url",
+        hint="Revoke it (`orchestrator token revoke ID`), make another, and send it as `Authorization: Bearer …`.",
+    )
 
 
 def bearer(request: Request) -> str:

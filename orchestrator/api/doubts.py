@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from orchestrator.api.acts import act
 from orchestrator.api.answers import Answer, everything
-from orchestrator.api.auth import Operating, Reading
+from orchestrator.api.auth import Approving, Reading
 from orchestrator.api.bodies import Fields
 from orchestrator.api.openapi import described, listed
 from orchestrator.api.queries import Query
@@ -30,7 +30,7 @@ async def list_doubts(call: Reading) -> Response:
 
 
 @router.post("/{doubt_id:uuid}:resolve", **described("Resolved", body="Resolution"))
-async def resolve_doubt(doubt_id: UUID, call: Operating) -> Response:
+async def resolve_doubt(doubt_id: UUID, call: Approving) -> Response:
     """Say what happened to a run's or a wave's launch."""
 
     async def resolve(said: dict[str, Any]) -> Answer:

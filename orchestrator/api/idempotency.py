@@ -9,6 +9,7 @@ repeat of any other act is refused, not done again: it could launch twice what l
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Awaitable, Callable
 from datetime import datetime
 from functools import partial
@@ -171,9 +172,26 @@ def _fingerprint(call: Call, content: bytes | Spool) -> bytes:
     digest = hashlib.sha256(f"{call.request.method}\n{url.path}\n{url.query}\n".encode())
     digest.update(call.request.headers.get("content-type", "").encode())
     digest.update(b"\n")
-    for chunk in [content] if isinstance(content, bytes) else content.chunks():
+    for chunk in [_canonical(content)] if isinstance(content, bytes) else content.chunks():
         digest.update(chunk)
     return digest.digest()
+
+
+def _canonical(content: bytes) -> bytes:
+    """Return the same bytes for the same JSON, however it is spaced and ordered; of what is no JSON, its own bytes.
+
+    Numbers keep their spelling: 1.0 and 1.00 are two inputs to whoever reads them.
+    """
+    try:
+        value = json.loads(content, parse_int=_spelled, parse_float=_spelled)
+    except (ValueError, RecursionError):
+        return content
+    return json.dumps(value, sort_keys=True, separators=(",", ":")).encode()
+
+
+def _spelled(number: str) -> str:
+    # No string that was taken holds NUL, so this is no string's like.
+    return f"\0{number}"
 
 
 def _response(answer: Answer) -> Response:

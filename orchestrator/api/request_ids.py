@@ -6,13 +6,16 @@ import time
 from uuid import uuid4
 
 import structlog
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from orchestrator.api.hosts import Hosts
 from orchestrator.api.problems import bug, document
 from orchestrator.telemetry import get_logger
 
 HEADER = b"request-id"
 MAX_PATH_CHARS = 4_096
+MAX_TARGET_BYTES = 8_192
 
 #: The answers are data, never a page: a browser that is tricked into opening one must not run or frame it. What
 #: sets its own (a page, a download) keeps its own.
@@ -33,8 +36,9 @@ log = get_logger("api")
 class Edge:
     """Wraps the app. What a client sends as request id is ignored: an id of its choice could forge log lines."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, hosts: Hosts) -> None:
         self._app = app
+        self._hosts = hosts
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -57,11 +61,8 @@ class Edge:
             await send(message)
 
         try:
-            if not _is_sane(scope["path"]):
-                refused = document(status=404, code="not_found", detail="no such path", request_id=request_id)
-                await refused(scope, receive, watched)
-                return
-            await self._app(scope, receive, watched)
+            refused = self._refused(scope, request_id)
+            await (refused or self._app)(scope, receive, watched)
         except Exception:  # a process boundary: one request's bug must not be another's, nor be shown
             log.exception("bug", method=scope["method"], path=scope["path"])
             if not status:
@@ -72,6 +73,22 @@ class Edge:
             took_ms = round((time.monotonic() - started) * 1000, 1)
             level = log.debug if scope["path"] in _QUIET else log.info
             level("request", method=scope["method"], path=scope["path"][:200], status=status, took_ms=took_ms)
+
+    def _refused(self, scope: Scope, request_id: str) -> Response | None:
+        """Return the answer to a request that reaches no route, None for one that may."""
+        if len(scope["path"]) + len(scope["query_string"]) > MAX_TARGET_BYTES:
+            return document(status=414, code="url.too_long", detail="the URL is too long", request_id=request_id)
+        if not _is_sane(scope["path"]):
+            return document(status=404, code="not_found", detail="no such path", request_id=request_id)
+        if not self._hosts.know(scope["headers"]):
+            return document(
+                status=400,
+                code="host.unknown",
+                detail="this server does not answer under the name in the Host header",
+                hint="Use its address, or list the name in ORCH_ALLOWED_HOSTS.",
+                request_id=request_id,
+            )
+        return None
 
 
 def _is_sane(path: str) -> bool:

@@ -95,6 +95,7 @@ BODIES: Schema = schedule_schemas.BODIES | {
         {
             "scopes": many({"type": "string", "enum": ["read", "submit", "operate", "approve", "admin"]}),
             "expires_at": TIME,
+            "test": FLAG,
         },
     ),
 }

@@ -35,6 +35,7 @@ def _asked(fields: Fields) -> dict[str, Any]:
         "name": fields.text("name", max_chars=100),
         "scopes": fields.texts("scopes") or None,
         "expires_at": fields.moment_or_none("expires_at"),
+        "is_test": fields.flag("test"),
     }
 
 

@@ -52,16 +52,22 @@ def prepare_local_token(settings: Settings, url: str) -> None:
     data.write_client({"url": url, "token": asyncio.run(ensure())})
 
 
-def create_token(name: str, *, scopes: Sequence[str], expires_at: str | None) -> dict[str, Any]:
-    """Make a token directly in the database: the first one of a cluster, before any token can call the API."""
+def create_token(
+    name: str, *, scopes: Sequence[str], expires_at: str | None, workspace: str | None = None, is_test: bool = False
+) -> dict[str, Any]:
+    """Make a token directly in the database: the first one of a cluster, before any token can call the API.
+
+    Args:
+        workspace: its workspace's name, made when it is missing; None: the one of every installation.
+    """
     settings = load_settings()
     expiry = _expiry(expires_at)
 
     async def create() -> tuple[str, dict[str, Any]]:
         async with bootstrap.build(settings, program=PROGRAM, pool_size=1) as deps:
-            workspace = await tokens.ensure_workspace(deps)
+            owner = await tokens.ensure_workspace(deps, workspace or tokens.DEFAULT_WORKSPACE)
             return await tokens.create_token(
-                deps, workspace, name, scopes=scopes or None, expires_at=expiry, actor=LOCAL_ACTOR
+                deps, owner, name, scopes=scopes or None, expires_at=expiry, is_test=is_test, actor=LOCAL_ACTOR
             )
 
     secret, view = asyncio.run(create())

@@ -9,6 +9,7 @@ import typer
 from orchestrator.cli import output
 from orchestrator.cli.connect import connected
 from orchestrator.cli.options import OutputOption, ReasonOption, group
+from orchestrator.errors import BadInput
 
 app = group("Tokens: who may call the API.")
 
@@ -33,16 +34,25 @@ def create(
     local: Annotated[
         bool, typer.Option("--local", help="Directly in the database (ORCH_DATABASE_URL): a cluster's first token.")
     ] = False,
+    workspace: Annotated[
+        str | None,
+        typer.Option("--workspace", metavar="NAME", help="With --local: its workspace, made if missing."),
+    ] = None,
+    test: Annotated[
+        bool, typer.Option("--test", help="Begin it with orch_test_: for trying things, no secret of real work.")
+    ] = False,
     output_: OutputOption = None,
 ) -> None:
     """Make a token. Its secret is shown this once."""
+    if workspace is not None and not local:
+        raise BadInput("--workspace goes with --local", hint="a token of the API makes tokens of its own workspace")
     if local:
         from orchestrator.cli.prepare import create_token
 
-        created = create_token(name, scopes=scope or (), expires_at=expires_at)
+        created = create_token(name, scopes=scope or (), expires_at=expires_at, workspace=workspace, is_test=test)
     else:
         with connected() as client:
-            created = dict(client.tokens.create(name, scopes=scope or (), expires_at=expires_at))
+            created = dict(client.tokens.create(name, scopes=scope or (), expires_at=expires_at, test=test))
     output.brief(created, CREATED)
     output.say("The secret is shown this once. Use it as ORCH_TOKEN.")
 

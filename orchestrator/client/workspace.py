@@ -73,14 +73,19 @@ class Tokens:
         """Return every token, without its secret."""
         return cast(Sequence[Token], self._wire.get("/tokens")["data"])
 
-    def create(self, name: str, *, scopes: Sequence[str] = (), expires_at: str | None = None) -> CreatedToken:
+    def create(
+        self, name: str, *, scopes: Sequence[str] = (), expires_at: str | None = None, test: bool = False
+    ) -> CreatedToken:
         """Make a token; its `secret` is shown this once.
 
         Args:
             scopes: of read, submit, operate, approve, admin; none means all.
             expires_at: ISO 8601 with a zone.
+            test: begin it with `orch_test_`.
         """
         body: dict[str, Any] = {"name": name}
+        if test:
+            body["test"] = True
         if scopes:
             body["scopes"] = [*scopes]
         if expires_at is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import re
 import zlib
 from collections.abc import Sequence
 from datetime import datetime
@@ -13,16 +14,24 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from orchestrator.domain.chain import NewEvent
 from orchestrator.domain.operator_decisions import Act
 from orchestrator.engine.deps import Deps
 from orchestrator.engine.shown import shown
 from orchestrator.engine.who import SCOPES, Who, unsaid
-from orchestrator.errors import BadInput, NotFound, Unauthorized, Unavailable
+from orchestrator.errors import BadInput, Misconfigured, NotFound, Unauthorized, Unavailable
 from orchestrator.storage import events, tokens
 from orchestrator.storage.database import now as transaction_now
+from orchestrator.telemetry import get_logger
 
-PREFIX = "orch_live_"
+#: A token says of itself whether it opens real work, so that a scanner which finds it knows how bad that is.
+LIVE, TEST = "orch_live_", "orch_test_"
+_BODY_CHARS = 40
+DEFAULT_WORKSPACE = "default"
+_WORKSPACE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
 _SECRET_BITS = 160
+
+log = get_logger("api")
 
 
 async def authenticate(deps: Deps, bearer: str) -> Who:
@@ -31,7 +40,7 @@ async def authenticate(deps: Deps, bearer: str) -> Who:
     Raises:
         Unauthorized: not one of ours, expired, or revoked; a mistyped one is refused without asking the database.
     """
-    if not _is_well_formed(bearer):
+    if not is_well_formed(bearer):
         raise Unauthorized("the token is not one of ours", hint="orchestrator token create")
 
     async def find(connection: AsyncConnection) -> tokens.TokenRow | None:
@@ -54,6 +63,7 @@ async def create_token(
     *,
     scopes: Sequence[str] | None = None,
     expires_at: datetime | None = None,
+    is_test: bool = False,
     actor: str,
 ) -> tuple[str, dict[str, Any]]:
     """Make a token. Returns its secret, which is kept nowhere, and its view."""
@@ -62,7 +72,7 @@ async def create_token(
         raise BadInput(f"unknown scopes: {', '.join(sorted(unknown))}", hint=f"known are {', '.join(SCOPES)}")
     if not name or len(name) > 100 or not name.isprintable():
         raise BadInput("a token needs a name of 1 to 100 printable characters")
-    secret = _new_secret(deps)
+    secret = _new_secret(deps, TEST if is_test else LIVE)
     token_id = deps.sources.new_id()
     granted = list(scopes or SCOPES)
 
@@ -107,8 +117,52 @@ async def revoke_token(deps: Deps, who: Who, token_id: UUID, *, reason: str | No
     await deps.db.run(revoke)
 
 
-async def ensure_workspace(deps: Deps, name: str = "default") -> UUID:
-    """Return the workspace of a name, making it when it is missing."""
+def is_well_formed(text: str) -> bool:
+    """Tell whether a text could be a token of ours: its kind, its length and its checksum."""
+    if not text.startswith((LIVE, TEST)) or not text.isascii():
+        return False
+    body = text[len(LIVE) :]
+    return len(body) == _BODY_CHARS and _checksum(body[:-8]) == body[-8:]
+
+
+async def require_any(deps: Deps) -> None:
+    """Make sure that somebody may call, before others than this machine can.
+
+    Raises:
+        Misconfigured: nobody may yet.
+    """
+    if not await deps.db.run(tokens.is_any_good):
+        raise Misconfigured(
+            "no token exists yet, and the API would listen beyond this machine",
+            code="no_token",
+            hint="orchestrator token create NAME --local, then serve again; or ORCH_HOST=127.0.0.1",
+        )
+
+
+async def tell_exposed(deps: Deps, token: str) -> None:
+    """Write into the history that a good token was shown where others may read it; what is none is not told of."""
+
+    async def tell(connection: AsyncConnection) -> None:
+        found = await tokens.find(connection, _digest(deps, token))
+        if found is None:
+            return
+        log.warning("token in a URL: revoke it and make another", token=found.name)
+        told = NewEvent(
+            type="token_exposed", actor=f"token:{found.name}", data={"token": str(found.id), "where": "url"}
+        )
+        await events.append_to_workspace(connection, found.workspace_id, [told], at=await transaction_now(connection))
+
+    await deps.db.run(tell)
+
+
+async def ensure_workspace(deps: Deps, name: str = DEFAULT_WORKSPACE) -> UUID:
+    """Return the workspace of a name, making it when it is missing.
+
+    Raises:
+        BadInput: a name that a command line or a page could not show.
+    """
+    if not _WORKSPACE_NAME.fullmatch(name):
+        raise BadInput(f"a workspace's name is letters, digits, - and _, at most 63: {name[:100]!r}")
 
     async def ensure(connection: AsyncConnection) -> UUID:
         return await tokens.workspace(connection, name, new_id=deps.sources.new_id())
@@ -132,18 +186,13 @@ async def find_workspace(deps: Deps, name: str) -> UUID:
     return found
 
 
-def _new_secret(deps: Deps) -> str:
+def _new_secret(deps: Deps, prefix: str) -> str:
     body = base64.b32encode(deps.sources.bits(_SECRET_BITS).to_bytes(_SECRET_BITS // 8)).decode().lower()
-    return f"{PREFIX}{body}{_checksum(body)}"
+    return f"{prefix}{body}{_checksum(body)}"
 
 
 def _checksum(body: str) -> str:
     return f"{zlib.crc32(body.encode()):08x}"
-
-
-def _is_well_formed(secret: str) -> bool:
-    body = secret.removeprefix(PREFIX)
-    return body != secret and len(body) == 40 and body.isascii() and _checksum(body[:-8]) == body[-8:]
 
 
 def _digest(deps: Deps, secret: str) -> bytes:

@@ -32,6 +32,9 @@ LIST = text("""
 REVOKE = text("""
     UPDATE tokens SET revoked_at = orch_now() WHERE id = :id AND workspace_id = :workspace AND revoked_at IS NULL""")
 
+ANY_GOOD = text("""
+    SELECT EXISTS (SELECT FROM tokens WHERE revoked_at IS NULL AND (expires_at IS NULL OR expires_at > orch_now()))""")
+
 WORKSPACE = text("SELECT id FROM workspaces WHERE name = :name")
 
 INSERT_WORKSPACE = text("""
@@ -53,6 +56,11 @@ async def find(connection: AsyncConnection, digest: bytes) -> TokenRow | None:
     """Return the good token with this keyed hash."""
     row = await one(connection, FIND, {"digest": digest})
     return None if row is None else TokenRow(**{**row._mapping, "scopes": tuple(row.scopes)})
+
+
+async def is_any_good(connection: AsyncConnection) -> bool:
+    """Tell whether anybody at all may call."""
+    return bool((await connection.execute(ANY_GOOD)).scalar_one())
 
 
 async def used(connection: AsyncConnection, token_id: UUID) -> None:

@@ -86,7 +86,12 @@ def test_every_route_of_the_api_needs_a_scope() -> None:
     }
     assert known == set(scopes)
     assert {method for (_, method), scope in scopes.items() if scope == "read"} == {"GET"}
-    assert {scope for (_, method), scope in scopes.items() if method != "GET"} == {"submit", "operate", "admin"}
+    assert {scope for (_, method), scope in scopes.items() if method != "GET"} == {
+        "submit",
+        "operate",
+        "approve",
+        "admin",
+    }
 
 
 def test_the_description_is_whole(served: Served) -> None:
