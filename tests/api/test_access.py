@@ -1,4 +1,4 @@
-"""Who may do what: every route of the description × two workspaces × every scope; a new route is covered by itself."""
+"""Who may do what: every route × two workspaces × every scope, out of the description; a new route is covered too."""
 
 from __future__ import annotations
 

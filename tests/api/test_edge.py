@@ -169,7 +169,7 @@ def test_a_bug_shows_an_id_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -> 
         app = create_app(Settings.model_validate({}), deps_factory=nothing)
         async with (
             app.router.lifespan_context(app),
-            httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://x") as http,
+            httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost") as http,
         ):
             return await http.get("/readyz")
 
@@ -225,7 +225,7 @@ def _connected(served: Served) -> socket.socket:
 
 
 def _head(served: Served, method: str, path: str, *headers: str) -> bytes:
-    lines = [f"{method} {path} HTTP/1.1", "Host: x", f"Authorization: Bearer {served.token}"]
+    lines = [f"{method} {path} HTTP/1.1", "Host: localhost", f"Authorization: Bearer {served.token}"]
     lines += ["Content-Type: application/json", *headers]
     return "\r\n".join(lines).encode() + b"\r\n\r\n"
 
