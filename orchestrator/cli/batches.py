@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
 
@@ -104,7 +105,7 @@ def list_(limit: LimitOption = 50, output_: OutputOption = None) -> None:
 def get(batch_id: BatchId, output_: OutputOption = None) -> None:
     """Show everything about a batch."""
     with connected() as client:
-        output.one(client.batches.get(batch_id), FIELDS)
+        output.one(_for_people(client.batches.get(batch_id)), FIELDS)
 
 
 @app.command()
@@ -224,6 +225,15 @@ def _say_next(batch_id: str, code: Exit, timeout_s: float | None) -> None:
             output.say(f"Next: orchestrator batch results {batch_id} --to DIR")
 
 
+def _for_people(batch: Batch) -> Mapping[str, Any]:
+    """Return a batch with its counts and its forecast in words, unless a program reads it."""
+    if output.is_for_programs():
+        return batch
+    counts = ", ".join(f"{count} {status}" for status, count in live.ordered(batch["counts"]))
+    foretold = batch.get("forecast")
+    return {**batch, "counts": counts, "forecast": live.foretold(foretold) if foretold else None}
+
+
 def _acted(batch: Batch, next_: str) -> None:
-    output.one(batch, FIELDS)
+    output.one(_for_people(batch), FIELDS)
     output.say(f"Next: {next_}")

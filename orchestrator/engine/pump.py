@@ -48,7 +48,13 @@ assert TURNS.keys() == TURNS_AT_ONCE.keys(), "every kind of work has its limit"
 
 
 async def pump(
-    deps: Deps, kind: str, *, worker: UUID, should_stop: Callable[[], bool], hand_over: HandOver | None = None
+    deps: Deps,
+    kind: str,
+    *,
+    worker: UUID,
+    should_stop: Callable[[], bool],
+    hand_over: HandOver | None = None,
+    ends_at: float | None = None,
 ) -> int:
     """Work everything of a kind that is due. Returns how many turns led to work.
 
@@ -59,11 +65,12 @@ async def pump(
         should_stop: asked before each claim; a worker that drains claims nothing more.
         hand_over: takes the turns that still run when the pump may claim nothing more, so that one slow download does
             not keep its process from all others. Without it they are waited for.
+        ends_at: no turn begins after this, by the steady clock; None: `PUMP_S` from now.
 
     Raises:
         Unavailable: the database is away. What was claimed before has been worked to its end, or handed over.
     """
-    ends_at = deps.sources.monotonic() + PUMP_S
+    ends_at = deps.sources.monotonic() + PUMP_S if ends_at is None else ends_at
     running: set[asyncio.Task[int | None]] = set()
     worked = 0
     is_dry = False
@@ -100,7 +107,7 @@ async def pump_on(
     ends_at = deps.sources.monotonic() + PUMP_S
     worked = 0
     while True:
-        worked += await pump(deps, kind, worker=worker, should_stop=should_stop, hand_over=hand_over)
+        worked += await pump(deps, kind, worker=worker, should_stop=should_stop, hand_over=hand_over, ends_at=ends_at)
         if kind not in lanes.DUE_IN or should_stop() or deps.sources.monotonic() >= ends_at:
             return worked
         due_in_s = await deps.db.run(lambda connection: lanes.due_in_s(connection, kind), tries=1)
