@@ -15,7 +15,7 @@ from orchestrator.api.acts import act
 from orchestrator.api.answers import Answer, View, page, shown
 from orchestrator.api.auth import Call, Operating, Reading, Submitting
 from orchestrator.api.idempotency import stored_once
-from orchestrator.api.openapi import SUBMISSION_OPTIONS, described, listed, parameter
+from orchestrator.api.openapi import STATUS, SUBMISSION_OPTIONS, described, listed
 from orchestrator.api.queries import Query
 from orchestrator.api.runs import erasing, page_of_runs
 from orchestrator.engine import erase, operate, reading
@@ -71,7 +71,7 @@ async def get_batch(batch_id: UUID, call: Reading) -> Response:
     return shown(await reading.get_batch(call.deps, call.who, batch_id))
 
 
-@router.get(BATCH + "/runs", **listed("Run", parameter("status", "string", "a comma list of statuses")))
+@router.get(BATCH + "/runs", **listed("Run", STATUS))
 async def list_batch_runs(batch_id: UUID, call: Reading) -> Response:
     """List a batch's runs in input order."""
     query = Query(call.request.query_params, ("status", "limit", "cursor"))

@@ -10,8 +10,10 @@ from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
 
 from orchestrator.api.auth import Needs
-from orchestrator.api.schema_words import TEXT, Schema, many, one, view
+from orchestrator.api.queries import DEFAULT_LIMIT, MAX_LIMIT, MAX_VALUE_CHARS
+from orchestrator.api.schema_words import DAY_OR_TIME, ID, TEXT, Schema, comma_list, many, one, view
 from orchestrator.api.schemas import ANSWERS, BODIES
+from orchestrator.domain.statuses import RunStatus
 
 DESCRIPTION = """Durable runs of remote workflows. Every route needs `Authorization: Bearer …`.
 
@@ -19,6 +21,7 @@ Lists are paged by an opaque `cursor`. Every POST takes an `Idempotency-Key`: a 
 is told what the first request came to (`Idempotent-Replayed: true`); successes are kept for 7 days. Errors are
 RFC 9457 problem documents with a stable `code`, a `hint` for people and the `request_id` of the server's log."""
 
+_STRING: Schema = {"type": "string", "minLength": 1, "maxLength": MAX_VALUE_CHARS}
 _PROBLEM = {"application/problem+json": {"schema": one("Problem")}}
 _PROBLEMS = {
     "400": "the request, or its JSON, cannot be read",
@@ -33,9 +36,13 @@ _PROBLEMS = {
 }
 
 
-def parameter(name: str, type: str, words: str, *, required: bool = False, repeated: bool = False) -> Schema:
-    """Return the description of a query parameter."""
-    schema: Schema = {"type": type}
+def parameter(name: str, type: str | Schema, words: str, *, required: bool = False, repeated: bool = False) -> Schema:
+    """Return the description of a query parameter.
+
+    Args:
+        type: a schema, or the name of a JSON type; a string has 1 to 500 characters.
+    """
+    schema = _STRING if type == "string" else {"type": type} if isinstance(type, str) else type
     return {
         "name": name,
         "in": "query",
@@ -46,19 +53,27 @@ def parameter(name: str, type: str, words: str, *, required: bool = False, repea
 
 
 REASON = parameter("reason", "string", "why; kept in the history")
-LIMIT = parameter("limit", "integer", "page size")
-LIMIT["schema"] = {"type": "integer", "minimum": 1, "maximum": 200, "default": 50}
+LIMIT = parameter(
+    "limit", {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": DEFAULT_LIMIT}, "page size"
+)
 CURSOR = parameter("cursor", "string", "`next_cursor` of the page before, with the same filters")
 
+STATUS = parameter("status", comma_list(RunStatus), "a comma list of statuses")
+
 RUN_FILTERS = (
-    parameter("status", "string", "a comma list of statuses"),
+    STATUS,
     parameter("workflow", "string", "the provider's id of the workflow"),
     parameter("connection", "string", "the connection's name"),
-    parameter("batch", "string", "the batch's id; its runs come in input order"),
-    parameter("dateFrom", "string", "created at or after: ISO 8601 with a zone, or YYYY-MM-DD"),
-    parameter("dateTo", "string", "created at or before; a date means all of that day"),
+    parameter("batch", ID, "the batch's id; its runs come in input order"),
+    parameter("dateFrom", DAY_OR_TIME, "created at or after"),
+    parameter("dateTo", DAY_OR_TIME, "created at or before; a date means all of that day"),
     parameter("external_id", "string", "your own id"),
-    parameter("label", "string", "key=value; several must all be there", repeated=True),
+    parameter(
+        "label",
+        {"type": "string", "pattern": "^[^=]+=", "maxLength": MAX_VALUE_CHARS},
+        "key=value; several must all be there",
+        repeated=True,
+    ),
 )
 
 SUBMISSION_OPTIONS = tuple(

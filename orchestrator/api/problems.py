@@ -13,6 +13,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Match, Route
 
 from orchestrator.errors import (
     BadInput,
@@ -154,8 +155,19 @@ async def _frameworks(request: Request, error: Exception) -> Response:
         detail=f"{request.method} {request.url.path[:200]}: {HTTPStatus(error.status_code).phrase.lower()}",
         hint="the routes are described at /api/v1/openapi.json",
         request_id=request.state.request_id,
-        headers=error.headers,
+        headers={"Allow": ", ".join(_methods(request))} if error.status_code == 405 else error.headers,
     )
+
+
+def _methods(request: Request) -> list[str]:
+    """Return every method that the path knows: its routes are one for each, and each alone knows its own only."""
+    found = {
+        method
+        for route in request.app.routes
+        if isinstance(route, Route) and route.matches(request.scope)[0] is not Match.NONE
+        for method in route.methods or ()
+    }
+    return sorted(found)
 
 
 async def _validation(request: Request, error: Exception) -> Response:

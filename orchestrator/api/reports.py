@@ -11,6 +11,7 @@ from starlette.responses import Response, StreamingResponse
 from orchestrator.api.auth import Call, Reading
 from orchestrator.api.openapi import described, parameter
 from orchestrator.api.queries import Query
+from orchestrator.api.schema_words import DAY_OR_TIME
 from orchestrator.engine import report
 from orchestrator.engine.report_order import Report, ReportFormat, ReportOptions
 from orchestrator.errors import BadInput, Problem
@@ -18,7 +19,7 @@ from orchestrator.errors import BadInput, Problem
 router = APIRouter(tags=["reports"])
 
 _OPTIONS = (
-    parameter("format", "string", "html (the default), csv or json"),
+    parameter("format", {"type": "string", "enum": ["html", "csv", "json"], "default": "html"}, "of the report"),
     parameter("list", "string", "what a CSV holds: totals, runs, failures, doubts, acts, attempts, results, ticks, …"),
     parameter("tz", "string", "whose days and times are shown; UTC by default"),
 )
@@ -27,8 +28,8 @@ _SUMS = (
     parameter("sum_result", "string", "fields of the results that are summed and compared, a comma list"),
 )
 _PERIOD = (
-    parameter("from", "string", "accepted at or after: ISO 8601 with a zone, or YYYY-MM-DD in tz", required=True),
-    parameter("to", "string", "accepted before: ISO 8601 with a zone, or YYYY-MM-DD in tz", required=True),
+    parameter("from", DAY_OR_TIME, "accepted at or after; a date is in tz", required=True),
+    parameter("to", DAY_OR_TIME, "accepted before; a date is in tz", required=True),
     parameter("workflow", "string", "the provider's id of the workflow"),
 )
 _NAMES = ("format", "list", "tz")

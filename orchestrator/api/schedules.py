@@ -15,7 +15,8 @@ from orchestrator.api.bodies import Fields, member_bytes
 from orchestrator.api.idempotency import once
 from orchestrator.api.openapi import REASON, described, listed, parameter
 from orchestrator.api.queries import Query
-from orchestrator.domain.fires import CatchUp, Overlap
+from orchestrator.api.schema_words import comma_list
+from orchestrator.domain.fires import CatchUp, FireState, Overlap
 from orchestrator.engine import schedule_reading, schedules
 from orchestrator.engine import schedule_words as words
 from orchestrator.engine.schedule_words import BatchOptions, Plan
@@ -98,11 +99,15 @@ async def list_schedules(call: Reading) -> Response:
     return everything(await schedule_reading.list_schedules(call.deps, call.who))
 
 
+N = parameter(
+    "n", {"type": "integer", "minimum": 1, "maximum": schedule_reading.MOST_PREVIEWED, "default": 10}, "how many ticks"
+)
+
 _RHYTHM = (
     parameter("cron", "string", "five fields, or @daily and the like"),
     parameter("every", "string", "90m, 6h, 1d: instead of cron"),
     parameter("tz", "string", "an IANA name, UTC by default"),
-    parameter("n", "integer", "how many ticks, 10 by default"),
+    N,
 )
 
 
@@ -127,7 +132,7 @@ async def show_schedule(name: str, call: Reading) -> Response:
     return shown(await schedule_reading.show_schedule(call.deps, call.who, name))
 
 
-@router.get(ONE + "/preview", **described("Preview", parameters=(parameter("n", "integer", "how many ticks"),)))
+@router.get(ONE + "/preview", **described("Preview", parameters=(N,)))
 async def preview_schedule(name: str, call: Reading) -> Response:
     """Show a schedule's next ticks, in its zone and in UTC, with what clock changes do to them."""
     query = Query(call.request.query_params, ("n",))
@@ -135,7 +140,7 @@ async def preview_schedule(name: str, call: Reading) -> Response:
     return shown(await schedule_reading.preview_schedule(call.deps, call.who, name, count=count))
 
 
-@router.get(ONE + "/fires", **listed("Fire", parameter("state", "string", "a comma list of states")))
+@router.get(ONE + "/fires", **listed("Fire", parameter("state", comma_list(FireState), "a comma list of states")))
 async def list_fires(name: str, call: Reading) -> Response:
     """List a schedule's ticks, latest first, each with what became of it and why."""
     query = Query(call.request.query_params, ("state", "limit", "cursor"))

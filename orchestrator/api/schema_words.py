@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 Schema = dict[str, Any]
@@ -16,7 +17,18 @@ SHA256: Schema = {"type": "string", "pattern": "^[0-9a-f]{64}$"}
 SHORT: Schema = {"type": "string", "minLength": 1, "maxLength": 200}
 REASON: Schema = {"type": "string", "minLength": 1, "maxLength": 2000}
 LEVEL: Schema = {"type": "string", "enum": ["low", "medium", "high"]}
+DAY_OR_TIME: Schema = {
+    "anyOf": [{"type": "string", "format": "date"}, TIME],
+    "description": "YYYY-MM-DD, or ISO 8601 with a zone",
+    "examples": ["2026-01-31", "2026-01-31T12:00:00Z"],
+}
 ANY_OBJECT: Schema = {"type": "object"}
+
+
+def comma_list(words: Iterable[str]) -> Schema:
+    """Return a text that holds some of the words, with commas between."""
+    known = "|".join(words)
+    return {"type": "string", "pattern": f"^({known})(,({known}))*$"}
 
 
 def or_null(schema: Schema) -> Schema:
@@ -40,9 +52,10 @@ def mapping(schema: Schema) -> Schema:
 
 
 def body(required: Schema, optional: Schema | None = None) -> Schema:
-    """Return a body's object: other fields are refused."""
+    """Return a body's object: other fields are refused, null is the same as to leave a field out."""
     closed = {"type": "object", "additionalProperties": False}
-    return closed | {"required": [*required], "properties": required | (optional or {})}
+    may_be_null = {name: or_null(schema) for name, schema in (optional or {}).items()}
+    return closed | {"required": [*required], "properties": required | may_be_null}
 
 
 def view(always: Schema, sometimes: Schema | None = None) -> Schema:
