@@ -20,6 +20,7 @@ from orchestrator.providers.addresses import check_base_url
 from orchestrator.providers.files import HttpFileFetcher
 from orchestrator.providers.http import Timeouts
 from orchestrator.providers.script import check_api_key
+from orchestrator.providers.webhooks import HttpWebhookSender
 from orchestrator.runtime import system_sources
 from orchestrator.settings import Settings
 from orchestrator.storage.database import Database
@@ -73,6 +74,7 @@ async def build(
             signer=signer(settings),
             anchors=anchors_at(settings.anchors, default=_anchors(settings, store.root)),
             leftovers=Leftovers(store),
+            webhooks=HttpWebhookSender(allow_private_networks=settings.allow_private_networks),
         )
     finally:
         for made in providers.values():

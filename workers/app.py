@@ -105,6 +105,12 @@ def fire() -> None:
     _run("fire")
 
 
+@app.task(name="orchestrator.deliver", ignore_result=True, expires=EXPIRES_S)  # type: ignore[untyped-decorator]
+def deliver() -> None:
+    """Tell webhooks what is due."""
+    _run("deliver")
+
+
 @app.task(name="orchestrator.sweep", ignore_result=True, expires=EXPIRES_S)  # type: ignore[untyped-decorator]
 def sweep() -> None:
     """Put right what dead workers left."""

@@ -17,7 +17,7 @@ from orchestrator.telemetry import get_logger
 log = get_logger(__name__)
 
 #: The doorbells, one queue each, so that operators can scale them apart.
-QUEUES = ("launch", "poll", "download", "fire", "sweep")
+QUEUES = ("launch", "poll", "download", "fire", "deliver", "sweep")
 
 #: A doorbell older than this rings for nothing.
 EXPIRES_S = 30

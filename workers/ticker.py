@@ -103,7 +103,7 @@ class Ticker:
             self._failing.discard("cannot ask what is due")
             if due:
                 busy_at = time.monotonic()
-            for kind in ("launch", "poll", "download", "fire", "sweep"):
+            for kind in ("launch", "poll", "download", "fire", "deliver", "sweep"):
                 self._tend(kind, is_due=kind in due)
 
     def _tell_first(self, what: str, error: Exception) -> None:

@@ -8,7 +8,16 @@ from uuid import UUID
 
 from orchestrator.domain.answers import Access
 from orchestrator.domain.backoff import OwnFigures, PollPolicy
-from orchestrator.engine.ports import Anchors, ArtifactStore, FileFetcher, Incoming, Leftovers, Outside, Provider
+from orchestrator.engine.ports import (
+    Anchors,
+    ArtifactStore,
+    FileFetcher,
+    Incoming,
+    Leftovers,
+    Outside,
+    Provider,
+    WebhookSender,
+)
 from orchestrator.engine.watermark import Watermark
 from orchestrator.runtime import Sources
 from orchestrator.settings import Settings
@@ -17,6 +26,8 @@ from orchestrator.storage.sealing import Sealer
 from orchestrator.storage.signing import Signer
 
 API_KEY = "connections.api_key"
+WEBHOOK_KEY = "webhooks.secret"
+OLD_WEBHOOK_KEY = "webhooks.old_secret"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +55,8 @@ class Deps:
     anchors: Anchors | None = None
     #: Removes what the store holds and no row names; None for a store that never holds such.
     leftovers: Leftovers | None = None
+    #: Tells webhooks; None in a process that tells none.
+    webhooks: WebhookSender | None = None
     #: What this process remembers of the database that it began with.
     watermark: Watermark = field(default_factory=Watermark)
 

@@ -24,7 +24,7 @@ from orchestrator.engine.ports import Claimed, unheard
 from orchestrator.engine.submit import BatchSpec, RunSpec
 from orchestrator.engine.who import Who
 from orchestrator.errors import BadInput, Conflict, NotFound, OrchestratorError, Unavailable
-from orchestrator.storage import events, fires, schedules
+from orchestrator.storage import events, fires, outbox, schedules
 from orchestrator.storage.database import now as transaction_now
 from orchestrator.storage.fires import FireClaim, Standing
 from orchestrator.storage.schedules import ScheduleRow
@@ -212,9 +212,9 @@ async def _settle(deps: Deps, schedule: ScheduleRow, held: FireClaim, verdict: V
             return False
         if verdict.again_at is None:
             told = NewEvent(type=f"tick_{verdict.state}", actor="orchestrator", data=_tick(schedule, held))
-            await events.append_to_workspace(
-                connection, schedule.workspace_id, [told], at=await transaction_now(connection)
-            )
+            moment = await transaction_now(connection)
+            await events.append_to_workspace(connection, schedule.workspace_id, [told], at=moment)
+            await outbox.tell_missed(connection, schedule.workspace_id, [told], at=moment)
         return True
 
     if await deps.db.run(write) and verdict.state is FireState.MISSED:

@@ -201,7 +201,7 @@ async def _record_wave(
             await waves.set_state(connection, wave, "not_sent")
     if doubts:
         title = f"It is not known whether {doubts} item(s) of a wave were started"
-        await questions.ask_about_wave(connection, wave, title=title, sources=deps.sources)
+        await questions.ask_about_wave(connection, wave, doubts=doubts, title=title, sources=deps.sources)
 
 
 async def _believable(connection: AsyncConnection, answered: Sequence[Answered]) -> list[Answered]:

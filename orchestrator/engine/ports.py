@@ -19,6 +19,7 @@ from orchestrator.domain.answers import (
     WorkflowView,
 )
 from orchestrator.domain.highwater import Mark, OutsideMark
+from orchestrator.domain.webhooks import WebhookAnswer
 
 #: Hears that a turn has made its claim, and whether more of its kind may be due just now.
 Claimed = Callable[[bool], None]
@@ -70,6 +71,16 @@ class FileFetcher(Protocol):
         """
 
     async def aclose(self) -> None: ...
+
+
+class WebhookSender(Protocol):
+    """Tells receivers that a tenant names. Follows no redirect."""
+
+    def check(self, url: str) -> str:
+        """Return a receiver's URL in its plain form, or raise `BadInput`: a hostile or private address."""
+
+    async def send(self, url: str, *, id: str, body: str, secrets: Sequence[str]) -> WebhookAnswer:
+        """Send once, signed with each secret; return what came of it, whatever that was."""
 
 
 class Incoming(Protocol):

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Protocol
 from uuid import UUID
 
-from orchestrator.engine import download, fire, launch, poll
+from orchestrator.engine import deliver, download, fire, launch, poll
 from orchestrator.engine.deps import Deps
 from orchestrator.engine.ports import Claimed
 from orchestrator.storage import lanes
@@ -23,7 +23,7 @@ STAY_S = 1.0
 
 #: Turns of one kind that are worked side by side in one pump, each of another lane or other rows. More of those that
 #: look: a provider that hangs keeps its turns for as long as a call may take.
-TURNS_AT_ONCE: Mapping[str, int] = {"launch": 8, "poll": 16, "download": 8, "fire": 2}
+TURNS_AT_ONCE: Mapping[str, int] = {"launch": 8, "poll": 16, "download": 8, "fire": 2, "deliver": 8}
 
 #: Takes turns that outlive their pump, and sees to their ends; False when it has too many already.
 HandOver = Callable[[set[asyncio.Task[int | None]]], bool]
@@ -43,6 +43,7 @@ TURNS: Mapping[str, Turn] = {
     "poll": poll.poll_due,
     "download": download.download_due,
     "fire": fire.fire_due,
+    "deliver": deliver.deliver_due,
 }
 assert TURNS.keys() == TURNS_AT_ONCE.keys(), "every kind of work has its limit"
 

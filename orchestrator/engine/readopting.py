@@ -116,7 +116,7 @@ class _Ledger:
             await waves.set_state(self.connection, wave, "in_doubt", has_doubts=True)
         if doubts:
             title = f"{doubts} item(s) of a wave were launched before the restore; are they running?"
-            await questions.ask_about_wave(self.connection, wave, title=title, sources=self.deps.sources)
+            await questions.ask_about_wave(self.connection, wave, doubts=doubts, title=title, sources=self.deps.sources)
 
     async def _apply(self, moved: Sequence[Change], runs: Sequence[LaunchingRun]) -> None:
         places = (

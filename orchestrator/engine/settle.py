@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from orchestrator.domain import webhooks
 from orchestrator.domain.chain import NewEvent
-from orchestrator.domain.statuses import LIVE, batch_status, too_many_failures
+from orchestrator.domain.statuses import LIVE, RunStatus, batch_status, too_many_failures
+from orchestrator.domain.webhooks import Message
 from orchestrator.engine.deps import Deps
 from orchestrator.faultpoints import Point, reach
-from orchestrator.storage import batches, events, lanes, turns
+from orchestrator.storage import batches, events, lanes, outbox, turns
+from orchestrator.storage.batches import LockedBatch
 from orchestrator.storage.database import now as transaction_now
 from orchestrator.telemetry import get_logger
 
@@ -50,6 +54,7 @@ async def _settle(connection: AsyncConnection, batch_id: UUID) -> None:
         status = batch_status(counted, paused=batch.is_paused, cancelled=batch.is_cancelled)
         told = NewEvent(type=f"batch_{status}", data={"counts": {str(s): n for s, n in counted.items()}})
         await events.append_to_batch(connection, batch_id, [told], at=moment)
+        await _tell(connection, batch, f"batch.{status}", counted, at=moment)
         log.info("batch ended", batch=str(batch_id), status=str(status))
     elif too_many_failures(
         counted,
@@ -63,4 +68,16 @@ async def _settle(connection: AsyncConnection, batch_id: UUID) -> None:
         await turns.set_turn(connection, batch_id, None)
         told = NewEvent(type="batch_paused", actor="policy:max_failures", data={"reason": because})
         await events.append_to_batch(connection, batch_id, [told], at=moment)
+        await _tell(connection, batch, webhooks.BATCH_PAUSED, counted, at=moment)
         log.warning("batch paused by its failure rule", batch=str(batch_id))
+
+
+async def _tell(
+    connection: AsyncConnection, batch: LockedBatch, type: str, counted: Mapping[RunStatus, int], *, at: datetime
+) -> None:
+    """Tell webhooks what a batch came to, if any listens."""
+    if batch.listens:
+        about = f"{type}:{batch.id}:{at.isoformat()}"
+        data = {"counts": {str(status): count for status, count in counted.items()}}
+        told = Message(workspace_id=batch.workspace_id, type=type, about=about, data=data, batch_id=batch.id)
+        await outbox.write(connection, [told], at=at)

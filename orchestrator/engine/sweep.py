@@ -15,7 +15,7 @@ from orchestrator.engine import clocks, launch_records, operate, poison, removal
 from orchestrator.engine.deps import Deps
 from orchestrator.engine.launch_records import Decided
 from orchestrator.faultpoints import Point, reach
-from orchestrator.storage import batches, housekeeping, intents, lanes, setbacks, turns, workers
+from orchestrator.storage import batches, deliveries, housekeeping, intents, lanes, setbacks, turns, workers
 from orchestrator.storage.lanes import Turn
 from orchestrator.telemetry import get_logger
 
@@ -50,6 +50,7 @@ async def sweep(
         done += await operate.cancel_leftovers(deps)
         done += await settle_leftovers(deps)
         done += await removal.remove_files(deps)
+        await deps.db.run(deliveries.forget)
 
     async def tidy(connection: AsyncConnection) -> None:
         await housekeeping.tidy(connection)

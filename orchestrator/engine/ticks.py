@@ -20,7 +20,7 @@ from orchestrator.domain.chain import NewEvent
 from orchestrator.domain.fires import Backlog, CatchUp, FireState, Overlap, Planned, Policy
 from orchestrator.engine import poison
 from orchestrator.engine.deps import Deps
-from orchestrator.storage import events, fires, schedules
+from orchestrator.storage import events, fires, outbox, schedules
 from orchestrator.storage.database import now as transaction_now
 from orchestrator.storage.schedules import ScheduleRow
 from orchestrator.telemetry import get_logger
@@ -99,6 +99,7 @@ async def plan_schedule(
     told = [*decided_events(schedule.name, planned)]
     if told:
         await events.append_to_workspace(connection, schedule.workspace_id, told, at=schedule.now)
+        await outbox.tell_missed(connection, schedule.workspace_id, told, at=schedule.now)
     return planned
 
 

@@ -23,6 +23,7 @@ from orchestrator.domain.sights import DiskSight, OwnSights, Sights
 from orchestrator.domain.statuses import RunStatus
 from orchestrator.domain.telling import Line, Moment, Told, tell
 from orchestrator.engine.deps import Deps
+from orchestrator.engine.notices import Notices
 from orchestrator.errors import OrchestratorError
 from orchestrator.settings import Settings
 from orchestrator.storage import health
@@ -50,6 +51,7 @@ class Watch:
         self._deps = deps
         self._worker = worker
         self._place = place
+        self._notices = Notices(deps)
         self._told_of_all = Told()
         self._told_of_place = Told()
         self._watches_place = False
@@ -76,6 +78,8 @@ class Watch:
         self._told_of_place, local = tell(self._told_of_place, alarms.own(own), now_s=now_s)
         for line in (*lines, *local):
             write(line)
+        if seen is not None:
+            await self._notices.look()
         return [*lines, *local]
 
     async def _read(self) -> tuple[Sights | None, float | None]:

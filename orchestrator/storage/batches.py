@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from orchestrator.domain.statuses import RunStatus
 from orchestrator.storage.database import one, rows
+from orchestrator.storage.listening import LISTENS
 
 _COLUMNS = """b.id, b.workspace_id, b.workflow_id, w.lane_id, b.name, b.external_id, b.total, b.refused, b.concurrency,
     b.wave_size, b.max_failures_count, b.max_failures_percent, b.created_at, b.created_by, b.paused_at,
@@ -28,10 +29,10 @@ LIST = text(f"""
     SELECT {_COLUMNS} {_FROM} WHERE b.workspace_id = :workspace AND (CAST(:before AS uuid) IS NULL OR b.id < :before)
     ORDER BY b.id DESC LIMIT :limit""")
 
-LOCK = text("""
+LOCK = text(f"""
     SELECT b.id, b.workspace_id, w.lane_id, b.total, b.paused_at, b.cancelled_at, b.ended_at, b.max_failures_count,
-        b.max_failures_percent, b.excused_endings, b.excused_failures, b.erased_at
-    FROM batches b JOIN workflows w ON w.id = b.workflow_id WHERE b.id = :id FOR NO KEY UPDATE OF b""")
+        b.max_failures_percent, b.excused_endings, b.excused_failures, b.erased_at, {LISTENS.format("b")} AS listens
+    FROM batches b JOIN workflows w ON w.id = b.workflow_id WHERE b.id = :id FOR NO KEY UPDATE OF b""")  # noqa: S608
 
 # By index alone. An ended batch keeps its counts on its row, so old batches cost nothing.
 COUNTS = text("""
@@ -136,6 +137,8 @@ class LockedBatch:
     max_failures_percent: float | None
     excused_endings: int
     excused_failures: int
+    #: Whether a webhook may be told of it.
+    listens: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -176,6 +179,7 @@ async def lock(connection: AsyncConnection, batch_id: UUID) -> LockedBatch:
         max_failures_percent=row.max_failures_percent,
         excused_endings=row.excused_endings,
         excused_failures=row.excused_failures,
+        listens=row.listens,
     )
 
 

@@ -20,17 +20,18 @@ from orchestrator.domain.chain import Event, Head
 from orchestrator.domain.changes import Change, ExecutionState
 from orchestrator.domain.statuses import ENDINGS, RunStatus
 from orchestrator.runtime import Sources
-from orchestrator.storage import events, offers, questions
+from orchestrator.storage import events, offers, outbox, questions
 from orchestrator.storage.database import rows
+from orchestrator.storage.listening import LISTENS
 from orchestrator.storage.sealing import Sealer
 
 # In id order, so that two acts on the same runs cannot wait for each other in a ring.
-LOCK_RUNS = text("""
+LOCK_RUNS = text(f"""
     SELECT r.id, r.workspace_id, r.connection_id, r.workflow_id, w.lane_id, r.batch_id, r.status, r.attempt,
-        r.execution_id, r.event_seq, r.event_hash,
+        r.execution_id, r.event_seq, r.event_hash, {LISTENS.format("r")} AS listens,
         (SELECT e.at FROM events e WHERE e.stream = r.id AND e.seq = r.event_seq) AS event_at
     FROM runs r JOIN workflows w ON w.id = r.workflow_id
-    WHERE r.id = ANY(CAST(:ids AS uuid[])) ORDER BY r.id FOR UPDATE OF r""")
+    WHERE r.id = ANY(CAST(:ids AS uuid[])) ORDER BY r.id FOR UPDATE OF r""")  # noqa: S608 - our own words
 
 # An attempt that changes leaves the old attempt's execution behind; an ending has a time, anything else has none.
 UPDATE_RUNS = text("""
@@ -161,6 +162,7 @@ async def apply(
         await _write_executions(connection, touched)
         await offers.offer(connection, touched, sealer=sealer)
         await questions.ask_and_settle(connection, touched, sources=sources)
+        await outbox.tell_changes(connection, touched, at=now)
     await _write_timers(connection, held, places or {})
     await _wake_other_lanes(connection, held, lane)
     ended = frozenset(run.batch_id for c, run in held if c.to in ENDINGS and c.was != c.to and run.batch_id)

@@ -22,6 +22,7 @@ from orchestrator.domain.sights import (
     SlotsSight,
     WorkersSight,
 )
+from orchestrator.storage import deliveries
 from orchestrator.storage.database import one, rows
 from orchestrator.storage.slots import SINGLE_SLOTS, WAVE_SLOTS
 
@@ -29,13 +30,14 @@ from orchestrator.storage.slots import SINGLE_SLOTS, WAVE_SLOTS
 BOUND = text("SET LOCAL statement_timeout = '10s'")
 
 # Lower bounds are enough here: a lane that has been due for long is not being served.
-OLDEST_DUE = text("""
+OLDEST_DUE = text(f"""
     SELECT 'launch' AS kind, min(launch_due_at) AS due_at FROM lanes
     UNION ALL SELECT 'poll', min(poll_due_at) FROM lanes
     UNION ALL SELECT 'download', min(due_at) FROM timers WHERE kind = 'download'
     UNION ALL SELECT 'sweep', min(due_at) FROM timers WHERE kind = 'sending'
     UNION ALL SELECT 'fire', LEAST((SELECT min(next_at) FROM schedules WHERE removed_at IS NULL),
-        (SELECT min(due_at) FROM fires WHERE due_at IS NOT NULL))""")
+        (SELECT min(due_at) FROM fires WHERE due_at IS NOT NULL))
+    UNION ALL SELECT 'deliver', ({deliveries.DUE_SINCE})""")  # noqa: S608 - our own words
 
 # Those with work, or that are stopped, first: a lane that waits for a person must not vanish from the graphs.
 LANES = text("""

@@ -17,6 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from orchestrator.domain import look_timing
 from orchestrator.domain.breaker import Breaker, BreakerState
 from orchestrator.domain.governor import SLOT_S, WINDOW_S, Budget, CallKind, Spent
+from orchestrator.storage import deliveries, outbox
 from orchestrator.storage.database import execute, rows
 
 
@@ -115,7 +116,7 @@ SAVE = text("""
         launches_stopped = :launches_stopped, breaker = :breaker, breaker_probe_at = :breaker_probe_at,
         breaker_trips = :breaker_trips, launch_due_at = :launch_due_at, poll_due_at = :poll_due_at,
         look_price_s = :look_price_s, looks_late_s = :looks_late_s
-    WHERE id = :lane""")
+    WHERE id = :lane RETURNING launches_stopped IS NOT NULL AND launches_stopped_at = orch_now()""")
 
 # A grant that is there already was made by the same call, whose commit's answer was lost.
 GRANT = text("""
@@ -131,13 +132,14 @@ RELEASE = text("DELETE FROM grants WHERE id = :id")
 RELEASE_EACH = text("DELETE FROM grants WHERE id = ANY(CAST(:ids AS uuid[])) RETURNING id")
 
 # A pump asks this before it rings or works: one row, from a few small indexes.
-ANY_DUE = text("""
+ANY_DUE = text(f"""
     SELECT EXISTS (SELECT FROM lanes WHERE launch_due_at <= orch_now()) AS launch,
            EXISTS (SELECT FROM lanes WHERE poll_due_at <= orch_now()) AS poll,
            EXISTS (SELECT FROM timers WHERE kind = 'download' AND due_at <= orch_now()) AS download,
            EXISTS (SELECT FROM timers WHERE kind = 'sending' AND due_at <= orch_now()) AS sweep,
            EXISTS (SELECT FROM schedules WHERE next_at <= orch_now() AND removed_at IS NULL)
-               OR EXISTS (SELECT FROM fires WHERE due_at <= orch_now()) AS fire""")
+               OR EXISTS (SELECT FROM fires WHERE due_at <= orch_now()) AS fire,
+           {deliveries.DUE} AS deliver""")  # noqa: S608 - our own words
 
 # When the next work of a kind is due, in seconds: each is the first entry of an index.
 DUE_IN = {
@@ -191,9 +193,9 @@ async def read_all(connection: AsyncConnection, lane_ids: Sequence[UUID]) -> dic
 
 
 async def save(connection: AsyncConnection, lane: Lane) -> None:
-    """Write a locked lane back."""
+    """Write a locked lane back; tell of its key if it was refused just now."""
     spent = [[int(s.back_at.timestamp() * 1000), s.kind, s.count] for s in lane.budget.spent]
-    await connection.execute(
+    saved = await connection.execute(
         SAVE,
         {
             "lane": lane.id,
@@ -209,6 +211,8 @@ async def save(connection: AsyncConnection, lane: Lane) -> None:
             "looks_late_s": lane.looks_late_s,
         },
     )
+    if saved.scalar_one():
+        await outbox.tell_refused(connection, lane.id)
 
 
 async def grant(connection: AsyncConnection, lane: Lane, *, id: UUID, worker: UUID, kind: CallKind, count: int) -> None:
@@ -247,7 +251,7 @@ async def release(
 
 
 async def any_due(connection: AsyncConnection) -> frozenset[str]:
-    """Return which kinds of work are due anywhere: `launch`, `poll`, `download`, `sweep`, `fire`."""
+    """Return which kinds of work are due anywhere: `launch`, `poll`, `download`, `sweep`, `fire`, `deliver`."""
     row = (await connection.execute(ANY_DUE)).one()
     return frozenset(kind for kind, due in row._mapping.items() if due)
 

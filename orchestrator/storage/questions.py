@@ -9,9 +9,13 @@ from uuid import UUID
 from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from orchestrator.domain import webhooks
 from orchestrator.domain.changes import Change, InboxKind
+from orchestrator.domain.webhooks import Message
 from orchestrator.runtime import Sources
-from orchestrator.storage.database import rows
+from orchestrator.storage import outbox
+from orchestrator.storage.database import one, rows
+from orchestrator.storage.listening import LISTENS
 
 # One open question of a kind for each run; asking again while it stands open changes nothing.
 OPEN_FOR_RUN = text("""
@@ -19,11 +23,12 @@ OPEN_FOR_RUN = text("""
     VALUES (:id, :workspace_id, :kind, :run_id, :batch_id, :title, :link, orch_now())
     ON CONFLICT (run_id, kind) WHERE closed_at IS NULL AND run_id IS NOT NULL DO NOTHING""")
 
-OPEN_FOR_WAVE = text("""
+OPEN_FOR_WAVE = text(f"""
     INSERT INTO inbox (id, workspace_id, kind, wave_id, batch_id, title, opened_at)
     SELECT :id, b.workspace_id, 'doubt', w.id, b.id, :title, orch_now()
     FROM waves w JOIN batches b ON b.id = w.batch_id WHERE w.id = :wave_id
-    ON CONFLICT (wave_id, kind) WHERE closed_at IS NULL AND wave_id IS NOT NULL DO NOTHING""")
+    ON CONFLICT (wave_id, kind) WHERE closed_at IS NULL AND wave_id IS NOT NULL DO NOTHING
+    RETURNING workspace_id, batch_id, opened_at, {LISTENS.format("inbox")} AS listens""")  # noqa: S608 - our own words
 
 SETTLE_RUNS = text("""
     UPDATE inbox i SET closed_at = orch_now(), closed_because = v.because
@@ -76,9 +81,21 @@ async def ask_and_settle(
         )
 
 
-async def ask_about_wave(connection: AsyncConnection, wave_id: UUID, *, title: str, sources: Sources) -> None:
+async def ask_about_wave(
+    connection: AsyncConnection, wave_id: UUID, *, doubts: int, title: str, sources: Sources
+) -> None:
     """Open one question for all doubts of a wave."""
-    await connection.execute(OPEN_FOR_WAVE, {"id": sources.new_id(), "wave_id": wave_id, "title": title})
+    id = sources.new_id()
+    opened = await one(connection, OPEN_FOR_WAVE, {"id": id, "wave_id": wave_id, "title": title})
+    if opened is not None and opened.listens:
+        told = Message(
+            workspace_id=opened.workspace_id,
+            type=webhooks.DOUBT,
+            about=f"{webhooks.DOUBT}:{id}",
+            data={"status": "in_doubt", "wave_id": str(wave_id), "items": doubts},
+            batch_id=opened.batch_id,
+        )
+        await outbox.write(connection, [told], at=opened.opened_at)
 
 
 async def settle_waves(connection: AsyncConnection, wave_ids: Sequence[UUID]) -> None:
