@@ -22,6 +22,7 @@ from orchestrator.api import (
     schedules,
     system,
     tokens,
+    webhooks,
     workflows,
 )
 from orchestrator.api.answers import shown
@@ -39,7 +40,9 @@ POOL_SIZE = 10
 
 DepsFactory = Callable[[], AbstractAsyncContextManager[Deps]]
 
-ROUTERS = tuple(m.router for m in (reports, runs, batches, schedules, connections, workflows, doubts, inbox, tokens))
+ROUTERS = tuple(
+    m.router for m in (reports, runs, batches, schedules, connections, workflows, doubts, inbox, tokens, webhooks)
+)
 
 
 def create_app(settings: Settings, *, deps_factory: DepsFactory | None = None) -> FastAPI:

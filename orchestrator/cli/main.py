@@ -27,6 +27,7 @@ from orchestrator.cli import (
     runs,
     schedules,
     tokens,
+    webhooks,
     workflows,
 )
 from orchestrator.cli.exits import Exit, exit_for
@@ -64,6 +65,7 @@ for name, noun in (
     ("doubt", doubts),
     ("inbox", inbox),
     ("token", tokens),
+    ("webhook", webhooks),
     ("admin", admin),
 ):
     app.add_typer(noun.app, name=name)

@@ -13,6 +13,7 @@ from orchestrator.client.errors import NotConfigured
 from orchestrator.client.reports import Reports
 from orchestrator.client.runs import Runs
 from orchestrator.client.schedules import Schedules
+from orchestrator.client.webhooks import Webhooks
 from orchestrator.client.wire import Wire
 from orchestrator.client.workspace import Doubts, Inbox, System, Tokens
 
@@ -43,6 +44,7 @@ class Client:
         self.doubts = Doubts(self._wire)
         self.inbox = Inbox(self._wire)
         self.tokens = Tokens(self._wire)
+        self.webhooks = Webhooks(self._wire)
         self.system = System(self._wire)
 
     @property

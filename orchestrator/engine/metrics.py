@@ -14,6 +14,7 @@ from orchestrator.domain.changes import InboxKind
 from orchestrator.domain.fires import FireState
 from orchestrator.domain.sights import HOLDS, ResultsSight, Sights
 from orchestrator.domain.statuses import BATCH_ENDINGS, ENDINGS, BatchStatus, RunStatus
+from orchestrator.domain.webhooks import DeliveryState
 from orchestrator.engine.readings import Reading
 
 #: Why downloads wait, in an operator's words: by the code of the last failure.
@@ -78,6 +79,7 @@ def _work(reading: Reading) -> Iterator[Metric]:
     for state in FireState:
         ticks.add_metric([state], reading.ticks.get(state, 0))
     yield ticks
+    yield from _webhooks(reading)
     oldest = _gauge(
         "orch_oldest_due_seconds",
         "How long the oldest due work of a kind has waited for a worker; above 60 it is not being done.",
@@ -100,6 +102,26 @@ def _work(reading: Reading) -> Iterator[Metric]:
             reading.ended_age_s,
         )
     yield from _questions(seen)
+
+
+def _webhooks(reading: Reading) -> Iterator[Metric]:
+    standing = _gauge(
+        "orch_webhooks",
+        "Webhooks by how they do; failing: nothing has come through lately; disabled: a person must enable it again.",
+        labels=("state",),
+    )
+    for state in ("ok", "failing", "disabled"):
+        standing.add_metric([state], reading.webhooks.get(state, 0))
+    yield standing
+    deliveries = _gauge(
+        "orch_webhook_deliveries",
+        "Messages to webhooks that are enabled: pending, or failed for good in the last 30 days (counted to 10,000 each"
+        " webhook).",
+        labels=("state",),
+    )
+    for state in (DeliveryState.PENDING, DeliveryState.FAILED):
+        deliveries.add_metric([state], reading.deliveries.get(state, 0))
+    yield deliveries
 
 
 def _questions(seen: Sights) -> Iterator[Metric]:

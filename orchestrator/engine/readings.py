@@ -17,7 +17,7 @@ from orchestrator.domain.sights import Sights
 from orchestrator.domain.statuses import BatchStatus, RunStatus, batch_status
 from orchestrator.engine.deps import Deps
 from orchestrator.errors import OrchestratorError
-from orchestrator.storage import fires, health, runs, workers
+from orchestrator.storage import fires, health, runs, webhooks, workers
 from orchestrator.storage.database import now as transaction_now
 from orchestrator.storage.health import EndedBatches, OpenBatch
 from orchestrator.storage.workers import WorkerRow
@@ -53,6 +53,8 @@ class Reading:
     alive: tuple[WorkerRow, ...]
     revision: str | None
     ticks: Mapping[str, int]
+    webhooks: Mapping[str, int]
+    deliveries: Mapping[str, int]
     ended: Ended | None = None
     ended_age_s: float = 0.0
 
@@ -93,6 +95,8 @@ class Readings:
             alive=tuple(await workers.alive(connection, dead_after_s=dead_after_s)),
             revision=await health.revision(connection),
             ticks=await fires.of_a_day(connection),
+            webhooks=await webhooks.standing(connection),
+            deliveries=await webhooks.backlog(connection),
         )
 
     async def _count_ended(self) -> Ended | None:

@@ -24,8 +24,9 @@ KEPT = "30 days"
 FORGOTTEN_AT_ONCE = 1000
 
 # A webhook that may be worked on now and has something due: few webhooks, and of each the first entry of its index.
-_READY = f"""{ACTIVE} AND (h.leased_until IS NULL OR h.leased_until <= orch_now())
-    AND (h.rests_until IS NULL OR h.rests_until <= orch_now())
+# Neither a lease nor a rest is meant to last for hours: one that would was written by a clock that has gone back since.
+_READY = f"""{ACTIVE} AND COALESCE(GREATEST(h.leased_until, h.rests_until) NOT BETWEEN orch_now() + interval '1 ms'
+        AND orch_now() + interval '2 hours', true)
     AND EXISTS (SELECT FROM webhook_deliveries d WHERE d.webhook_id = h.id AND d.due_at <= orch_now())"""
 
 #: An expression: whether any delivery is due anywhere.
