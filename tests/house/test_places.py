@@ -21,6 +21,7 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "rich": ("orchestrator/cli/",),
     "alembic": ("orchestrator/storage/migrate.py", "migrations/"),
     "cryptography": ("orchestrator/storage/sealing.py", "orchestrator/storage/signing.py"),
+    "standardwebhooks": ("orchestrator/providers/webhooks.py",),
     "prometheus_client": ("orchestrator/engine/metrics.py",),
     "jsonschema": ("orchestrator/domain/intake/", "sandbox/"),
     "psycopg": (
