@@ -228,8 +228,9 @@ async def test_a_claim_does_not_read_what_was_delivered(office: Office, receiver
         office,
         "WITH m AS (INSERT INTO webhook_messages (id, workspace_id, type, about, body, at)"
         " SELECT gen_random_uuid(), w.workspace_id, 'run.finished', n::text, '{}', now()"
-        " FROM webhooks w, generate_series(1, 5000) n RETURNING id) INSERT INTO webhook_deliveries (webhook_id, message_id, state, due_at) SELECT w.id, m.id,"
-        " CASE WHEN row_number() OVER () > 20 THEN 'delivered' ELSE 'pending' END,"
+        " FROM webhooks w, generate_series(1, 5000) n RETURNING id)"
+        " INSERT INTO webhook_deliveries (webhook_id, message_id, state, due_at)"
+        " SELECT w.id, m.id, CASE WHEN row_number() OVER () > 20 THEN 'delivered' ELSE 'pending' END,"
         " CASE WHEN row_number() OVER () > 20 THEN NULL ELSE now() END FROM m, webhooks w",
     )
     await change(office, "ANALYZE webhooks, webhook_messages, webhook_deliveries")
