@@ -10,6 +10,7 @@ from typing import Any, cast
 
 import httpx
 import pytest
+from structlog.testing import capture_logs
 
 from orchestrator.api.app import create_app
 from orchestrator.client import Client
@@ -220,11 +221,13 @@ def test_a_bug_is_told_in_the_doors_shape_and_shows_nothing(
         headers = {"x-api-key": "k", "Authorization": "Bearer k"}
         async with (
             app.router.lifespan_context(app),
-            httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://x", headers=headers) as http,
+            httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://127.0.0.1", headers=headers) as http,
         ):
             return await http.get(path)
 
-    answer = asyncio.run(ask())
+    with capture_logs() as logged:
+        answer = asyncio.run(ask())
+    assert [line["event"] for line in logged if line["log_level"] == "error"] == ["bug"]
     assert answer.status_code == 500
     error = answer.json()["error"]
     assert fields is None or [*error] == fields

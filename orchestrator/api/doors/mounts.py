@@ -47,7 +47,9 @@ def mount(app: FastAPI, door: Door) -> None:
 
     async def unrouted(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
-        return door.unrouted(error.status_code, request.state.request_id)
+        answer = door.unrouted(error.status_code, request.state.request_id)
+        answer.headers.update(error.headers or {})
+        return answer
 
     told = {OrchestratorError: refused, HTTPException: unrouted}
     app.mount(door.path, ExceptionMiddleware(door.router, handlers=told))

@@ -89,7 +89,7 @@ async def cancel_job(job_id: str, call: Operating) -> Response:
         except Conflict as late:
             raise _too_late(late.message) from None
         if done["status"] != RunStatus.CANCELLED:
-            raise _too_late("it is being started at this moment; if that does not go through it will be cancelled")
+            raise _too_late(f"it is {done['status']}, and is cancelled only if its launch turns out not to go through")
         return Answer(view={"data": (await _jobs(call, [done]))[0]})
 
     if _has_key(call.request):

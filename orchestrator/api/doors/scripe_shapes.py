@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,11 +10,11 @@ from starlette.responses import Response
 
 from orchestrator.api.answers import JSON, View
 from orchestrator.api.doors.job_queries import BAD_PAGINATION, INVALID
-from orchestrator.api.problems import status_of
+from orchestrator.api.problems import headers_of, status_of
 from orchestrator.domain.doors import JobStatus, job_status, job_type
 from orchestrator.domain.statuses import RunStatus
 from orchestrator.engine.result_links import Link
-from orchestrator.errors import BadInput, Conflict, OrchestratorError, Unavailable
+from orchestrator.errors import BadInput, Conflict, OrchestratorError
 from orchestrator.telemetry import redact
 
 DOCS_URL = "https://apidocs.scripe.io"
@@ -74,10 +73,7 @@ def _file(link: Link, absolute: Mapping[str, str]) -> View:
 def refused(error: OrchestratorError, request_id: str) -> Response:
     """Return an error of ours as the Scripe API would tell it."""
     status, code = _status_and_code(error)
-    headers = {}
-    if isinstance(error, Unavailable):
-        headers["Retry-After"] = str(max(1, math.ceil(error.retry_after_s)))
-    return said(status, code, error.message, request_id, headers=headers)
+    return said(status, code, error.message, request_id, headers=headers_of(error, status_of(error)))
 
 
 def unrouted(status: int, request_id: str) -> Response:

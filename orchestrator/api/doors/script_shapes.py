@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping, Sequence
 from uuid import UUID
 
 from starlette.responses import Response
 
 from orchestrator.api.answers import JSON, View
-from orchestrator.api.problems import status_of
+from orchestrator.api.problems import headers_of, status_of
 from orchestrator.domain.doors import ScriptStatus, script_status
 from orchestrator.domain.statuses import RunStatus
 from orchestrator.engine.result_links import Link
-from orchestrator.errors import BadInput, NotFound, OrchestratorError, Problem, Unauthorized, Unavailable
+from orchestrator.errors import BadInput, NotFound, OrchestratorError, Problem, Unauthorized
 from orchestrator.telemetry import redact
 
 MAX_MESSAGE_CHARS = 2_000
@@ -26,9 +25,9 @@ _WORDS: Mapping[str, str] = {
     "execution_not_found": "Execution not found",
 }
 
-#: Nothing was stored for certain, and nothing reached the provider: what the page calls "slow down". Any other trouble
-#: may have come after the commit, and is a 500.
-_SURELY_NOTHING = frozenset({"schema_unavailable", "budget_used", "busy", "list_interrupted"})
+#: Nothing was stored for certain: what the page calls "slow down". Any other trouble may have come after the commit,
+#: and is a 500.
+_COME_AGAIN = frozenset({"schema_unavailable", "budget_used", "busy", "list_interrupted", "idempotency.in_progress"})
 
 #: By our status; the page knows no other codes.
 _STATUSES: Mapping[int, int] = {403: 401, 409: 400, 413: 400, 415: 400, 422: 400, 502: 500, 503: 500}
@@ -81,13 +80,10 @@ def execution(view: View, links: Sequence[Link], absolute: Mapping[str, str]) ->
 def refused(error: OrchestratorError, _: str) -> Response:
     """Return an error of ours as the Script API would tell it."""
     status = status_of(error)
-    if isinstance(error, Unavailable) and error.code in _SURELY_NOTHING:
-        status = 429
-    status = _STATUSES.get(status, status)
-    headers = {}
-    if isinstance(error, Unavailable):
-        headers["Retry-After"] = str(max(1, math.ceil(error.retry_after_s)))
-    return said(status, _message(error), headers=headers)
+    told = 429 if error.code in _COME_AGAIN else _STATUSES.get(status, status)
+    headers = headers_of(error, status)
+    headers.pop("WWW-Authenticate", None)  # it names another scheme
+    return said(told, _message(error), headers=headers)
 
 
 def unrouted(status: int, _: str) -> Response:
