@@ -24,7 +24,7 @@ class Hosts:
 
     @classmethod
     def of(cls, settings: Settings) -> Hosts:
-        """Return the names of the settings: this machine's, the address we listen on, the public one, and the listed."""
+        """Return the names of the settings: of this machine, our address, the public one, those listed."""
         listed = {name.strip().lower() for name in settings.allowed_hosts.split(",") if name.strip()}
         listed |= {urlsplit(settings.public_url or "").hostname or settings.host.lower()}
         return cls(
