@@ -58,6 +58,11 @@ class Settings(BaseModel):
     allowed_hosts: str = Field(
         default="", description="names under which the API answers, beside its address: a comma list"
     )
+    public_url: str | None = Field(
+        default=None,
+        pattern=r"^https?://[!-~]+$",
+        description="how clients reach the API, for URLs in its answers; unset: as each request names it",
+    )
     workers: int = Field(default=2, ge=1, le=64, description="worker processes that `up` starts")
     log_format: LogFormat = Field(default=LogFormat.CONSOLE, description="console or json")
     log_level: str = Field(

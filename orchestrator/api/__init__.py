@@ -14,5 +14,8 @@ problems.py      errors -> application/problem+json
 answers.py       what handlers return
 openapi.py  schemas.py      the description at /api/v1/openapi.json
 
+downloads.py     a stored file as an answer
+doors/           the providers' own APIs, spoken by us
+
 runs.py  batches.py  connections.py  workflows.py  doubts.py  inbox.py  tokens.py  system.py     the routes
 """

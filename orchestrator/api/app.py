@@ -26,6 +26,7 @@ from orchestrator.api import (
     workflows,
 )
 from orchestrator.api.answers import shown
+from orchestrator.api.doors import mounts, results, scripe, script
 from orchestrator.api.guesses import Guesses
 from orchestrator.api.hosts import Hosts
 from orchestrator.api.limits import LargeBodies
@@ -39,6 +40,9 @@ API = "/api/v1"
 POOL_SIZE = 10
 
 DepsFactory = Callable[[], AbstractAsyncContextManager[Deps]]
+
+#: The providers' own APIs, spoken by us.
+DOORS = (script.DOOR, scripe.DOOR)
 
 ROUTERS = tuple(
     m.router for m in (reports, runs, batches, schedules, connections, workflows, doubts, inbox, tokens, webhooks)
@@ -80,11 +84,14 @@ def create_app(settings: Settings, *, deps_factory: DepsFactory | None = None) -
     for router in ROUTERS:
         app.include_router(router, prefix=API)
     app.include_router(system.router)
+    app.include_router(results.router)
+    for door in DOORS:
+        mounts.mount(app, door)
 
     @app.get(f"{API}/openapi.json", include_in_schema=False)
     async def description() -> Response:
         return shown(openapi.describe(app, ROUTERS, API))
 
     problems.install(app)
-    app.add_middleware(Edge, hosts=Hosts.of(settings))
+    app.add_middleware(Edge, hosts=Hosts.of(settings), bugs={door.path + "/": door.bug for door in DOORS})
     return app

@@ -49,16 +49,26 @@ class Needs:
         self.scope = scope
 
     async def __call__(self, request: Request) -> Call:
-        deps: Deps = request.app.state.deps
-        await _refuse_tokens_in_url(request, deps)
-        who = await identified(request, bearer(request))
-        if self.scope not in who.scopes:
-            raise Forbidden(
-                f"this token may {', '.join(sorted(who.scopes)) or 'do nothing'}; this needs {self.scope}",
-                code="scope.missing",
-                hint=f"orchestrator token create NAME --scope {self.scope}",
-            )
-        return Call(request=request, deps=deps, who=who)
+        return await admit(request, bearer(request), self.scope)
+
+
+async def admit(request: Request, token: str, scope: Scope) -> Call:
+    """Return the call of whoever holds the token.
+
+    Raises:
+        Unauthorized, Forbidden: it is none of ours, or stands in the URL too; it lacks the scope.
+        RequestRefused: as `identified`.
+    """
+    deps: Deps = request.app.state.deps
+    await _refuse_tokens_in_url(request, deps)
+    who = await identified(request, token)
+    if scope not in who.scopes:
+        raise Forbidden(
+            f"this token may {', '.join(sorted(who.scopes)) or 'do nothing'}; this needs {scope}",
+            code="scope.missing",
+            hint=f"orchestrator token create NAME --scope {scope}",
+        )
+    return Call(request=request, deps=deps, who=who)
 
 
 Reading = Annotated[Call, Depends(Needs(Scope.READ))]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 from orchestrator.settings import Settings
 
@@ -23,8 +24,9 @@ class Hosts:
 
     @classmethod
     def of(cls, settings: Settings) -> Hosts:
-        """Return the names of the settings: this machine's own, the address we listen on, and those that are listed."""
+        """Return the names of the settings: of this machine, our address, the public one, those listed."""
         listed = {name.strip().lower() for name in settings.allowed_hosts.split(",") if name.strip()}
+        listed |= {urlsplit(settings.public_url or "").hostname or settings.host.lower()}
         return cls(
             names=frozenset(LOOPBACK_NAMES | listed | {settings.host.lower()}),
             takes_addresses=not is_loopback(settings.host),

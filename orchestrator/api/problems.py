@@ -92,7 +92,7 @@ def answer(error: OrchestratorError, request_id: str) -> Response:
         hint=error.hint,
         request_id=request_id,
         problems=problems,
-        headers=_headers(error, status),
+        headers=headers_of(error, status),
     )
 
 
@@ -184,7 +184,8 @@ async def _validation(request: Request, error: Exception) -> Response:
     )
 
 
-def _headers(error: OrchestratorError, status: int) -> dict[str, str]:
+def headers_of(error: OrchestratorError, status: int) -> dict[str, str]:
+    """Return the headers that go with an error's status."""
     if isinstance(error, RequestRefused):
         return error.headers
     if status == 401:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Mapping
 from uuid import uuid4
 
 import structlog
@@ -34,11 +35,18 @@ log = get_logger("api")
 
 
 class Edge:
-    """Wraps the app. What a client sends as request id is ignored: an id of its choice could forge log lines."""
+    """Wraps the app. What a client sends as request id is ignored: an id of its choice could forge log lines.
 
-    def __init__(self, app: ASGIApp, hosts: Hosts) -> None:
+    Args:
+        bugs: how a bug is answered below a path, where that is not in our own shape.
+    """
+
+    def __init__(
+        self, app: ASGIApp, *, hosts: Hosts, bugs: Mapping[str, Callable[[str], Response]] | None = None
+    ) -> None:
         self._app = app
         self._hosts = hosts
+        self._bugs = bugs or {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -66,7 +74,8 @@ class Edge:
         except Exception:  # a process boundary: one request's bug must not be another's, nor be shown
             log.exception("bug", method=scope["method"], path=scope["path"])
             if not status:
-                await bug(request_id)(scope, receive, watched)
+                answer = next((said for below, said in self._bugs.items() if scope["path"].startswith(below)), bug)
+                await answer(request_id)(scope, receive, watched)
             else:  # half an answer is out; the server closes the connection, so that it is seen to be half
                 raise
         finally:

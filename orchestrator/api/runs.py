@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-from base64 import b64encode
 from dataclasses import replace
 from typing import Any
-from urllib.parse import quote
 from uuid import UUID
 
 from fastapi import APIRouter
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 
 from orchestrator.api import limits
 from orchestrator.api.acts import act
 from orchestrator.api.answers import Answer, everything, page, shown
 from orchestrator.api.auth import Call, Operating, Reading, Submitting
 from orchestrator.api.bodies import Fields, member_bytes, read_object
+from orchestrator.api.downloads import attachment
 from orchestrator.api.idempotency import stored_once
 from orchestrator.api.openapi import RUN_FILTERS, described, listed, parameter
 from orchestrator.api.queries import Query
-from orchestrator.artifacts.filenames import safe_name
 from orchestrator.engine import erase, operate, reading, submit
-from orchestrator.engine.reading import OpenResult
 from orchestrator.engine.submit import RunSpec
 
 MAX_EXTERNAL_ID_CHARS = 200
@@ -122,25 +119,7 @@ async def run_results(run_id: UUID, call: Reading) -> Response:
 async def download_result(run_id: UUID, n: int, call: Reading) -> Response:
     """Stream one result file, byte for byte as it was stored."""
     Query(call.request.query_params, ())
-    return _download(await reading.open_result(call.deps, call.who, run_id, n), n)
-
-
-def _download(opened: OpenResult, n: int) -> Response:
-    name = safe_name(opened.filename, f"result-{n}", taken=set())
-    plain = name.encode("ascii", "replace").decode().replace('"', "_").replace("\\", "_").replace("?", "_")
-    digest = b64encode(bytes.fromhex(opened.sha256)).decode()
-    return StreamingResponse(
-        opened.chunks,
-        media_type="application/octet-stream",
-        headers={
-            "Content-Length": str(opened.size_bytes),
-            # Both forms (RFC 6266): the plain one for old readers, the other for the name as it is.
-            "Content-Disposition": f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='')}",
-            "Content-Security-Policy": "default-src 'none'; sandbox",
-            "Repr-Digest": f"sha-256=:{digest}:",
-            "ETag": f'"{opened.sha256}"',
-        },
-    )
+    return attachment(await reading.open_result(call.deps, call.who, run_id, n), n)
 
 
 def _reason(fields: Fields) -> dict[str, Any]:

@@ -98,6 +98,7 @@ BODIES: Schema = _BODIES | {
             "scopes": many({"type": "string", "enum": ["read", "submit", "operate", "approve", "admin"]}),
             "expires_at": TIME,
             "test": FLAG,
+            "connection": SHORT | {"description": "the connection that the Script door speaks for, given this token"},
         },
     ),
 }
@@ -160,11 +161,13 @@ ANSWERS: Schema = _ANSWERS | {
             "results_state": {"type": "string", "enum": [*ResultsState]},
             "workflow_id": TEXT,
             "connection": TEXT,
+            "provider": TEXT,
             "batch_id": or_null(ID),
             "index": or_null(WHOLE),
             "external_id": or_null(TEXT),
             "labels": mapping(TEXT),
             "created_at": TIME,
+            "updated_at": TIME | {"description": "when its status last changed"},
             "launched_at": or_null(TIME),
             "finished_at": or_null(TIME),
             "erased_at": or_null(TIME | {"description": "since then its input, results and texts are gone"}),
@@ -253,6 +256,8 @@ ANSWERS: Schema = _ANSWERS | {
             "input_schema": or_null(ANY_OBJECT),
             "on_doubt": TEXT,
             "poll": mapping(NUMBER),
+            "created_at": or_null(TIME | {"description": "at the provider, as it says"}),
+            "updated_at": or_null(TIME),
             "stale": FLAG,
         },
     ),
@@ -274,10 +279,12 @@ ANSWERS: Schema = _ANSWERS | {
     ),
     "Token": view(
         {"id": ID, "name": TEXT, "scopes": many(TEXT), "expires_at": or_null(TIME)},
-        {"hint": TEXT, "created_at": TIME, "last_used_at": or_null(TIME), "revoked_at": or_null(TIME)},
+        {"hint": TEXT, "created_at": TIME, "last_used_at": or_null(TIME), "revoked_at": or_null(TIME)}
+        | {"connection": or_null(TEXT)},
     ),
     "CreatedToken": view(
-        {"id": ID, "name": TEXT, "scopes": many(TEXT), "secret": or_null(TEXT)}, {"expires_at": or_null(TIME)}
+        {"id": ID, "name": TEXT, "scopes": many(TEXT), "secret": or_null(TEXT)},
+        {"expires_at": or_null(TIME), "connection": or_null(TEXT)},
     ),
     "Pagination": view({"next_cursor": or_null(TEXT), "has_more": FLAG}),
 }

@@ -36,6 +36,7 @@ def _asked(fields: Fields) -> dict[str, Any]:
         "scopes": fields.texts("scopes") or None,
         "expires_at": fields.moment_or_none("expires_at"),
         "is_test": fields.flag("test"),
+        "connection": fields.text_or_none("connection"),
     }
 
 

@@ -13,7 +13,7 @@ from orchestrator.api.auth import Administering, Reading
 from orchestrator.api.bodies import Fields
 from orchestrator.api.openapi import described, listed, parameter
 from orchestrator.api.queries import Query
-from orchestrator.engine import workflows
+from orchestrator.engine import workflow_lists, workflows
 
 router = APIRouter(prefix="/workflows", tags=["workflows"])
 ONE = "/{workflow_id}"
@@ -24,7 +24,7 @@ BY_CONNECTION = parameter("connection", "string", "the connection's name", requi
 async def list_workflows(call: Reading) -> Response:
     """List a connection's workflows: the provider's answer, or what we knew before (`stale`) while it is away."""
     connection = Query(call.request.query_params, ("connection",)).needed("connection")
-    return everything(await workflows.list_workflows(call.deps, call.who, connection))
+    return everything(await workflow_lists.list_workflows(call.deps, call.who, connection))
 
 
 @router.get(ONE, **described("Workflow", parameters=(BY_CONNECTION,)))

@@ -53,12 +53,19 @@ def prepare_local_token(settings: Settings, url: str) -> None:
 
 
 def create_token(
-    name: str, *, scopes: Sequence[str], expires_at: str | None, workspace: str | None = None, is_test: bool = False
+    name: str,
+    *,
+    scopes: Sequence[str],
+    expires_at: str | None,
+    workspace: str | None = None,
+    connection: str | None = None,
+    is_test: bool = False,
 ) -> dict[str, Any]:
     """Make a token directly in the database: the first one of a cluster, before any token can call the API.
 
     Args:
         workspace: its workspace's name, made when it is missing; None: the one of every installation.
+        connection: the one that the Script door speaks for, given this token.
     """
     settings = load_settings()
     expiry = _expiry(expires_at)
@@ -67,7 +74,14 @@ def create_token(
         async with bootstrap.build(settings, program=PROGRAM, pool_size=1) as deps:
             owner = await tokens.ensure_workspace(deps, workspace or tokens.DEFAULT_WORKSPACE)
             return await tokens.create_token(
-                deps, owner, name, scopes=scopes or None, expires_at=expiry, is_test=is_test, actor=LOCAL_ACTOR
+                deps,
+                owner,
+                name,
+                scopes=scopes or None,
+                expires_at=expiry,
+                connection=connection,
+                is_test=is_test,
+                actor=LOCAL_ACTOR,
             )
 
     secret, view = asyncio.run(create())

@@ -13,8 +13,8 @@ from orchestrator.errors import BadInput
 
 app = group("Tokens: who may call the API.")
 
-COLUMNS = ("id", "name", "scopes", "created_at", "expires_at", "revoked_at")
-CREATED = ("id", "name", "scopes", "expires_at", "secret")
+COLUMNS = ("id", "name", "scopes", "connection", "created_at", "expires_at", "revoked_at")
+CREATED = ("id", "name", "scopes", "connection", "expires_at", "secret")
 
 
 @app.command("list")
@@ -31,6 +31,10 @@ def create(
         list[str] | None, typer.Option("--scope", help="read, submit, operate, approve or admin; none means all.")
     ] = None,
     expires_at: Annotated[str | None, typer.Option("--expires", metavar="TIME", help="ISO time with a zone.")] = None,
+    connection: Annotated[
+        str | None,
+        typer.Option("--connection", metavar="NAME", help="The connection that the Script door speaks for."),
+    ] = None,
     local: Annotated[
         bool, typer.Option("--local", help="Directly in the database (ORCH_DATABASE_URL): a cluster's first token.")
     ] = False,
@@ -49,12 +53,24 @@ def create(
     if local:
         from orchestrator.cli.prepare import create_token
 
-        created = create_token(name, scopes=scope or (), expires_at=expires_at, workspace=workspace, is_test=test)
+        created = create_token(
+            name,
+            scopes=scope or (),
+            expires_at=expires_at,
+            workspace=workspace,
+            connection=connection,
+            is_test=test,
+        )
     else:
         with connected() as client:
-            created = dict(client.tokens.create(name, scopes=scope or (), expires_at=expires_at, test=test))
+            made = client.tokens.create(
+                name, scopes=scope or (), expires_at=expires_at, connection=connection, test=test
+            )
+            created = dict(made)
     output.brief(created, CREATED)
     output.say("The secret is shown this once. Use it as ORCH_TOKEN.")
+    if connection is not None:
+        output.say("As x-api-key it opens the Script door: the same API, below /script/api/v1 of this server.")
 
 
 @app.command()

@@ -55,12 +55,14 @@ class Run(TypedDict, total=False):
     workflow_id: str
     workflow_name: str | None
     connection: str
+    provider: str
     batch_id: str | None
     index: int | None
     external_id: str | None
     labels: dict[str, str]
     created_at: str
     created_by: str
+    updated_at: str
     launched_at: str | None
     finished_at: str | None
     erased_at: str | None
@@ -212,6 +214,8 @@ class Workflow(TypedDict, total=False):
     on_doubt: str
     poll: dict[str, float]
     durations: dict[str, Any]
+    created_at: str | None
+    updated_at: str | None
     fetched_at: str | None
     launches_blocked_until: str | None
     launches_blocked_because: str | None
@@ -260,6 +264,7 @@ class Token(TypedDict, total=False):
     name: str
     hint: str
     scopes: list[str]
+    connection: str | None
     created_at: str
     last_used_at: str | None
     expires_at: str | None

@@ -74,13 +74,20 @@ class Tokens:
         return cast(Sequence[Token], self._wire.get("/tokens")["data"])
 
     def create(
-        self, name: str, *, scopes: Sequence[str] = (), expires_at: str | None = None, test: bool = False
+        self,
+        name: str,
+        *,
+        scopes: Sequence[str] = (),
+        expires_at: str | None = None,
+        connection: str | None = None,
+        test: bool = False,
     ) -> CreatedToken:
         """Make a token; its `secret` is shown this once.
 
         Args:
             scopes: of read, submit, operate, approve, admin; none means all.
             expires_at: ISO 8601 with a zone.
+            connection: the one that the Script door speaks for, given this token.
             test: begin it with `orch_test_`.
         """
         body: dict[str, Any] = {"name": name}
@@ -90,6 +97,8 @@ class Tokens:
             body["scopes"] = [*scopes]
         if expires_at is not None:
             body["expires_at"] = expires_at
+        if connection is not None:
+            body["connection"] = connection
         return cast(CreatedToken, self._wire.post("/tokens", body))
 
     def revoke(self, token_id: str, *, reason: str | None = None) -> None:

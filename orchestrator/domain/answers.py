@@ -62,6 +62,7 @@ class WorkflowSummary:
 
     remote_id: str
     name: str
+    created_at: datetime | None = None
     updated_at: datetime | None = None
 
 
@@ -73,6 +74,8 @@ class WorkflowView:
     name: str
     description: str | None = None
     input_schema: Mapping[str, object] | None = None
+    created_at: datetime | None = None
+    updated_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

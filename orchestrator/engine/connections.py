@@ -12,7 +12,8 @@ from orchestrator.domain.operator_decisions import Act
 from orchestrator.engine import connection_words as words
 from orchestrator.engine.deps import API_KEY, Deps
 from orchestrator.engine.who import Who
-from orchestrator.engine.workflows import fetch_list, find_connection
+from orchestrator.engine.workflow_lists import fetch_list
+from orchestrator.engine.workflows import find_connection
 from orchestrator.errors import Conflict, OrchestratorError, ProviderError, Unavailable
 from orchestrator.storage import connections, events, lanes, workflows
 from orchestrator.storage.connections import ConnectionRow

@@ -55,10 +55,15 @@ async def list_runs(
     until: datetime | None = None,
     external_id: str | None = None,
     labels: Mapping[str, str] | None = None,
+    kinds: Sequence[tuple[str, str | None]] = (),
     after: UUID | int | None = None,
     limit: int = 50,
 ) -> tuple[list[dict[str, Any]], UUID | int | None]:
-    """Return runs newest first, within a batch in the file's order; and where the next page begins."""
+    """Return runs newest first, within a batch in the file's order; and where the next page begins.
+
+    Args:
+        kinds: of these providers, each with one of its workflows, or None for all.
+    """
     given: dict[str, Any] = {
         "statuses": list(statuses) or None,
         "batch": batch,
@@ -71,6 +76,8 @@ async def list_runs(
     }
     if labels:
         given |= {"label_keys": list(labels), "label_values": list(labels.values())}
+    if kinds:
+        given |= {"kind_providers": [p for p, _ in kinds], "kind_workflows": [w for _, w in kinds]}
     conditions = {name: value for name, value in given.items() if value is not None}
 
     async def read(session: AsyncConnection) -> tuple[list[dict[str, Any]], UUID | int | None]:
@@ -149,6 +156,15 @@ async def get_batch(deps: Deps, who: Who, batch_id: UUID) -> dict[str, Any]:
     if found is None:
         raise NotFound(f"there is no batch {batch_id}", code="batch_not_found", hint="orchestrator batch list")
     return found
+
+
+async def batch_run_ids(deps: Deps, who: Who, batch_id: UUID) -> list[UUID]:
+    """Return the ids of a batch's runs, in input order."""
+
+    async def read(connection: AsyncConnection) -> list[UUID]:
+        return await runs.ids_of_batch(connection, who.workspace_id, batch_id)
+
+    return await deps.db.run(read)
 
 
 async def list_batches(

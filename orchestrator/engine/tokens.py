@@ -20,7 +20,7 @@ from orchestrator.engine.deps import Deps
 from orchestrator.engine.shown import shown
 from orchestrator.engine.who import SCOPES, Who, unsaid
 from orchestrator.errors import BadInput, Misconfigured, NotFound, Unauthorized, Unavailable
-from orchestrator.storage import events, tokens
+from orchestrator.storage import connections, events, tokens
 from orchestrator.storage.database import now as transaction_now
 from orchestrator.telemetry import get_logger
 
@@ -53,7 +53,12 @@ async def authenticate(deps: Deps, bearer: str) -> Who:
         # Apart from the answer: a database that takes no writes can still be read.
         with contextlib.suppress(Unavailable):
             await deps.db.run(partial(tokens.used, token_id=found.id), tries=1)
-    return Who(workspace_id=found.workspace_id, actor=f"token:{found.name}", scopes=frozenset(found.scopes))
+    return Who(
+        workspace_id=found.workspace_id,
+        actor=f"token:{found.name}",
+        scopes=frozenset(found.scopes),
+        connection=found.connection,
+    )
 
 
 async def create_token(
@@ -64,9 +69,17 @@ async def create_token(
     scopes: Sequence[str] | None = None,
     expires_at: datetime | None = None,
     is_test: bool = False,
+    connection: str | None = None,
     actor: str,
 ) -> tuple[str, dict[str, Any]]:
-    """Make a token. Returns its secret, which is kept nowhere, and its view."""
+    """Make a token. Returns its secret, which is kept nowhere, and its view.
+
+    Args:
+        connection: the name of the one that the Script door speaks for, when this token is shown there.
+
+    Raises:
+        NotFound: there is no such connection.
+    """
     unknown = set(scopes or ()) - set(SCOPES)
     if unknown:
         raise BadInput(f"unknown scopes: {', '.join(sorted(unknown))}", hint=f"known are {', '.join(SCOPES)}")
@@ -76,9 +89,10 @@ async def create_token(
     token_id = deps.sources.new_id()
     granted = list(scopes or SCOPES)
 
-    async def insert(connection: AsyncConnection) -> None:
+    async def insert(session: AsyncConnection) -> None:
+        bound = None if connection is None else await _connection_id(session, workspace_id, connection)
         await tokens.insert(
-            connection,
+            session,
             id=token_id,
             workspace=workspace_id,
             name=name,
@@ -86,14 +100,25 @@ async def create_token(
             digest=_digest(deps, secret),
             scopes=granted,
             expires_at=expires_at,
+            connection_id=bound,
         )
         told = Act(actor=actor, reason=unsaid("token create")).event(
-            "token_created", token=str(token_id), scopes=granted
+            "token_created", token=str(token_id), scopes=granted, connection=None if bound is None else str(bound)
         )
-        await events.append_to_workspace(connection, workspace_id, [told], at=await transaction_now(connection))
+        await events.append_to_workspace(session, workspace_id, [told], at=await transaction_now(session))
 
     await deps.db.run(insert)
-    return secret, shown({"id": token_id, "name": name, "scopes": granted, "expires_at": expires_at})
+    view = {"id": token_id, "name": name, "scopes": granted, "expires_at": expires_at, "connection": connection}
+    return secret, shown(view)
+
+
+async def _connection_id(session: AsyncConnection, workspace_id: UUID, name: str) -> UUID:
+    found = await connections.find(session, workspace_id, name)
+    if found is None:
+        raise NotFound(
+            f"there is no connection named {name!r}", code="connection_not_found", hint="orchestrator connection list"
+        )
+    return found.id
 
 
 async def list_tokens(deps: Deps, who: Who) -> list[dict[str, Any]]:

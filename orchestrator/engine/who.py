@@ -14,11 +14,12 @@ SCOPES = ("read", "submit", "operate", "approve", "admin")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Who:
-    """An authenticated caller. `actor` is `token:<name>`."""
+    """An authenticated caller. `actor` is `token:<name>`, `connection` the one that the token is bound to."""
 
     workspace_id: UUID
     actor: str
     scopes: frozenset[str]
+    connection: str | None = None
 
     def act(self, command: str, reason: str | None = None) -> Act:
         """Return an act of this caller: always with a reason, if only that none was given.

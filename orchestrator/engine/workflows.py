@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import math
 from datetime import datetime, timedelta
-from functools import partial
 from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from orchestrator.domain.answers import WorkflowSummary
 from orchestrator.domain.durations import Durations
 from orchestrator.domain.launch_decisions import OnDoubt
 from orchestrator.engine import budgeted
@@ -26,8 +25,9 @@ from orchestrator.storage.workflows import WorkflowRow
 #: A cached schema younger than this is not asked for again.
 FRESH_S = 300.0
 
-#: Pages of the provider's list that are read at most: 100 workflows each.
-MAX_PAGES = 20
+#: Where an older schema is known, a submission does not wait longer for a newer one: the provider may hang, or the
+#: key's budget may be spent.
+REFRESH_PATIENCE_S = 3.0
 
 
 async def find_connection(deps: Deps, who: Who, name: str) -> ConnectionRow:
@@ -46,49 +46,6 @@ async def find_connection(deps: Deps, who: Who, name: str) -> ConnectionRow:
             f"there is no connection named {name!r}", code="connection_not_found", hint="orchestrator connection list"
         )
     return found
-
-
-async def list_workflows(deps: Deps, who: Who, connection: str) -> list[dict[str, Any]]:
-    """Return the connection's workflows: the provider's list, or what is cached of it while the provider is away."""
-    found = await find_connection(deps, who, connection)
-    stale = False
-    try:
-        summaries = await fetch_list(deps, found)
-    except (ProviderError, Unavailable):
-        stale = True
-    else:
-
-        async def save(session: AsyncConnection) -> None:
-            for summary in sorted(summaries, key=lambda s: s.remote_id):
-                await workflows.save_name(
-                    session,
-                    new_id=deps.sources.new_id(),
-                    connection_id=found.id,
-                    remote_id=summary.remote_id,
-                    name=summary.name,
-                )
-
-        await deps.db.run(save)
-
-    async def read(session: AsyncConnection) -> list[WorkflowRow]:
-        return await workflows.page(session, found.id)
-
-    return [{**_brief(row, found), "stale": stale} for row in await deps.db.run(read)]
-
-
-async def fetch_list(deps: Deps, found: ConnectionRow) -> list[WorkflowSummary]:
-    """Ask the provider for its workflows, page by page."""
-    access = deps.access(connection_id=found.id, base_url=found.base_url, api_key=found.api_key)
-    provider = deps.provider(found.provider)
-    summaries: list[WorkflowSummary] = []
-    cursor: str | None = None
-    for _ in range(MAX_PAGES):
-        page = await budgeted.call(deps, found.lane_id, partial(provider.list_workflows, access, cursor=cursor))
-        summaries += page.workflows
-        cursor = page.cursor
-        if cursor is None:
-            break
-    return summaries
 
 
 async def show_workflow(deps: Deps, who: Who, connection: str, workflow_id: str) -> dict[str, Any]:
@@ -110,17 +67,20 @@ async def known_workflow(deps: Deps, found: ConnectionRow, workflow_id: str) -> 
         return cached
     access = deps.access(connection_id=found.id, base_url=found.base_url, api_key=found.api_key)
     provider = deps.provider(found.provider)
+    is_known = cached is not None and cached.fetched_at is not None
     try:
-        view = await budgeted.call(deps, found.lane_id, lambda: provider.view_workflow(access, workflow_id))
+        async with asyncio.timeout(REFRESH_PATIENCE_S if is_known else None):
+            view = await budgeted.call(deps, found.lane_id, lambda: provider.view_workflow(access, workflow_id))
     except Gone:
         raise NotFound(
             f"the provider knows no workflow {workflow_id!r}",
             code="workflow_not_found",
             hint=f"orchestrator workflow list --connection {found.name}",
         ) from None
-    except (ProviderError, Unavailable) as error:
-        if cached is not None and cached.fetched_at is not None:
+    except (ProviderError, Unavailable, TimeoutError) as error:
+        if cached is not None and is_known:
             return cached
+        assert not isinstance(error, TimeoutError), "the first answer is waited for"
         raise Unavailable(
             f"the workflow's input schema was never fetched, and the provider does not answer: {error.message}",
             code="schema_unavailable",
@@ -134,8 +94,7 @@ async def known_workflow(deps: Deps, found: ConnectionRow, workflow_id: str) -> 
             new_id=deps.sources.new_id(),
             connection_id=found.id,
             remote_id=workflow_id,
-            name=view.name,
-            description=view.description,
+            view=view,
             schema=None if view.input_schema is None else json.dumps(view.input_schema, ensure_ascii=False),
         )
         return await workflows.find(session, found.id, workflow_id)
@@ -217,15 +176,25 @@ def _poll_figures(text: str) -> dict[str, float]:
     return figures
 
 
-def _brief(row: WorkflowRow, found: ConnectionRow) -> dict[str, Any]:
-    return shown({"id": row.remote_id, "name": row.name, "connection": found.name, "fetched_at": row.fetched_at})
+def brief(row: WorkflowRow, found: ConnectionRow) -> dict[str, Any]:
+    """Return what lists show of a workflow that is known here."""
+    return shown(
+        {
+            "id": row.remote_id,
+            "name": row.name,
+            "connection": found.name,
+            "fetched_at": row.fetched_at,
+            "created_at": row.remote_created_at,
+            "updated_at": row.remote_updated_at,
+        }
+    )
 
 
 def _view(deps: Deps, row: WorkflowRow, found: ConnectionRow) -> dict[str, Any]:
     own = (row.poll_initial_s, row.poll_factor, row.poll_cap_s, row.poll_jitter, row.poll_polite)
     policy = deps.poll_policy(own)
     known = Durations(count=row.durations_count, log_mean=row.durations_log_mean, log_var=row.durations_log_var)
-    return _brief(row, found) | shown(
+    return brief(row, found) | shown(
         {
             "description": row.description,
             "input_schema": None if row.input_schema is None else json.loads(row.input_schema),

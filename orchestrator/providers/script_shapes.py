@@ -151,13 +151,20 @@ def workflow_view(body: bytes) -> WorkflowView:
         name=_name(view),
         description=None if description is None else description[:MAX_TEXT_CHARS],
         input_schema=schema,
+        created_at=_moment(view.get("created_at")),
+        updated_at=_moment(view.get("updated_at")),
     )
 
 
 def _summary(entry: object) -> WorkflowSummary:
     if not isinstance(entry, dict):
         raise WrongShape("an entry of `data` is not an object")
-    return WorkflowSummary(remote_id=_id(entry, "id"), name=_name(entry), updated_at=_moment(entry.get("updated_at")))
+    return WorkflowSummary(
+        remote_id=_id(entry, "id"),
+        name=_name(entry),
+        created_at=_moment(entry.get("created_at")),
+        updated_at=_moment(entry.get("updated_at")),
+    )
 
 
 def _files(results: object) -> tuple[OfferedFile, ...] | None:

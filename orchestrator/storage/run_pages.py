@@ -39,7 +39,7 @@ _FILTERS: Mapping[str, str] = {
 
 _STATUSES = "r.status = ANY(CAST(:statuses AS text[]))"
 
-# Of all connections that have a workflow of this name, or of the connection's every workflow.
+# Of all connections that have a workflow of this name, of the connection's every workflow, of a kind of work.
 _WORKFLOWS = """SELECT w.id FROM workflows w JOIN connections n ON n.id = w.connection_id
         WHERE w.workspace_id = :workspace{named}"""
 
@@ -66,6 +66,17 @@ _BY_STATUS = "(SELECT r.id FROM runs r WHERE {where} AND r.status = '{status}' O
 _FIRST = " ORDER BY r.id DESC LIMIT :limit"
 
 _BY_TIME = "(SELECT r.id FROM runs r WHERE {where} ORDER BY r.id DESC LIMIT :limit)"
+
+
+_KINDS = """EXISTS (SELECT FROM unnest(CAST(:kind_providers AS text[]), CAST(:kind_workflows AS text[]))
+        AS k(provider, workflow) WHERE k.provider = n.provider AND COALESCE(k.workflow, w.remote_id) = w.remote_id)"""
+
+#: What is asked of a run's workflow. `kind_…` are lists side by side: a provider, and its workflow or NULL for all.
+_OF_WORKFLOW: Mapping[str, str] = {
+    "workflow": "w.remote_id = :workflow",
+    "connection": "n.name = :connection",
+    "kind_providers": _KINDS,
+}
 
 
 def query(conditions: Mapping[str, Any]) -> str:
@@ -102,7 +113,7 @@ def _found_by(conditions: Mapping[str, Any], where: str) -> str:
         return f"({_BY_LABEL.format(where=_workflow_too(conditions, places))})"
     if "external_ids" in conditions:
         return _BY_EXTERNAL_ID.format(where=_workflow_too(conditions, where))
-    if conditions.keys() & {"workflow", "connection"}:
+    if conditions.keys() & _OF_WORKFLOW.keys():
         return _BY_WORKFLOW.format(workflows=_workflows(conditions), where=where)
     if statuses:
         return " UNION ALL ".join(_BY_STATUS.format(where=where, status=RunStatus(s)) for s in sorted(set(statuses)))
@@ -114,14 +125,13 @@ def _where(conditions: Mapping[str, Any]) -> str:
 
 
 def _workflow_too(conditions: Mapping[str, Any], where: str) -> str:
-    if not conditions.keys() & {"workflow", "connection"}:
+    if not conditions.keys() & _OF_WORKFLOW.keys():
         return where
     return f"{where} AND r.workflow_id IN ({_workflows(conditions)})"
 
 
 def _workflows(conditions: Mapping[str, Any]) -> str:
-    named = " AND w.remote_id = :workflow" if "workflow" in conditions else ""
-    return _WORKFLOWS.format(named=named + (" AND n.name = :connection" if "connection" in conditions else ""))
+    return _WORKFLOWS.format(named="".join(f" AND {_OF_WORKFLOW[n]}" for n in _OF_WORKFLOW if n in conditions))
 
 
 def _first_id(at: datetime) -> UUID:

@@ -15,19 +15,23 @@ from orchestrator.storage.database import execute, one, rows
 
 # The last use is kept to the minute, so that reading costs no write.
 FIND = text("""
-    SELECT id, workspace_id, name, scopes, last_used_at < orch_now() - interval '1 minute' OR last_used_at IS NULL
-        AS is_stale FROM tokens
-    WHERE digest = :digest AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > orch_now())""")
+    SELECT t.id, t.workspace_id, t.name, t.scopes, c.name AS connection,
+        t.last_used_at < orch_now() - interval '1 minute' OR t.last_used_at IS NULL AS is_stale
+    FROM tokens t LEFT JOIN connections c ON c.id = t.connection_id AND c.removed_at IS NULL
+    WHERE t.digest = :digest AND t.revoked_at IS NULL AND (t.expires_at IS NULL OR t.expires_at > orch_now())""")
 
 USED = text("UPDATE tokens SET last_used_at = orch_now() WHERE id = :id")
 
 INSERT = text("""
-    INSERT INTO tokens (id, workspace_id, name, hint, digest, scopes, expires_at, created_at)
-    VALUES (:id, :workspace, :name, :hint, :digest, CAST(:scopes AS text[]), :expires_at, orch_now())""")
+    INSERT INTO tokens (id, workspace_id, name, hint, digest, scopes, expires_at, connection_id, created_at)
+    VALUES (:id, :workspace, :name, :hint, :digest, CAST(:scopes AS text[]), :expires_at, :connection_id,
+        orch_now())""")
 
 LIST = text("""
-    SELECT id, name, hint, scopes, created_at, expires_at, last_used_at, revoked_at FROM tokens
-    WHERE workspace_id = :workspace ORDER BY id LIMIT 1000""")
+    SELECT t.id, t.name, t.hint, t.scopes, c.name AS connection, t.created_at, t.expires_at, t.last_used_at,
+        t.revoked_at
+    FROM tokens t LEFT JOIN connections c ON c.id = t.connection_id
+    WHERE t.workspace_id = :workspace ORDER BY t.id LIMIT 1000""")
 
 REVOKE = text("""
     UPDATE tokens SET revoked_at = orch_now() WHERE id = :id AND workspace_id = :workspace AND revoked_at IS NULL""")
@@ -43,12 +47,13 @@ INSERT_WORKSPACE = text("""
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenRow:
-    """A token that is good now."""
+    """A token that is good now. `connection` is the one that it is bound to, None without or when it was removed."""
 
     id: UUID
     workspace_id: UUID
     name: str
     scopes: tuple[str, ...]
+    connection: str | None
     is_stale: bool
 
 
@@ -78,10 +83,12 @@ async def insert(
     digest: bytes,
     scopes: Sequence[str],
     expires_at: datetime | None,
+    connection_id: UUID | None,
 ) -> None:
     """Write a new token."""
     values = {"id": id, "workspace": workspace, "name": name, "hint": hint, "digest": digest}
-    await connection.execute(INSERT, {**values, "scopes": list(scopes), "expires_at": expires_at})
+    values |= {"scopes": list(scopes), "expires_at": expires_at, "connection_id": connection_id}
+    await connection.execute(INSERT, values)
 
 
 async def page(connection: AsyncConnection, workspace: UUID) -> list[dict[str, Any]]:

@@ -10,11 +10,12 @@ from uuid import UUID
 from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from orchestrator.domain.answers import WorkflowSummary, WorkflowView
 from orchestrator.storage.database import one, rows
 
 _COLUMNS = """id, connection_id, lane_id, remote_id, name, description, input_schema, fetched_at, on_doubt,
     poll_initial_s, poll_factor, poll_cap_s, poll_jitter, poll_polite, durations_count, durations_log_mean,
-    durations_log_var, launches_blocked_until, launches_blocked_because"""
+    durations_log_var, launches_blocked_until, launches_blocked_because, remote_created_at, remote_updated_at"""
 
 FIND = text(f"SELECT {_COLUMNS} FROM workflows WHERE connection_id = :connection AND remote_id = :remote")  # noqa: S608
 
@@ -23,17 +24,21 @@ LIST = text(f"SELECT {_COLUMNS} FROM workflows WHERE connection_id = :connection
 # A view fetched again replaces what the provider says and leaves what we know and decided.
 SAVE_VIEW = text("""
     INSERT INTO workflows (id, workspace_id, connection_id, lane_id, remote_id, name, description, input_schema,
-        fetched_at)
-    SELECT :id, workspace_id, id, lane_id, :remote, :name, :description, :schema, orch_now() FROM connections
-    WHERE id = :connection
+        fetched_at, remote_created_at, remote_updated_at)
+    SELECT :id, workspace_id, id, lane_id, :remote, :name, :description, :schema, orch_now(), :created_at, :updated_at
+    FROM connections WHERE id = :connection
     ON CONFLICT (connection_id, remote_id) DO UPDATE SET name = excluded.name, description = excluded.description,
-        input_schema = excluded.input_schema, fetched_at = excluded.fetched_at""")
+        input_schema = excluded.input_schema, fetched_at = excluded.fetched_at,
+        remote_created_at = excluded.remote_created_at, remote_updated_at = excluded.remote_updated_at""")
 
-# From a list: only the name is known, the schema is fetched when it is needed.
+# From a list: only the name and the dates are known, the schema is fetched when it is needed.
 SAVE_NAME = text("""
-    INSERT INTO workflows (id, workspace_id, connection_id, lane_id, remote_id, name)
-    SELECT :id, workspace_id, id, lane_id, :remote, :name FROM connections WHERE id = :connection
-    ON CONFLICT (connection_id, remote_id) DO UPDATE SET name = excluded.name""")
+    INSERT INTO workflows (id, workspace_id, connection_id, lane_id, remote_id, name, remote_created_at,
+        remote_updated_at)
+    SELECT :id, workspace_id, id, lane_id, :remote, :name, :created_at, :updated_at FROM connections
+    WHERE id = :connection
+    ON CONFLICT (connection_id, remote_id) DO UPDATE SET name = excluded.name,
+        remote_created_at = excluded.remote_created_at, remote_updated_at = excluded.remote_updated_at""")
 
 SET_POLICIES = text("""
     UPDATE workflows SET on_doubt = COALESCE(:on_doubt, on_doubt),
@@ -70,6 +75,8 @@ class WorkflowRow:
     durations_log_var: float
     launches_blocked_until: datetime | None
     launches_blocked_because: str | None
+    remote_created_at: datetime | None
+    remote_updated_at: datetime | None
 
 
 async def find(connection: AsyncConnection, connection_id: UUID, remote_id: str) -> WorkflowRow | None:
@@ -89,21 +96,29 @@ async def save_view(
     new_id: UUID,
     connection_id: UUID,
     remote_id: str,
-    name: str,
-    description: str | None,
+    view: WorkflowView,
     schema: str | None,
 ) -> None:
-    """Write a workflow as the provider shows it."""
-    values = {"id": new_id, "connection": connection_id, "remote": remote_id, "name": name}
-    await connection.execute(SAVE_VIEW, {**values, "description": description, "schema": schema})
+    """Write a workflow as the provider shows it, under the id by which it was asked for.
+
+    Args:
+        schema: its input schema as text.
+    """
+    values = {"id": new_id, "connection": connection_id, "schema": schema, "description": view.description}
+    await connection.execute(SAVE_VIEW, {**_told(view), **values, "remote": remote_id})
 
 
 async def save_name(
-    connection: AsyncConnection, *, new_id: UUID, connection_id: UUID, remote_id: str, name: str
+    connection: AsyncConnection, *, new_id: UUID, connection_id: UUID, summary: WorkflowSummary
 ) -> None:
     """Write a workflow of which only the list was seen."""
-    values = {"id": new_id, "connection": connection_id, "remote": remote_id, "name": name}
-    await connection.execute(SAVE_NAME, values)
+    await connection.execute(SAVE_NAME, {"id": new_id, "connection": connection_id, **_told(summary)})
+
+
+def _told(given: WorkflowSummary | WorkflowView) -> dict[str, Any]:
+    """Return what lists and views tell alike."""
+    dates = {"created_at": given.created_at, "updated_at": given.updated_at}
+    return {"remote": given.remote_id, "name": given.name, **dates}
 
 
 async def set_policies(
