@@ -152,6 +152,7 @@ ANSWERS: Schema = schedule_schemas.ANSWERS | {
         {
             "id": ID,
             "status": {"type": "string", "enum": [*RunStatus]},
+            "event_seq": WHOLE | {"description": "the number of its last event"},
             "provider_status": or_null(TEXT),
             "results_state": {"type": "string", "enum": [*ResultsState]},
             "workflow_id": TEXT,

@@ -232,10 +232,12 @@ def report_fetched(to: str, done: Fetched) -> None:
 
 def _follow(run_ids: list[str], *, timeout_s: float | None) -> NoReturn:
     with connected() as client, live.screen() as screen:
+        watched = {one: client.runs.watched(one) for one in run_ids}
         try:
             found, code = follow.follow(
                 run_ids,
-                look=client.runs.get,
+                look=lambda one: watched[one].look(),
+                wait=lambda one, wait_s: watched[one].look(wait_s=wait_s),
                 standing=follow.standing_of_run,
                 on_look=screen.show,
                 timeout_s=timeout_s,
