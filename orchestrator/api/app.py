@@ -16,6 +16,7 @@ from orchestrator.api import (
     doubts,
     inbox,
     openapi,
+    operations,
     problems,
     reports,
     runs,
@@ -40,7 +41,9 @@ POOL_SIZE = 10
 
 DepsFactory = Callable[[], AbstractAsyncContextManager[Deps]]
 
-ROUTERS = tuple(m.router for m in (reports, runs, batches, schedules, connections, workflows, doubts, inbox, tokens))
+ROUTERS = tuple(
+    m.router for m in (reports, runs, batches, operations, schedules, connections, workflows, doubts, inbox, tokens)
+)
 
 
 def create_app(settings: Settings, *, deps_factory: DepsFactory | None = None) -> FastAPI:

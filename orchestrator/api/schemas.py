@@ -6,7 +6,7 @@ fields; a client keeps what it does not know.
 
 from __future__ import annotations
 
-from orchestrator.api import schedule_schemas
+from orchestrator.api import operation_schemas, schedule_schemas
 from orchestrator.api.schema_words import (
     ANY_OBJECT,
     FLAG,
@@ -49,7 +49,10 @@ _OPTIONS: Schema = {
 
 _SUBMISSION: Schema = {"connection": SHORT, "workflow_id": SHORT}
 
-BODIES: Schema = schedule_schemas.BODIES | {
+_BODIES = schedule_schemas.BODIES | operation_schemas.BODIES
+_ANSWERS = schedule_schemas.ANSWERS | operation_schemas.ANSWERS
+
+BODIES: Schema = _BODIES | {
     "Nothing": body({}),
     "Reason": body({}, {"reason": REASON}),
     "NeededReason": body({"reason": REASON}),
@@ -127,7 +130,7 @@ _ERASED_COUNTS = (
     *("files", "file_bytes"),
 )
 
-ANSWERS: Schema = schedule_schemas.ANSWERS | {
+ANSWERS: Schema = _ANSWERS | {
     "Problem": view(
         {
             "type": TEXT,

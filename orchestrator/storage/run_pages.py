@@ -68,8 +68,11 @@ _BY_EXTERNAL_ID = f"""SELECT f.id FROM unnest(CAST(:external_ids AS text[])) AS 
         SELECT r.id FROM runs r WHERE {{where}} AND r.external_id = e.external_id AND {_STATUSES}
         ORDER BY r.id DESC LIMIT :limit) f"""  # noqa: S608 - our own words
 
-# By workflow too, where none was asked for: so it serves both with one index.
-_BY_ERROR = f"""SELECT f.id FROM ({{workflows}}) w, unnest(CAST(:error_codes AS text[])) AS c(code), LATERAL (
+_BY_ERROR = f"""SELECT f.id FROM unnest(CAST(:error_codes AS text[])) AS c(code), LATERAL (
+        SELECT r.id FROM runs r WHERE {{where}} AND r.error_code = c.code AND {_STATUSES}
+        ORDER BY r.id DESC LIMIT :limit) f"""  # noqa: S608 - our own words
+
+_BY_WORKFLOW_AND_ERROR = f"""SELECT f.id FROM ({{workflows}}) w, unnest(CAST(:error_codes AS text[])) c(code), LATERAL (
         SELECT r.id FROM runs r WHERE {{where}} AND r.workflow_id = w.id AND r.error_code = c.code AND {_STATUSES}
         ORDER BY r.id DESC LIMIT :limit) f"""  # noqa: S608 - our own words
 
@@ -125,9 +128,11 @@ def _found_by(conditions: Mapping[str, Any], where: str) -> str:
         return f"({_BY_LABEL.format(places=_places(conditions), where=_workflow_too(conditions, where))})"
     if "external_ids" in conditions:
         return _BY_EXTERNAL_ID.format(where=_workflow_too(conditions, where))
+    of_workflow = bool(conditions.keys() & {"workflow", "connection"})
     if "error_codes" in conditions:
-        return _BY_ERROR.format(workflows=workflows(conditions), where=where)
-    if conditions.keys() & {"workflow", "connection"}:
+        by_error = _BY_WORKFLOW_AND_ERROR if of_workflow else _BY_ERROR
+        return by_error.format(workflows=workflows(conditions), where=where)
+    if of_workflow:
         return _BY_WORKFLOW.format(workflows=workflows(conditions), where=where)
     if statuses:
         return " UNION ALL ".join(_BY_STATUS.format(where=where, status=RunStatus(s)) for s in sorted(set(statuses)))
