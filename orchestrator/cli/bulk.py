@@ -40,7 +40,7 @@ LabelOption = Annotated[
 ]
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="With a filter: only say which runs it would take.")]
 YesOption = Annotated[bool, typer.Option("--yes", "-y", help="With a filter: do not ask.")]
-OptionalRunId = Annotated[str | None, typer.Argument(metavar="[ID]", help="The run's id; or name runs by options.")]
+OptionalRunId = Annotated[str | None, typer.Argument(metavar="ID", help="The run's id; or name runs by options.")]
 
 SAMPLE_COLUMNS = ("id", "status", "workflow_id", "connection", "external_id", "created_at", "error.code")
 

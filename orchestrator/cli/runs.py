@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from orchestrator.cli.results import Fetched
 
 app = group("Runs: one input for one workflow each.")
-run_acts.register(app)
 
 COLUMNS = ("id", "index", "status", "workflow_id", "connection", "created_at", "finished_at", "error.code")
 RESULT_COLUMNS = ("n", "filename", "size_bytes", "sha256", "stored_at")
@@ -150,6 +149,9 @@ def results(run_id: RunId, to: ToOption = None, output_: OutputOption = None) ->
 
         done = fetch(client, [client.runs.get(run_id)], Path(to))
     report_fetched(to, done)
+
+
+run_acts.register(app)
 
 
 def report_fetched(to: str, done: Fetched) -> None:
