@@ -74,6 +74,10 @@ def questions(site: Site) -> Mapping[str, Question]:
         "with an external id that is not there": _page(external_id="no-such"),
         "with a label": _page(labels={"team": "team-3"}),
         "with a label that is not there": _page(labels={"team": "no-such"}),
+        "with a label, in a status that none of them has": _page(labels={"team": "team-3"}, status="result_lost"),
+        "with an error code": _page(error_code="provider_error"),
+        "with an error code, of a workflow": _page(error_code="provider_error", workflow=workflow),
+        "with an error code that is not there": _page(error_code="no-such"),
         "of weeks long ago": _page(**weeks),
         "of weeks long ago in a status": _page(**weeks, status="finished"),
         "of a batch": _page(batch=open_batch),
@@ -83,6 +87,9 @@ def questions(site: Site) -> Mapping[str, Question]:
         "events of a run": Question(path=f"/runs/{old}/events", verb=lambda d, w: reading.run_events(d, w, old)),
         "counts of a batch": _batch(open_batch),
         "counts of a batch that has ended": _batch(old_batch),
+        "batches of a workflow": _batches(workflow=workflow),
+        "batches of a workflow that is not there": _batches(workflow="no-such"),
+        "batches with an external id": _batches(external_id="no-such"),
         "batches": Question(path=f"/batches?limit={PAGE}", verb=lambda d, w: reading.list_batches(d, w, limit=PAGE)),
     }
 
@@ -152,10 +159,20 @@ def _page(**asked: Any) -> Question:
     if "status" in given:
         given["statuses"] = [given.pop("status")]
 
+    if "error_code" in given:
+        given["error_codes"] = [given.pop("error_code")]
+
     async def verb(deps: Deps, who: Who) -> object:
         return await reading.list_runs(deps, who, limit=PAGE, **given)
 
     return Question(path=f"/runs?{httpx.QueryParams(query)}", verb=verb)
+
+
+def _batches(**asked: Any) -> Question:
+    async def verb(deps: Deps, who: Who) -> object:
+        return await reading.list_batches(deps, who, limit=PAGE, **asked)
+
+    return Question(path=f"/batches?{httpx.QueryParams({'limit': str(PAGE), **asked})}", verb=verb)
 
 
 def _batch(batch: UUID) -> Question:

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from starlette.responses import Response
 
-from orchestrator.api import cursors
+from orchestrator.api import cursors, etags
 from orchestrator.api.auth import Call
 from orchestrator.api.queries import Query
 
@@ -46,12 +46,26 @@ def nothing() -> Response:
     return Response(status_code=204)
 
 
-def everything(views: Sequence[View]) -> Response:
+def everything(call: Call, views: Sequence[View]) -> Response:
     """Return a list that has one page."""
-    return shown({"data": [*views], "pagination": {"next_cursor": None, "has_more": False}})
+    return tagged(call, {"data": [*views], "pagination": {"next_cursor": None, "has_more": False}})
 
 
 def page(call: Call, query: Query, views: Sequence[View], following: UUID | int | None) -> Response:
     """Return one page of a list; `following` is the sort key after which the next one begins."""
     cursor = None if following is None else cursors.issue(call.deps.sealer, query.bound_to(call), following)
-    return shown({"data": [*views], "pagination": {"next_cursor": cursor, "has_more": cursor is not None}})
+    return tagged(call, {"data": [*views], "pagination": {"next_cursor": cursor, "has_more": cursor is not None}})
+
+
+def tagged(call: Call, view: View, *, state: str = "") -> Response:
+    """Return a view with its ETag, or 304 when the request names it."""
+    text = text_of(view)
+    tag = etags.tag(text, state=state)
+    if etags.is_named(tag, call.request.headers):
+        return unchanged(tag)
+    return Response(text.encode(), media_type=JSON, headers={"ETag": tag})
+
+
+def unchanged(tag: str) -> Response:
+    """Return 304: the request has it as it is."""
+    return Response(status_code=304, headers={"ETag": tag})

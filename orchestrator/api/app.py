@@ -16,6 +16,7 @@ from orchestrator.api import (
     doubts,
     inbox,
     openapi,
+    operations,
     problems,
     reports,
     runs,
@@ -33,6 +34,7 @@ from orchestrator.api.limits import LargeBodies
 from orchestrator.api.request_ids import Edge
 from orchestrator.engine.deps import Deps
 from orchestrator.engine.lookout import Lookout
+from orchestrator.engine.news import News
 from orchestrator.engine.readings import Readings
 from orchestrator.settings import Settings
 
@@ -45,7 +47,20 @@ DepsFactory = Callable[[], AbstractAsyncContextManager[Deps]]
 DOORS = (script.DOOR, scripe.DOOR)
 
 ROUTERS = tuple(
-    m.router for m in (reports, runs, batches, schedules, connections, workflows, doubts, inbox, tokens, webhooks)
+    m.router
+    for m in (
+        reports,
+        runs,
+        batches,
+        operations,
+        schedules,
+        connections,
+        workflows,
+        doubts,
+        inbox,
+        tokens,
+        webhooks,
+    )
 )
 
 
@@ -64,11 +79,13 @@ def create_app(settings: Settings, *, deps_factory: DepsFactory | None = None) -
             app.state.large_bodies = LargeBodies()
             app.state.guesses = Guesses()
             app.state.readings = Readings(deps)
+            app.state.news = News(deps)
             lookout = asyncio.create_task(Lookout(deps).keep())
             try:
                 yield
             finally:
                 lookout.cancel()
+                await app.state.news.aclose()
                 await app.state.readings.aclose()
 
     app = FastAPI(

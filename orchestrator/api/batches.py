@@ -12,13 +12,22 @@ from starlette.responses import Response
 
 from orchestrator.api import limits, uploads
 from orchestrator.api.acts import act
-from orchestrator.api.answers import Answer, View, page, shown
+from orchestrator.api.answers import Answer, View, page
 from orchestrator.api.auth import Call, Operating, Reading, Submitting
+from orchestrator.api.following import followed
 from orchestrator.api.idempotency import stored_once
-from orchestrator.api.openapi import STATUS, SUBMISSION_OPTIONS, described, listed
+from orchestrator.api.openapi import (
+    BATCH_FILTERS,
+    BATCH_RUN_FILTERS,
+    FOLLOWING,
+    SUBMISSION_OPTIONS,
+    described,
+    listed,
+)
 from orchestrator.api.queries import Query
-from orchestrator.api.runs import erasing, page_of_runs
-from orchestrator.engine import erase, operate, reading
+from orchestrator.api.runs import PAGE_FILTERS, erasing, page_of_runs
+from orchestrator.engine import erase, news, operate, reading
+from orchestrator.engine.news import Kind
 from orchestrator.engine.spool import Spool
 
 router = APIRouter(prefix="/batches", tags=["batches"])
@@ -56,25 +65,39 @@ async def _submit(call: Call, upload: uploads.Upload) -> Response:
     return await stored_once(call, upload.content, store)
 
 
-@router.get("", **listed("Batch"))
+@router.get("", **listed("Batch", *BATCH_FILTERS))
 async def list_batches(call: Reading) -> Response:
     """List batches, newest first."""
-    query = Query(call.request.query_params, ("limit", "cursor"))
-    views, following = await reading.list_batches(call.deps, call.who, after=query.after(call), limit=query.limit())
+    names = ("status", "workflow", "connection", "external_id", "dateFrom", "dateTo", "limit", "cursor")
+    query = Query(call.request.query_params, names)
+    views, following = await reading.list_batches(
+        call.deps,
+        call.who,
+        statuses=query.batch_statuses(),
+        workflow=query.text("workflow"),
+        connection=query.text("connection"),
+        external_id=query.text("external_id"),
+        since=query.since(),
+        until=query.until(),
+        after=query.after(call),
+        limit=query.limit(),
+    )
     return page(call, query, views, following)
 
 
-@router.get(BATCH, **described("Batch"))
+@router.get(BATCH, **described("Batch", parameters=FOLLOWING))
 async def get_batch(batch_id: UUID, call: Reading) -> Response:
-    """Show one batch with its counts."""
-    Query(call.request.query_params, ())
-    return shown(await reading.get_batch(call.deps, call.who, batch_id))
+    """Show one batch with its counts; with `wait`, once one of them is another than `If-None-Match` names."""
+    query = Query(call.request.query_params, ("wait",))
+    return await followed(
+        call, query, Kind.BATCH, batch_id, lambda: reading.get_batch(call.deps, call.who, batch_id), news.state_of_batch
+    )
 
 
-@router.get(BATCH + "/runs", **listed("Run", STATUS))
+@router.get(BATCH + "/runs", **listed("Run", *BATCH_RUN_FILTERS))
 async def list_batch_runs(batch_id: UUID, call: Reading) -> Response:
     """List a batch's runs in input order."""
-    query = Query(call.request.query_params, ("status", "limit", "cursor"))
+    query = Query(call.request.query_params, PAGE_FILTERS, repeatable=frozenset({"label"}))
     await reading.get_batch(call.deps, call.who, batch_id)
     return await page_of_runs(call, query, batch=batch_id)
 

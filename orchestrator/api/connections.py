@@ -57,7 +57,7 @@ async def add_connection(call: Administering) -> Response:
 async def list_connections(call: Reading) -> Response:
     """List every connection."""
     Query(call.request.query_params, ())
-    return everything(await connections.list_connections(call.deps, call.who))
+    return everything(call, await connections.list_connections(call.deps, call.who))
 
 
 @router.post(ONE + ":test", **described("ConnectionTest", body="Nothing"))

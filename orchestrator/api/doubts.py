@@ -26,7 +26,7 @@ router = APIRouter(prefix="/doubts", tags=["doubts"])
 async def list_doubts(call: Reading) -> Response:
     """List every open doubt."""
     Query(call.request.query_params, ())
-    return everything(await doubts.list_doubts(call.deps, call.who))
+    return everything(call, await doubts.list_doubts(call.deps, call.who))
 
 
 @router.post("/{doubt_id:uuid}:resolve", **described("Resolved", body="Resolution"))

@@ -20,7 +20,7 @@ router = APIRouter(prefix="/inbox", tags=["inbox"])
 async def list_inbox(call: Reading) -> Response:
     """List open questions, oldest first. One page: who has more than 200 open has another problem than paging."""
     query = Query(call.request.query_params, ("limit",))
-    return everything(await reading.list_inbox(call.deps, call.who, limit=query.limit()))
+    return everything(call, await reading.list_inbox(call.deps, call.who, limit=query.limit()))
 
 
 @router.get("/{item_id:uuid}", **described("InboxItem"))

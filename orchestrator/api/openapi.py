@@ -13,7 +13,7 @@ from orchestrator.api.auth import Needs
 from orchestrator.api.queries import DEFAULT_LIMIT, MAX_LIMIT, MAX_VALUE_CHARS
 from orchestrator.api.schema_words import DAY_OR_TIME, ID, TEXT, Schema, comma_list, many, one, view
 from orchestrator.api.schemas import ANSWERS, BODIES
-from orchestrator.domain.statuses import RunStatus
+from orchestrator.domain.statuses import BatchStatus, RunStatus
 
 DESCRIPTION = """Durable runs of remote workflows. Every route needs `Authorization: Bearer …`.
 
@@ -22,6 +22,7 @@ is told what the first request came to (`Idempotent-Replayed: true`); successes 
 RFC 9457 problem documents with a stable `code`, a `hint` for people and the `request_id` of the server's log."""
 
 _STRING: Schema = {"type": "string", "minLength": 1, "maxLength": MAX_VALUE_CHARS}
+_WORDS: Schema = {"type": "string", "pattern": "^[^,]+(,[^,]+){0,49}$", "maxLength": MAX_VALUE_CHARS}
 _PROBLEM = {"application/problem+json": {"schema": one("Problem")}}
 _PROBLEMS = {
     "400": "the request, or its JSON, cannot be read",
@@ -58,16 +59,23 @@ LIMIT = parameter(
 )
 CURSOR = parameter("cursor", "string", "`next_cursor` of the page before, with the same filters")
 
-STATUS = parameter("status", comma_list(RunStatus), "a comma list of statuses")
+_WAIT: Schema = {"type": "string", "pattern": "^([0-9]|[1-5][0-9]|60)s?$"}
+FOLLOWING = (parameter("wait", _WAIT, "seconds to wait for news, up to 60, as in 30s; then 304 if there is none"),)
 
-RUN_FILTERS = (
-    STATUS,
+_MAKING = (
     parameter("workflow", "string", "the provider's id of the workflow"),
     parameter("connection", "string", "the connection's name"),
-    parameter("batch", ID, "the batch's id; its runs come in input order"),
     parameter("dateFrom", DAY_OR_TIME, "created at or after"),
     parameter("dateTo", DAY_OR_TIME, "created at or before; a date means all of that day"),
     parameter("external_id", "string", "your own id"),
+)
+
+BATCH_FILTERS = (parameter("status", comma_list(BatchStatus), "a comma list of statuses"), *_MAKING)
+
+BATCH_RUN_FILTERS = (
+    parameter("status", comma_list(RunStatus), "a comma list of statuses"),
+    *_MAKING,
+    parameter("error_code", _WORDS, "a comma list of codes with which runs ended badly"),
     parameter(
         "label",
         {"type": "string", "pattern": "^[^=]+=", "maxLength": MAX_VALUE_CHARS},
@@ -75,6 +83,8 @@ RUN_FILTERS = (
         repeated=True,
     ),
 )
+
+RUN_FILTERS = (*BATCH_RUN_FILTERS, parameter("batch", ID, "the batch's id; its runs come in input order"))
 
 SUBMISSION_OPTIONS = tuple(
     parameter(name, type, f"for a file as body: {words}")
@@ -175,6 +185,10 @@ def _complete(operation: Schema, method: str, scope: str | None) -> None:
         operation["responses"][status] = {"description": words, "content": _PROBLEM}
     if scope is not None:
         operation["x-scope"] = scope
+    if method == "get":
+        operation["responses"]["304"] = {"description": "it is as `If-None-Match` says"}
+        tag = {"name": "If-None-Match", "in": "header", "required": False, "schema": {"type": "string"}}
+        operation.setdefault("parameters", []).append(tag)
     if method == "post":
         header = {"name": "Idempotency-Key", "in": "header", "required": False}
         operation.setdefault("parameters", []).append(header | {"schema": {"type": "string", "maxLength": 255}})

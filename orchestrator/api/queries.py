@@ -13,12 +13,15 @@ from starlette.datastructures import QueryParams
 from orchestrator.api import cursors
 from orchestrator.api.auth import Call
 from orchestrator.api.bodies import moment
-from orchestrator.domain.statuses import RunStatus
+from orchestrator.domain.statuses import BatchStatus, RunStatus
 from orchestrator.errors import BadInput, Problem
 
 DEFAULT_LIMIT = 50
 MAX_LIMIT = 200
 MAX_VALUE_CHARS = 500
+MAX_WORDS = 50
+#: Proxies give up on a silent request after 60 s.
+MAX_WAIT_S = 60
 _UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _NUMBER = re.compile(r"[0-9]{1,9}")
 
@@ -90,6 +93,31 @@ class Query:
                 raise _bad("status", f"is a comma list of {', '.join(RunStatus)}", "field.value")
         return tuple(RunStatus(word) for word in words)
 
+    def batch_statuses(self) -> tuple[BatchStatus, ...]:
+        """Return the statuses of batches of a comma list."""
+        words = self.words("status")
+        if not set(words) <= set(BatchStatus):
+            raise _bad("status", f"is a comma list of {', '.join(BatchStatus)}", "field.value")
+        return tuple(BatchStatus(word) for word in words)
+
+    def words(self, name: str) -> tuple[str, ...]:
+        """Return the words of a comma list, each once; none when it is not given."""
+        value = self.text(name)
+        words = tuple(dict.fromkeys(value.split(","))) if value else ()
+        if "" in words or len(words) > MAX_WORDS:
+            raise _bad(name, f"is a comma list of at most {MAX_WORDS} words", "field.value")
+        return words
+
+    def wait_s(self) -> float:
+        """Return how long to wait for news, 0 when nothing was said."""
+        value = self._given.get("wait")
+        if value is None:
+            return 0.0
+        number = value.removesuffix("s")
+        if not _NUMBER.fullmatch(number) or int(number) > MAX_WAIT_S:
+            raise _bad("wait", f"is a whole number of seconds up to {MAX_WAIT_S}, as in 30s", "field.range")
+        return float(number)
+
     def labels(self) -> dict[str, str]:
         """Return the `key=value` pairs of each `label`."""
         found: dict[str, str] = {}
@@ -105,10 +133,13 @@ class Query:
         return self._moment("dateFrom", lambda day: datetime.combine(day, time.min, UTC))
 
     def until(self) -> datetime | None:
-        """Return the last moment that `dateTo` asks for; a date means all of that day."""
-        return self._moment(
-            "dateTo", lambda day: datetime.combine(day + timedelta(days=1), time.min, UTC) - timedelta(microseconds=1)
-        )
+        """Return the last moment that `dateTo` asks for; a date means all of that day.
+
+        Times are shown by the millisecond, and one that was shown means all of its own.
+        """
+        but_one_ms = timedelta(days=1) - timedelta(milliseconds=1)
+        found = self._moment("dateTo", lambda day: datetime.combine(day, time.min, UTC) + but_one_ms)
+        return found if found is None or found.microsecond % 1000 else found + timedelta(microseconds=999)
 
     def moment(self, name: str, zone: tzinfo = UTC) -> datetime | None:
         """Return a moment; a date means its beginning, in the zone."""

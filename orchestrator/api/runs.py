@@ -11,17 +11,24 @@ from starlette.responses import Response
 
 from orchestrator.api import limits
 from orchestrator.api.acts import act
-from orchestrator.api.answers import Answer, everything, page, shown
+from orchestrator.api.answers import Answer, everything, page
 from orchestrator.api.auth import Call, Operating, Reading, Submitting
 from orchestrator.api.bodies import Fields, member_bytes, read_object
 from orchestrator.api.downloads import attachment
+from orchestrator.api.following import followed
 from orchestrator.api.idempotency import stored_once
-from orchestrator.api.openapi import RUN_FILTERS, described, listed, parameter
+from orchestrator.api.openapi import FOLLOWING, RUN_FILTERS, described, listed, parameter
 from orchestrator.api.queries import Query
-from orchestrator.engine import erase, operate, reading, submit
+from orchestrator.engine import erase, news, operate, reading, submit
+from orchestrator.engine.news import Kind
 from orchestrator.engine.submit import RunSpec
 
 MAX_EXTERNAL_ID_CHARS = 200
+
+PAGE_FILTERS = (
+    *("status", "workflow", "connection", "dateFrom", "dateTo", "external_id", "error_code"),
+    *("limit", "cursor"),
+)
 
 router = APIRouter(prefix="/runs", tags=["runs"])
 RUN = "/{run_id:uuid}"
@@ -65,7 +72,7 @@ async def list_runs(call: Reading) -> Response:
     """List runs, newest first; those of one batch in input order."""
     query = Query(
         call.request.query_params,
-        ("status", "workflow", "connection", "batch", "dateFrom", "dateTo", "external_id", "limit", "cursor"),
+        ("batch", *PAGE_FILTERS),
         repeatable=frozenset({"label"}),
     )
     return await page_of_runs(call, query, batch=query.id("batch"))
@@ -84,17 +91,20 @@ async def page_of_runs(call: Call, query: Query, *, batch: UUID | None) -> Respo
         until=query.until(),
         external_id=query.text("external_id"),
         labels=query.labels(),
+        error_codes=query.words("error_code"),
         after=query.after(call),
         limit=query.limit(),
     )
     return page(call, query, views, following)
 
 
-@router.get(RUN, **described("Run"))
+@router.get(RUN, **described("Run", parameters=FOLLOWING))
 async def get_run(run_id: UUID, call: Reading) -> Response:
-    """Show one run."""
-    Query(call.request.query_params, ())
-    return shown(await reading.get_run(call.deps, call.who, run_id))
+    """Show one run; with `wait`, once its status is another than the one that `If-None-Match` names."""
+    query = Query(call.request.query_params, ("wait",))
+    return await followed(
+        call, query, Kind.RUN, run_id, lambda: reading.get_run(call.deps, call.who, run_id), news.state_of_run
+    )
 
 
 @router.get(RUN + "/events", **listed("Event", parameter("after", "integer", "only events after this number")))
@@ -112,7 +122,7 @@ async def run_events(run_id: UUID, call: Reading) -> Response:
 async def run_results(run_id: UUID, call: Reading) -> Response:
     """List a run's stored result files."""
     Query(call.request.query_params, ())
-    return everything(await reading.run_results(call.deps, call.who, run_id))
+    return everything(call, await reading.run_results(call.deps, call.who, run_id))
 
 
 @router.get(RUN + "/results/{n:int}", **described("bytes"))

@@ -96,7 +96,7 @@ async def create_schedule(call: Submitting) -> Response:
 async def list_schedules(call: Reading) -> Response:
     """List every schedule, each with what its latest tick came to."""
     Query(call.request.query_params, ())
-    return everything(await schedule_reading.list_schedules(call.deps, call.who))
+    return everything(call, await schedule_reading.list_schedules(call.deps, call.who))
 
 
 N = parameter(

@@ -6,7 +6,7 @@ fields; a client keeps what it does not know.
 
 from __future__ import annotations
 
-from orchestrator.api import schedule_schemas, webhook_schemas
+from orchestrator.api import operation_schemas, schedule_schemas, webhook_schemas
 from orchestrator.api.schema_words import (
     ANY_OBJECT,
     FLAG,
@@ -49,7 +49,8 @@ _OPTIONS: Schema = {
 
 _SUBMISSION: Schema = {"connection": SHORT, "workflow_id": SHORT}
 
-_BODIES: Schema = schedule_schemas.BODIES | webhook_schemas.BODIES
+_BODIES: Schema = schedule_schemas.BODIES | operation_schemas.BODIES | webhook_schemas.BODIES
+_ANSWERS: Schema = schedule_schemas.ANSWERS | operation_schemas.ANSWERS | webhook_schemas.ANSWERS
 
 BODIES: Schema = _BODIES | {
     "Nothing": body({}),
@@ -130,8 +131,6 @@ _ERASED_COUNTS = (
     *("files", "file_bytes"),
 )
 
-_ANSWERS: Schema = schedule_schemas.ANSWERS | webhook_schemas.ANSWERS
-
 ANSWERS: Schema = _ANSWERS | {
     "Problem": view(
         {
@@ -157,6 +156,7 @@ ANSWERS: Schema = _ANSWERS | {
         {
             "id": ID,
             "status": {"type": "string", "enum": [*RunStatus]},
+            "event_seq": WHOLE | {"description": "the number of its last event"},
             "provider_status": or_null(TEXT),
             "results_state": {"type": "string", "enum": [*ResultsState]},
             "workflow_id": TEXT,

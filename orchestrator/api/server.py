@@ -8,6 +8,7 @@ import uvicorn
 
 from orchestrator import telemetry
 from orchestrator.api.app import create_app
+from orchestrator.engine.news import News
 from orchestrator.errors import Misconfigured, Unavailable
 from orchestrator.settings import Settings
 
@@ -60,6 +61,17 @@ def serve(settings: Settings, *, listener: socket.socket | None = None) -> None:
         raise Unavailable("the API did not start", code="not_started", hint="the log above says why")
 
 
+class Server(uvicorn.Server):
+    """Lets the readers go that wait for news, before it waits for the requests under way."""
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Finish what is under way."""
+        news: News | None = getattr(self.config.app.state, "news", None)  # type: ignore[union-attr]
+        if news is not None:
+            await news.aclose()
+        await super().shutdown(sockets)
+
+
 def make_server(settings: Settings) -> uvicorn.Server:
     """Return the server, not yet running; it takes its listener from whoever runs it."""
     config = uvicorn.Config(
@@ -78,4 +90,4 @@ def make_server(settings: Settings) -> uvicorn.Server:
         timeout_graceful_shutdown=SHUTDOWN_S,
         backlog=BACKLOG,
     )
-    return uvicorn.Server(config)
+    return Server(config)

@@ -44,7 +44,7 @@ def _asked(fields: Fields) -> dict[str, Any]:
 async def list_tokens(call: Administering) -> Response:
     """List every token, without its secret."""
     Query(call.request.query_params, ())
-    return everything(await tokens.list_tokens(call.deps, call.who))
+    return everything(call, await tokens.list_tokens(call.deps, call.who))
 
 
 @router.delete("/{token_id:uuid}", status_code=204, **described(None, status=204, parameters=(REASON,)))

@@ -50,7 +50,7 @@ async def add_webhook(call: Administering) -> Response:
 async def list_webhooks(call: Reading) -> Response:
     """List every webhook, without its secret."""
     Query(call.request.query_params, ())
-    return everything(await webhooks.list_webhooks(call.deps, call.who))
+    return everything(call, await webhooks.list_webhooks(call.deps, call.who))
 
 
 @router.post(ONE + ":test", **described("WebhookTest", body="Nothing"))

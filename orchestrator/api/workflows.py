@@ -24,7 +24,7 @@ BY_CONNECTION = parameter("connection", "string", "the connection's name", requi
 async def list_workflows(call: Reading) -> Response:
     """List a connection's workflows: the provider's answer, or what we knew before (`stale`) while it is away."""
     connection = Query(call.request.query_params, ("connection",)).needed("connection")
-    return everything(await workflow_lists.list_workflows(call.deps, call.who, connection))
+    return everything(call, await workflow_lists.list_workflows(call.deps, call.who, connection))
 
 
 @router.get(ONE, **described("Workflow", parameters=(BY_CONNECTION,)))

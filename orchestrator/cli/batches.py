@@ -198,10 +198,12 @@ def _tell_of_submission(file: str, format_: files.Format, batch: SubmittedBatch)
 
 def _follow(batch_id: str, *, timeout_s: float | None) -> NoReturn:
     with connected() as client, live.screen() as screen:
+        watched = {one: client.batches.watched(one) for one in [batch_id]}
         try:
             found, code = follow.follow(
                 [batch_id],
-                look=client.batches.get,
+                look=lambda one: watched[one].look(),
+                wait=lambda one, wait_s: watched[one].look(wait_s=wait_s),
                 standing=follow.standing_of_batch,
                 on_look=screen.show,
                 timeout_s=timeout_s,

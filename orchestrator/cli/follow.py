@@ -12,6 +12,11 @@ from orchestrator.cli.exits import Exit
 LOOK_EVERY_S = 1.0
 #: A policy, or an answer that comes late, may still move what looks parked: so many looks must agree.
 PARKED_LOOKS = 2
+#: What is no news changes too (why it waits, when it may be done), and is shown after so long.
+LONGEST_WAIT_S = 15
+#: All must end, so the first is waited for; of the others something is shown meanwhile.
+LONGEST_WAIT_OF_SEVERAL_S = 3
+BREATH = 0.3
 
 RUN_WELL = frozenset({"finished"})
 RUN_BADLY = frozenset({"error", "result_lost", "cancelled", "abandoned"})
@@ -57,8 +62,13 @@ def follow(
     on_look: Callable[[Mapping[str, Any]], None],
     timeout_s: float | None = None,
     every_s: float = LOOK_EVERY_S,
+    wait: Callable[[str, int], object] | None = None,
 ) -> tuple[list[Mapping[str, Any]], Exit]:
     """Look at each thing until it ended, or only a person can move it, or the time is over.
+
+    Args:
+        wait: waits at the server until there is news of one, so many seconds at most; without it, it is looked at
+            again and again.
 
     Returns:
         What each looked like at last, in the order of `ids`, and the exit code.
@@ -75,7 +85,14 @@ def follow(
         open_ids = [one for one in open_ids if standing(last[one]) is Standing.MOVING or 0 < parked[one] < PARKED_LOOKS]
         if not open_ids or (until is not None and time.monotonic() >= until):
             return [last[one] for one in ids], exit_of([standing(found) for found in last.values()])
-        time.sleep(every_s if until is None else max(min(every_s, until - time.monotonic()), 0))
+        left_s = LONGEST_WAIT_S if until is None else max(until - time.monotonic(), 0)
+        wait_s = int(min(left_s, LONGEST_WAIT_S if len(open_ids) == 1 else LONGEST_WAIT_OF_SEVERAL_S))
+        if wait is not None and wait_s >= 1 and not any(parked[one] for one in open_ids):
+            wait(open_ids[0], wait_s)
+            # News may come faster than anybody reads.
+            time.sleep(min(every_s * BREATH, left_s))
+        else:
+            time.sleep(min(every_s, left_s))
 
 
 def _standing(status: str, well: frozenset[str], badly: frozenset[str], parked: frozenset[str]) -> Standing:

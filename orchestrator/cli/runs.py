@@ -8,23 +8,20 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from orchestrator.cli import erasing, follow, live, output
+from orchestrator.cli import bulk, follow, live, output, run_acts
 from orchestrator.cli.connect import connected
-from orchestrator.cli.erasing import DryRunOption, ReasonWithoutNames, YesOption
 from orchestrator.cli.exits import Exit
 from orchestrator.cli.inputs import pairs_of, read_input
 from orchestrator.cli.options import (
     ConnectionOption,
     LimitOption,
-    NeededReason,
     OutputOption,
-    ReasonOption,
     TimeoutOption,
     ToOption,
     group,
 )
+from orchestrator.cli.run_acts import FIELDS, RunId
 from orchestrator.cli.times import in_words, since
-from orchestrator.client import Run
 
 if TYPE_CHECKING:
     from orchestrator.cli.results import Fetched
@@ -32,11 +29,8 @@ if TYPE_CHECKING:
 app = group("Runs: one input for one workflow each.")
 
 COLUMNS = ("id", "index", "status", "workflow_id", "connection", "created_at", "finished_at", "error.code")
-FIELDS = ("id", "status", "provider_status", "waiting_because", "error", "results")
 RESULT_COLUMNS = ("n", "filename", "size_bytes", "sha256", "stored_at")
 EVENT_COLUMNS = ("seq", "at", "type", "actor", "data")
-
-RunId = Annotated[str, typer.Argument(metavar="ID", help="The run's id.")]
 
 
 @app.command()
@@ -84,6 +78,8 @@ def list_(
     since_: Annotated[str | None, typer.Option("--since", metavar="TIME", help="24h, 7d, or an ISO time.")] = None,
     external_id: Annotated[str | None, typer.Option("--external-id")] = None,
     label: Annotated[list[str] | None, typer.Option("--label", metavar="KEY=VALUE")] = None,
+    until: bulk.UntilOption = None,
+    error_code: bulk.ErrorOption = None,
     limit: LimitOption = 50,
     output_: OutputOption = None,
 ) -> None:
@@ -96,6 +92,8 @@ def list_(
             workflow=workflow,
             connection=connection,
             since=start,
+            until=since(until, now=datetime.now(UTC)) if until else None,
+            error_codes=error_code or (),
             external_id=external_id,
             labels=pairs_of(label or [], option="--label"),
             limit=limit,
@@ -153,63 +151,7 @@ def results(run_id: RunId, to: ToOption = None, output_: OutputOption = None) ->
     report_fetched(to, done)
 
 
-@app.command()
-def cancel(run_id: RunId, reason: ReasonOption = None, output_: OutputOption = None) -> None:
-    """Cancel a run that was not launched."""
-    with connected() as client:
-        _acted(client.runs.cancel(run_id, reason=reason), run_id)
-
-
-@app.command()
-def abandon(run_id: RunId, reason: NeededReason, output_: OutputOption = None) -> None:
-    """Stop watching a run. It may still act at the provider."""
-    with connected() as client:
-        _acted(client.runs.abandon(run_id, reason=reason), run_id)
-
-
-@app.command()
-def retry(
-    run_id: RunId,
-    relaunch: Annotated[bool, typer.Option("--relaunch", help="A second execution is acceptable.")] = False,
-    reason: ReasonOption = None,
-    output_: OutputOption = None,
-) -> None:
-    """Queue a run again that ended badly."""
-    with connected() as client:
-        _acted(client.runs.retry(run_id, relaunch=relaunch, reason=reason), run_id)
-
-
-@app.command()
-def refetch(run_id: RunId, reason: ReasonOption = None, output_: OutputOption = None) -> None:
-    """Try again to fetch lost results."""
-    with connected() as client:
-        _acted(client.runs.refetch(run_id, reason=reason), run_id)
-
-
-@app.command()
-def check(run_id: RunId, output_: OutputOption = None) -> None:
-    """Ask the provider about a run as soon as the rate allows, for instance after a person decided there."""
-    with connected() as client:
-        _acted(client.runs.check(run_id), run_id)
-
-
-@app.command()
-def erase(
-    run_id: RunId,
-    reason: ReasonWithoutNames,
-    yes: YesOption = False,
-    dry_run: DryRunOption = False,
-    output_: OutputOption = None,
-) -> None:
-    """Erase the input, results and texts of a run that has ended, for good.
-
-    Ids, times, statuses, sizes, SHA-256 and the history stay; the history says who erased it and why. The run cannot be
-    retried or fetched any more. What the provider keeps, backups, exports, reports and fetched results are not erased.
-    """
-    with connected() as client:
-        erasing.erase(
-            lambda only_look: client.runs.erase(run_id, reason=reason, dry_run=only_look), yes=yes, dry_run=dry_run
-        )
+run_acts.register(app)
 
 
 def report_fetched(to: str, done: Fetched) -> None:
@@ -232,10 +174,12 @@ def report_fetched(to: str, done: Fetched) -> None:
 
 def _follow(run_ids: list[str], *, timeout_s: float | None) -> NoReturn:
     with connected() as client, live.screen() as screen:
+        watched = {one: client.runs.watched(one) for one in run_ids}
         try:
             found, code = follow.follow(
                 run_ids,
-                look=client.runs.get,
+                look=lambda one: watched[one].look(),
+                wait=lambda one, wait_s: watched[one].look(wait_s=wait_s),
                 standing=follow.standing_of_run,
                 on_look=screen.show,
                 timeout_s=timeout_s,
@@ -252,8 +196,3 @@ def _follow(run_ids: list[str], *, timeout_s: float | None) -> NoReturn:
     if code is Exit.NEEDS_PERSON:
         output.say("Only a person can move it: orchestrator inbox list, orchestrator doubt list")
     raise typer.Exit(code)
-
-
-def _acted(run: Run, run_id: str) -> None:
-    output.one(run, FIELDS)
-    output.say(f"Next: orchestrator run watch {run_id}")

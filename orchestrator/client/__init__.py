@@ -4,7 +4,8 @@ client.py       Client, discover
 errors.py       what can go wrong, one class for each thing that a caller can do about it
 shapes.py       what the API answers with, as typed dicts
 wire.py         one request: the token, the idempotency key, retries, errors
-runs.py  batches.py  connections.py (and workflows)  workspace.py (doubts, inbox, tokens, system)
+watched.py      one thing looked at again and again
+runs.py  batches.py  operations.py  connections.py (and workflows)  workspace.py (doubts, inbox, tokens, system)
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from orchestrator.client.errors import (
     Unreachable,
     VerificationFailed,
 )
+from orchestrator.client.operations import Operation, OperationItem
 from orchestrator.client.shapes import (
     Batch,
     Connection,
@@ -46,6 +48,7 @@ from orchestrator.client.shapes import (
     Waiting,
     Workflow,
 )
+from orchestrator.client.watched import Watched
 
 __all__ = [
     "ApiError",
@@ -65,6 +68,8 @@ __all__ = [
     "Invalid",
     "NotConfigured",
     "NotFound",
+    "Operation",
+    "OperationItem",
     "Problem",
     "RateLimited",
     "Readiness",
@@ -80,6 +85,7 @@ __all__ = [
     "Unreachable",
     "VerificationFailed",
     "Waiting",
+    "Watched",
     "Workflow",
     "discover",
 ]

@@ -11,6 +11,7 @@ from urllib.parse import quote
 from orchestrator.client.errors import Invalid
 from orchestrator.client.runs import pages
 from orchestrator.client.shapes import Batch, Erasure, Run, SubmittedBatch
+from orchestrator.client.watched import Watched
 from orchestrator.client.wire import Body, Wire
 
 #: What the server takes. Checked here too: a server that refuses in the middle of a body is hard to hear.
@@ -73,13 +74,46 @@ class Batches:
         )
         return cast(SubmittedBatch, answer)
 
-    def list(self, *, limit: int | None = None) -> Iterator[Batch]:
-        """Give batches, newest first; fetches page after page as they are taken."""
-        return cast(Iterator[Batch], pages(self._wire, "/batches", {}, limit))
+    def list(
+        self,
+        *,
+        status: Sequence[str] = (),
+        workflow: str | None = None,
+        connection: str | None = None,
+        external_id: str | None = None,
+        since: str | None = None,
+        until: str | None = None,
+        limit: int | None = None,
+    ) -> Iterator[Batch]:
+        """Give batches, newest first; fetches page after page as they are taken.
+
+        Args:
+            since, until: ISO 8601, by the time of creation.
+        """
+        query: dict[str, Any] = {
+            "status": [*status],
+            "workflow": workflow,
+            "connection": connection,
+            "external_id": external_id,
+            "dateFrom": since,
+            "dateTo": until,
+        }
+        return cast(Iterator[Batch], pages(self._wire, "/batches", query, limit))
 
     def get(self, batch_id: str) -> Batch:
         """Return one batch with its counts."""
         return cast(Batch, self._wire.get(_path(batch_id)))
+
+    def watched(self, batch_id: str) -> Watched[Batch]:
+        """Return something that looks at one batch again and again, and waits for its news."""
+        return Watched(self._wire, _path(batch_id))
+
+    def wait(self, batch_id: str, *, timeout_s: float | None = None) -> Batch:
+        """Return a batch when it has ended, or when the time is over: `finished_at` says which.
+
+        It waits on while only a person can move it.
+        """
+        return self.watched(batch_id).until_end(timeout_s=timeout_s)
 
     def runs(self, batch_id: str, *, status: Sequence[str] = (), limit: int | None = None) -> Iterator[Run]:
         """Give a batch's runs in input order."""

@@ -10,6 +10,7 @@ from types import TracebackType
 from orchestrator.client.batches import Batches
 from orchestrator.client.connections import Connections, Workflows
 from orchestrator.client.errors import NotConfigured
+from orchestrator.client.operations import Operations
 from orchestrator.client.reports import Reports
 from orchestrator.client.runs import Runs
 from orchestrator.client.schedules import Schedules
@@ -39,6 +40,7 @@ class Client:
         self.workflows = Workflows(self._wire)
         self.runs = Runs(self._wire)
         self.batches = Batches(self._wire)
+        self.operations = Operations(self._wire)
         self.schedules = Schedules(self._wire)
         self.reports = Reports(self._wire)
         self.doubts = Doubts(self._wire)

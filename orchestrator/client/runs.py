@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 from orchestrator.client.errors import VerificationFailed
 from orchestrator.client.shapes import Erasure, Event, Result, Run
+from orchestrator.client.watched import Watched
 from orchestrator.client.wire import Query, Wire
 
 MAX_PAGE = 200
@@ -60,6 +61,7 @@ class Runs:
         until: str | None = None,
         external_id: str | None = None,
         labels: Mapping[str, str] | None = None,
+        error_codes: Sequence[str] = (),
         limit: int | None = None,
     ) -> Iterator[Run]:
         """Give runs, newest first (of a batch: in input order); fetches page after page as they are taken.
@@ -76,6 +78,7 @@ class Runs:
             "dateFrom": since,
             "dateTo": until,
             "external_id": external_id,
+            "error_code": [*error_codes],
             "label": tuple(f"{name}={value}" for name, value in (labels or {}).items()),
         }
         return cast(Iterator[Run], pages(self._wire, "/runs", query, limit))
@@ -83,6 +86,17 @@ class Runs:
     def get(self, run_id: str) -> Run:
         """Return one run."""
         return cast(Run, self._wire.get(_path(run_id)))
+
+    def watched(self, run_id: str) -> Watched[Run]:
+        """Return something that looks at one run again and again, and waits for its news."""
+        return Watched(self._wire, _path(run_id))
+
+    def wait(self, run_id: str, *, timeout_s: float | None = None) -> Run:
+        """Return a run when it has ended, or when the time is over: `finished_at` says which.
+
+        It waits on while only a person can move it.
+        """
+        return self.watched(run_id).until_end(timeout_s=timeout_s)
 
     def events(self, run_id: str, *, after: int = 0, limit: int | None = None) -> Iterator[Event]:
         """Give a run's history after an event's number, oldest first."""

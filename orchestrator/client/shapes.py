@@ -50,6 +50,7 @@ class Run(TypedDict, total=False):
 
     id: str
     status: str
+    event_seq: int
     provider_status: str | None
     results_state: str
     workflow_id: str

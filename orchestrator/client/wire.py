@@ -26,6 +26,9 @@ BUSY_TRIES = 40
 #: A server that asks for more patience gets a person's, not a loop's.
 MAX_PAUSE_S = 15.0
 API = "/api/v1"
+NOT_MODIFIED = 304
+#: How much longer than its wait an answer may take.
+WAIT_MARGIN_S = 30.0
 
 #: Query parameters; None is left out, a list is joined by commas, a tuple becomes one parameter for each.
 Query: TypeAlias = Mapping[str, "str | int | bool | list[str] | tuple[str, ...] | None"]
@@ -69,6 +72,25 @@ class Wire:
     def get(self, path: str, query: Query | None = None) -> Any:
         """Read something."""
         return self.json("GET", path, query=query)
+
+    def news(self, path: str, tag: str | None, *, wait_s: int = 0) -> tuple[Any, str | None]:
+        """Read something that may be known already: None in its place when it is as `tag` says; and its tag.
+
+        Args:
+            wait_s: how long the server may wait for news before it says that there are none.
+        """
+        known = {} if tag is None else {"If-None-Match": tag}
+        query = {"wait": f"{wait_s}s"} if wait_s else {}
+        timeout_s = wait_s + WAIT_MARGIN_S if wait_s else None
+        response = self._send(
+            "GET", API + path, query=query, body=None, content_type="", timeout_s=timeout_s, extra=known
+        )
+        if response.status_code == NOT_MODIFIED:
+            return None, tag
+        try:
+            return response.json(), response.headers.get("ETag")
+        except ValueError:
+            raise self._foreign(response) from None
 
     def post(self, path: str, body: Mapping[str, Any] | None = None) -> Any:
         """Do something, at most once however often it is sent."""
@@ -135,8 +157,9 @@ class Wire:
         body: Body | None,
         content_type: str,
         timeout_s: float | None,
+        extra: Mapping[str, str] | None = None,
     ) -> httpx.Response:
-        headers = {"Content-Type": content_type} if body is not None else {}
+        headers = {**(extra or {})} | ({"Content-Type": content_type} if body is not None else {})
         if method == "POST":
             headers["Idempotency-Key"] = os.urandom(16).hex()
         tries, patience = 0, BUSY_TRIES
@@ -147,7 +170,7 @@ class Wire:
                 failure: ApiError = self._unreachable(error)
                 may_pass = method in ("GET", "POST") or isinstance(error, self._not_sent)
             else:
-                if response.status_code < 300:
+                if response.status_code < 300 or (extra and response.status_code == NOT_MODIFIED):
                     return response
                 failure = self._error(response)
                 may_pass = _may_pass(failure)

@@ -28,14 +28,15 @@ class RunFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Act:
-    """Who does it, and why. `actor` is `token:<name>` or `policy:<name>`."""
+    """Who does it, and why. `actor` is `token:<name>` or `policy:<name>`; `operation` is the bulk one's id, if any."""
 
     actor: str
     reason: str
+    operation: str | None = None
 
     def event(self, type: str, **data: object) -> NewEvent:
         """Return the act as an event of the run's stream."""
-        told = {k: v for k, v in data.items() if v is not None}
+        told = {k: v for k, v in ({"operation": self.operation} | data).items() if v is not None}
         return NewEvent(type=type, actor=self.actor, data=told | {"reason": self.reason})
 
 

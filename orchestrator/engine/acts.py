@@ -18,7 +18,7 @@ from orchestrator.engine.deps import Deps
 from orchestrator.engine.who import Who
 from orchestrator.errors import Conflict, NotFound
 from orchestrator.faultpoints import Point, reach
-from orchestrator.storage import batches, changes, events, lanes, questions, runs, turns, waves
+from orchestrator.storage import batches, changes, events, lanes, operations, questions, runs, turns, waves
 from orchestrator.storage.batches import LockedBatch, RunInBatch
 from orchestrator.storage.database import now as transaction_now
 from orchestrator.storage.lanes import Lane, Turn
@@ -50,6 +50,8 @@ async def on_run(deps: Deps, who: Who, run_id: UUID, decide: Decide) -> dict[str
         await runs.void_claims(connection, [run_id])
         locked = await runs.lock(connection, who.workspace_id, run_id)
         assert locked is not None, "runs are never removed"
+        if who.operation is not None and not await operations.take(connection, who.operation, run_id):
+            return frozenset()
         change = decide(locked.facts, lane.now)
         if change is None:
             return frozenset()

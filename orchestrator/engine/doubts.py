@@ -17,7 +17,7 @@ from orchestrator.engine.deps import Deps
 from orchestrator.engine.shown import shown
 from orchestrator.engine.who import Who
 from orchestrator.errors import BadInput, Conflict, NotFound, Problem
-from orchestrator.storage import batches, changes, doubts, events, intents, lanes, questions, turns, waves
+from orchestrator.storage import batches, changes, doubts, events, intents, lanes, operations, questions, turns, waves
 from orchestrator.storage.changes import WavePlace
 from orchestrator.storage.doubts import DoubtedRun, DoubtPlace
 from orchestrator.storage.lanes import Lane, Turn
@@ -82,6 +82,11 @@ async def resolve_doubt(
         if place.wave_id is not None:
             await waves.lock(connection, [place.wave_id])
         found = await doubts.lock_runs(connection, who.workspace_id, doubt_id)
+        if who.operation is not None:
+            if not found:
+                raise _settled()
+            if not await operations.take(connection, who.operation, doubt_id):
+                return 0, len(found), frozenset()
         if not found:
             return await _acknowledge(deps, connection, lane, act, place, doubt_id, resolution)
         chosen = _choose(found, resolution, ids)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -18,6 +18,9 @@ from orchestrator.engine.who import Who
 from orchestrator.errors import Conflict, NotFound, Unavailable
 from orchestrator.storage import batches, events, inbox, runs
 from orchestrator.storage.runs import FileRow
+
+#: Batches of which one page by status derives the status.
+JUDGED = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,39 +59,72 @@ async def list_runs(
     external_id: str | None = None,
     labels: Mapping[str, str] | None = None,
     kinds: Sequence[tuple[str, str | None]] = (),
+    error_codes: Sequence[str] = (),
     after: UUID | int | None = None,
     limit: int = 50,
 ) -> tuple[list[dict[str, Any]], UUID | int | None]:
     """Return runs newest first, within a batch in the file's order; and where the next page begins.
 
+    By a label and more a page may be shorter than asked for, though others follow.
+
     Args:
         kinds: of these providers, each with one of its workflows, or None for all.
     """
-    given: dict[str, Any] = {
-        "statuses": list(statuses) or None,
-        "batch": batch,
-        "workflow": workflow,
-        "connection": connection,
-        "since": since,
-        "until": until,
-        "external_ids": None if external_id is None else list(known_as(deps.sealer, who, external_id)),
-        "after_index" if isinstance(after, int) else "before": after,
-    }
-    if labels:
-        given |= {"label_keys": list(labels), "label_values": list(labels.values())}
+    conditions = run_conditions(
+        deps,
+        who,
+        statuses=statuses,
+        batch=batch,
+        workflow=workflow,
+        connection=connection,
+        since=since,
+        until=until,
+        external_id=external_id,
+        labels=labels,
+        error_codes=error_codes,
+    )
     if kinds:
-        given |= {"kind_providers": [p for p, _ in kinds], "kind_workflows": [w for _, w in kinds]}
-    conditions = {name: value for name, value in given.items() if value is not None}
+        conditions |= {"kind_providers": [p for p, _ in kinds], "kind_workflows": [w for _, w in kinds]}
+    if after is not None:
+        conditions["after_index" if isinstance(after, int) else "before"] = after
 
     async def read(session: AsyncConnection) -> tuple[list[dict[str, Any]], UUID | int | None]:
         found = await runs.page(session, who.workspace_id, conditions, limit=limit + 1)
+        judged_to = await runs.last_judged(session, who.workspace_id, conditions)
+        found = found if judged_to is None else [row for row in found if row.id >= judged_to]
         shown_rows = found[:limit]
         more = len(found) > limit
         last = shown_rows[-1] if shown_rows else None
         following = None if not more or last is None else (last.index if batch is not None else last.id)
+        following = judged_to if following is None else following
         return await views.runs(session, shown_rows), following
 
     return await deps.db.run(read)
+
+
+def run_conditions(
+    deps: Deps,
+    who: Who,
+    *,
+    statuses: Sequence[str] = (),
+    external_id: str | None = None,
+    labels: Mapping[str, str] | None = None,
+    error_codes: Sequence[str] = (),
+    **others: Any,
+) -> dict[str, Any]:
+    """Return the filters of runs in the words of `storage.run_pages`; those that do not narrow are left out.
+
+    Args:
+        others: `batch`, `workflow`, `connection`, `since`, `until`.
+    """
+    given = others | {
+        "statuses": list(statuses) or None,
+        "external_ids": None if external_id is None else list(known_as(deps.sealer, who, external_id)),
+        "error_codes": list(error_codes) or None,
+    }
+    if labels:
+        given |= {"label_keys": list(labels), "label_values": list(labels.values())}
+    return {name: value for name, value in given.items() if value is not None}
 
 
 async def run_events(
@@ -168,16 +204,42 @@ async def batch_run_ids(deps: Deps, who: Who, batch_id: UUID) -> list[UUID]:
 
 
 async def list_batches(
-    deps: Deps, who: Who, *, after: UUID | None = None, limit: int = 50
+    deps: Deps,
+    who: Who,
+    *,
+    statuses: Collection[str] = (),
+    workflow: str | None = None,
+    connection: str | None = None,
+    external_id: str | None = None,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    after: UUID | None = None,
+    limit: int = 50,
 ) -> tuple[list[dict[str, Any]], UUID | None]:
-    """Return batches newest first, and where the next page begins."""
+    """Return batches newest first, and where the next page begins.
 
-    async def read(connection: AsyncConnection) -> list[batches.BatchRow]:
-        return await batches.page(connection, who.workspace_id, before=after, limit=limit + 1)
+    A batch's status is derived from its runs, so it is judged on `JUDGED` batches a page: by status a page may be
+    shorter than asked for, though others follow.
+    """
+    given = {
+        "workflow": workflow,
+        "connection": connection,
+        "external_ids": None if external_id is None else list(known_as(deps.sealer, who, external_id)),
+        "since": since,
+        "until": until,
+        "before": after,
+    }
+    conditions = {name: value for name, value in given.items() if value is not None}
+    reach = max(JUDGED, limit + 1) if statuses else limit + 1
+
+    async def read(session: AsyncConnection) -> list[batches.BatchRow]:
+        return await batches.page(session, who.workspace_id, conditions, limit=reach)
 
     found = await deps.db.run(read)
-    page = found[:limit]
-    return [views.batch(row) for row in page], page[-1].id if len(found) > limit else None
+    fitting = [view for row in found if (view := views.batch(row))["status"] in statuses or not statuses]
+    if len(fitting) > limit:
+        return fitting[:limit], UUID(fitting[limit - 1]["id"])
+    return fitting, found[-1].id if len(found) == reach else None
 
 
 async def list_inbox(deps: Deps, who: Who, *, limit: int = 50) -> list[dict[str, Any]]:

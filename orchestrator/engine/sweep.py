@@ -11,7 +11,7 @@ from orchestrator.domain import launch_decisions
 from orchestrator.domain.governor import CallKind
 from orchestrator.domain.launch_decisions import LaunchFacts
 from orchestrator.domain.statuses import LIVE
-from orchestrator.engine import clocks, launch_records, operate, poison, removal, settle
+from orchestrator.engine import clocks, launch_records, operate, operation_steps, poison, removal, settle
 from orchestrator.engine.deps import Deps
 from orchestrator.engine.launch_records import Decided
 from orchestrator.faultpoints import Point, reach
@@ -51,6 +51,7 @@ async def sweep(
         done += await settle_leftovers(deps)
         done += await removal.remove_files(deps)
         await deps.db.run(deliveries.forget)
+        done += await operation_steps.work_operations(deps)
 
     async def tidy(connection: AsyncConnection) -> None:
         await housekeeping.tidy(connection)

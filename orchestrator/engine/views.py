@@ -61,6 +61,7 @@ def _run(row: RunRow, labels: Mapping[str, str], files: Sequence[FileRow], reaso
         {
             "id": row.id,
             "status": row.status,
+            "event_seq": row.event_seq,
             "provider_status": row.provider_status,
             "results_state": row.results_state,
             "workflow_id": row.workflow_id,

@@ -14,12 +14,19 @@ SCOPES = ("read", "submit", "operate", "approve", "admin")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Who:
-    """An authenticated caller. `actor` is `token:<name>`, `connection` the one that the token is bound to."""
+    """An authenticated caller.
+
+    Args:
+        actor: `token:<name>`.
+        connection: the one that the token is bound to, if it is.
+        operation: the bulk operation that acts in their name, if one does.
+    """
 
     workspace_id: UUID
     actor: str
     scopes: frozenset[str]
     connection: str | None = None
+    operation: UUID | None = None
 
     def act(self, command: str, reason: str | None = None) -> Act:
         """Return an act of this caller: always with a reason, if only that none was given.
@@ -33,7 +40,8 @@ class Who:
         """
         if reason is not None and not reason.strip():
             raise BadInput("the reason is empty: say why, or leave it out", code="field.value")
-        return Act(actor=self.actor, reason=reason or unsaid(command))
+        operation = None if self.operation is None else str(self.operation)
+        return Act(actor=self.actor, reason=reason or unsaid(command), operation=operation)
 
     def tells(self, type: str, **data: object) -> NewEvent:
         """Return an event of what this caller had read and counted. It changes nothing, so it needs no reason."""

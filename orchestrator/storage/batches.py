@@ -13,6 +13,7 @@ from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from orchestrator.domain.statuses import RunStatus
+from orchestrator.storage import batch_pages, run_pages
 from orchestrator.storage.database import one, rows
 from orchestrator.storage.listening import LISTENS
 
@@ -25,9 +26,7 @@ _FROM = "FROM batches b JOIN workflows w ON w.id = b.workflow_id JOIN connection
 
 READ = text(f"SELECT {_COLUMNS} {_FROM} WHERE b.workspace_id = :workspace AND b.id = :id")
 
-LIST = text(f"""
-    SELECT {_COLUMNS} {_FROM} WHERE b.workspace_id = :workspace AND (CAST(:before AS uuid) IS NULL OR b.id < :before)
-    ORDER BY b.id DESC LIMIT :limit""")
+MANY = text(f"SELECT {_COLUMNS} {_FROM} WHERE b.id = ANY(CAST(:ids AS uuid[]))")
 
 LOCK = text(f"""
     SELECT b.id, b.workspace_id, w.lane_id, b.total, b.paused_at, b.cancelled_at, b.ended_at, b.max_failures_count,
@@ -157,10 +156,20 @@ async def read(connection: AsyncConnection, workspace: UUID, batch_id: UUID) -> 
     return None if row is None else (await _with_counts(connection, [row]))[0]
 
 
-async def page(connection: AsyncConnection, workspace: UUID, *, before: UUID | None, limit: int) -> list[BatchRow]:
-    """Return batches, newest first."""
-    found = await rows(connection, LIST, {"workspace": workspace, "before": before, "limit": limit})
-    return await _with_counts(connection, found)
+async def page(
+    connection: AsyncConnection, workspace: UUID, conditions: Mapping[str, Any], *, limit: int
+) -> list[BatchRow]:
+    """Return batches that meet all conditions, by the names that `batch_pages` knows, newest first."""
+    query = text(
+        f"SELECT {_COLUMNS} {_FROM} JOIN ({batch_pages.query(conditions)}) p ON p.id = b.id ORDER BY b.id DESC"
+    )
+    values = {"workspace": workspace, "limit": limit, **run_pages.values(conditions)}
+    return await _with_counts(connection, await rows(connection, query, values))
+
+
+async def read_all(connection: AsyncConnection, batch_ids: Sequence[UUID]) -> list[BatchRow]:
+    """Return some batches, whoever's they are."""
+    return await _with_counts(connection, await rows(connection, MANY, {"ids": list(batch_ids)}))
 
 
 async def lock(connection: AsyncConnection, batch_id: UUID) -> LockedBatch:

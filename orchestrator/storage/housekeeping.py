@@ -13,11 +13,12 @@ from orchestrator.storage import batches, deliveries, idempotency, workers
 # Harmless when they exist; made before the month begins, because the default partition must stay empty.
 PARTITIONS = text("SELECT events_partition(orch_now()), events_partition(orch_now() + interval '1 month')")
 
-# What only a sweep does: launches that nobody recorded, cancels and settles that were cut off, files of erased
-# runs, webhook messages that were kept long enough. Each by a small index of what is open.
+# What only a sweep does: launches that nobody recorded, cancels and settles that were cut off, files of erased runs,
+# bulk operations, webhook messages that were kept long enough. Each by a small index of what is open.
 LEFT = text(f"""
     SELECT EXISTS (SELECT FROM timers WHERE kind = 'sending' AND due_at <= orch_now())
-        OR EXISTS (SELECT FROM erasures WHERE due_at <= orch_now()) OR {deliveries.OLD}
+        OR EXISTS (SELECT FROM erasures WHERE due_at <= orch_now())
+        OR EXISTS (SELECT FROM operations WHERE due_at <= orch_now()) OR {deliveries.OLD}
         OR EXISTS ({batches.QUEUED_IN_CANCELLED}) OR EXISTS ({batches.UNSETTLED})""")  # noqa: S608 - our own words
 
 

@@ -23,7 +23,7 @@ _COLUMNS = """r.id, r.workspace_id, w.lane_id, r.batch_id, r.index, r.external_i
     n.provider, n.console_url, n.paused_at AS connection_paused_at, w.launches_blocked_until,
     w.launches_blocked_because, t.kind AS timer_kind, t.due_at, GREATEST(t.looks, e.looks) AS looks, t.looked_at,
     t.tries, t.worker_id, t.deadline_at, t.position, t.wave_id, e.wave_id AS execution_wave_id,
-    b.paused_at AS batch_paused_at, b.paused_because AS batch_paused_because, r.erased_at"""
+    b.paused_at AS batch_paused_at, b.paused_because AS batch_paused_because, r.erased_at, r.event_seq"""
 
 _FROM = """FROM runs r JOIN workflows w ON w.id = r.workflow_id JOIN connections n ON n.id = r.connection_id
     LEFT JOIN timers t ON t.subject_id = r.id LEFT JOIN batches b ON b.id = r.batch_id
@@ -33,6 +33,7 @@ READ = text(f"SELECT {_COLUMNS} {_FROM} WHERE r.workspace_id = :workspace AND r.
 
 IDS_OF_BATCH = text("""
     SELECT id FROM runs WHERE batch_id = :batch AND workspace_id = :workspace ORDER BY index LIMIT 10000""")
+STATES = text("SELECT id, status, event_seq FROM runs WHERE id = ANY(CAST(:ids AS uuid[]))")
 
 LABELS = text("""
     SELECT run_id, key, value FROM labels WHERE run_id = ANY(CAST(:ids AS uuid[])) ORDER BY run_id, key""")
@@ -116,6 +117,7 @@ class RunRow:
     batch_paused_at: datetime | None
     batch_paused_because: str | None
     erased_at: datetime | None
+    event_seq: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -173,6 +175,21 @@ async def page(
 async def ids_of_batch(connection: AsyncConnection, workspace: UUID, batch_id: UUID) -> list[UUID]:
     """Return the ids of a batch's runs in the file's order: all of them, for no batch has more than 10,000."""
     return [row.id for row in await rows(connection, IDS_OF_BATCH, {"workspace": workspace, "batch": batch_id})]
+
+
+async def last_judged(connection: AsyncConnection, workspace: UUID, conditions: Mapping[str, Any]) -> UUID | None:
+    """Return the run at which a page stops looking for more, None when it looks at all there are."""
+    query = run_pages.last_judged(conditions)
+    if query is None:
+        return None
+    row = await one(connection, text(query), {"workspace": workspace, **run_pages.values(conditions)})
+    return None if row is None else row.run_id
+
+
+async def states(connection: AsyncConnection, run_ids: Sequence[UUID]) -> dict[UUID, tuple[str, int]]:
+    """Return how some runs stand, and how many events each has."""
+    found = await rows(connection, STATES, {"ids": list(run_ids)})
+    return {row.id: (row.status, row.event_seq) for row in found}
 
 
 async def labels(connection: AsyncConnection, run_ids: Sequence[UUID]) -> dict[UUID, dict[str, str]]:
