@@ -8,7 +8,16 @@ from uuid import UUID
 
 from orchestrator.domain.answers import Access
 from orchestrator.domain.backoff import OwnFigures, PollPolicy
-from orchestrator.engine.ports import Anchors, ArtifactStore, FileFetcher, Incoming, Leftovers, Outside, Provider
+from orchestrator.engine.ports import (
+    Anchors,
+    ArtifactStore,
+    FileFetcher,
+    Incoming,
+    Leftovers,
+    Outside,
+    Provider,
+    RetiredExports,
+)
 from orchestrator.engine.watermark import Watermark
 from orchestrator.runtime import Sources
 from orchestrator.settings import Settings
@@ -44,6 +53,8 @@ class Deps:
     anchors: Anchors | None = None
     #: Removes what the store holds and no row names; None for a store that never holds such.
     leftovers: Leftovers | None = None
+    #: Keeps the exports of retired history; None in a process that retires none.
+    retired: RetiredExports | None = None
     #: What this process remembers of the database that it began with.
     watermark: Watermark = field(default_factory=Watermark)
 
