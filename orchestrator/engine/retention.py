@@ -33,8 +33,8 @@ log = get_logger(__name__)
 
 ACTOR = "orchestrator"
 
-#: An export of a very large month takes less.
-LEASE_S = 3 * 3600.0
+#: An export of fifty million events takes less. So long after a death another worker takes it up.
+LEASE_S = 3600.0
 #: Between two months that go, and between two looks for one.
 NEXT_S, LOOK_S = 60.0, 6 * 3600.0
 #: Tries to find a moment in which nobody holds the history, and the pause between them.

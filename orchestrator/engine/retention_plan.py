@@ -49,7 +49,7 @@ async def carry_out(deps: Deps) -> dict[str, Any]:
         Unavailable: the database is away, or there is no place for an export. What was done is done.
     """
     erased = {kind: await _erase_all(deps, kind) for kind in ("batches", "runs")}
-    months = []
+    months: list[dict[str, Any]] = []
     while len(months) < MAX_MONTHS and (gone := await retention.retire_next(deps, at_once=True)) is not None:
         months.append({name: str(v) if isinstance(v, UUID) else v for name, v in asdict(gone).items()})
     counts = {kind: count for kind, (count, _) in erased.items()}

@@ -47,6 +47,6 @@ async def _refuse(connection: AsyncConnection, workspace: UUID, first: UUID, unt
         raise Conflict(
             f"{what} needs history that was retired: {len(gone)} months, exported as {exports}",
             code="history_retired",
-            hint="the events stand in that export (orchestrator audit verify names it); runs, how they ended and hashes "
-            "are still here: orchestrator run get",
+            hint="the events stand in that export (orchestrator audit verify names it); how runs ended, and "
+            "hashes, are still here: orchestrator run get",
         )

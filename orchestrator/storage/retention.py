@@ -73,7 +73,8 @@ CLAIM = text("""
     RETURNING due_at, reached""")
 HOLD = text("SELECT kind FROM retention_rounds WHERE kind = :kind AND due_at = :lease FOR UPDATE")
 LEAVE = text("""
-    UPDATE retention_rounds SET due_at = orch_now() + make_interval(secs => :wait_s), is_held = false, reached = :reached
+    UPDATE retention_rounds SET due_at = orch_now() + make_interval(secs => :wait_s), is_held = false,
+        reached = :reached
     WHERE kind = :kind AND due_at = :lease""")
 
 # A step of a round reads so many rows of the key, whatever has been erased of them before.
