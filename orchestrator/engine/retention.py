@@ -35,10 +35,10 @@ ACTOR = "orchestrator"
 
 #: An export of fifty million events takes less. So long after a death another worker takes it up.
 LEASE_S = 3600.0
-#: Between two months that go, and between two looks for one.
-NEXT_S, LOOK_S = 60.0, 6 * 3600.0
-#: Tries to find a moment in which nobody holds the history, and the pause between them.
-TRIES, PAUSE_S = 60, 0.05
+#: Between two months that go, after one that could not, and between two looks for one.
+NEXT_S, AGAIN_S, LOOK_S = 60.0, 600.0, 6 * 3600.0
+#: Tries to find a moment in which nobody holds the history, and the pause between them: half a minute.
+TRIES, PAUSE_S = 600, 0.05
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,7 +97,7 @@ async def retire_next(deps: Deps, *, at_once: bool = False) -> Retired | None:
     claimed = await deps.db.run(claim)
     if claimed is None:
         return None
-    wait_s, gone = NEXT_S, None
+    wait_s, gone = AGAIN_S, None
     try:
         await checkpoints.keep(deps, at_once=True)
         found = await fates(deps, keep_days=keep_days, until_one_goes=True)
@@ -105,7 +105,7 @@ async def retire_next(deps: Deps, *, at_once: bool = False) -> Retired | None:
         if not going:
             wait_s = LOOK_S
         for fate in going:
-            gone = await _retire(deps, fate, lease=claimed[0], keep_days=keep_days)
+            gone, wait_s = await _retire(deps, fate, lease=claimed[0], keep_days=keep_days), NEXT_S
     finally:
         await _leave(deps, claimed[0], wait_s)
     return gone
@@ -207,7 +207,7 @@ async def _drop(deps: Deps, who: Who, retired: Retired, last_at: datetime, *, le
     raise Unavailable(
         f"{retired.partition} is exported and stays for now: the history was in use at each of {TRIES} tries",
         code="retention_busy",
-        hint="it is tried again in a minute",
+        hint="it is tried again in ten minutes; in a quiet hour: orchestrator admin retention",
     )
 
 
