@@ -13,29 +13,29 @@ def say_plan(report: dict[str, Any]) -> None:
     """Say what is kept for how long, and what that means today."""
     content, history = report["keep_content_days"], report["keep_history_days"]
     if content is None:
-        output.say("Inputs, results and names are kept for ever (ORCH_KEEP_CONTENT_DAYS is unset).")
+        output.text("Inputs, results and names are kept for ever (ORCH_KEEP_CONTENT_DAYS is unset).")
     else:
-        output.say(f"Content is erased {content} days after its end: {_content(report['content'])}")
+        output.text(f"Content is erased {content} days after its end: {_content(report['content'])}")
     if history is None:
-        output.say("The history is kept for ever (ORCH_KEEP_HISTORY_DAYS is unset).")
+        output.text("The history is kept for ever (ORCH_KEEP_HISTORY_DAYS is unset).")
         return
     going = [month for month in report["months"] if month["goes"]]
-    output.say(f"A month of settled history goes {history} days after its last event: {len(going)} now.")
+    output.text(f"A month of settled history goes {history} days after its last event: {len(going)} now.")
     output.rows([_row(month) for month in report["months"]], COLUMNS)
-    output.say(f"Exports are kept in {report['retired_dir']}.")
+    output.text(f"Exports are kept in {report['retired_dir']}.")
 
 
 def say_done(done: dict[str, Any] | None) -> None:
     """Say what was done; None: nothing, it was a dry run."""
     if done is None:
-        output.say("A dry run: nothing was changed.")
+        output.text("A dry run: nothing was changed.")
         return
-    output.say(f"Erased: {done['batches']:,} batches, {done['runs']:,} single runs.")
+    output.text(f"Erased: {done['batches']:,} batches, {done['runs']:,} single runs.")
     for month in done["months"]:
-        output.say(f"Retired {month['partition']}: {month['events']:,} events, exported as {month['export']}")
-        output.say(f"  SHA-256 of its manifest: {month['manifest_sha256']}")
+        output.text(f"Retired {month['partition']}: {month['events']:,} events, exported as {month['export']}")
+        output.text(f"  SHA-256 of its manifest: {month['manifest_sha256']}")
     if done["is_cut"]:
-        output.say("There is more, or somebody else is at it: the workers go on, or ask again.")
+        output.text("There is more, or somebody else is at it: the workers go on, or ask again.")
 
 
 def _content(due: dict[str, int]) -> str:

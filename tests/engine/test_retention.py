@@ -343,3 +343,23 @@ async def test_content_goes_by_its_age_and_the_external_id_stays_taken(
     told, _ = await reading.run_events(deps, who, run)
     assert "retention: it ended more than 30 days ago" in str(told[-1])
     assert (await submit.submit_run(deps, who, spec_of(office, "a-1"))).id == run
+
+
+async def test_a_round_whose_holder_died_is_taken_up_and_a_late_holder_may_not_drop(
+    deps: Deps, who: Who, superuser: str
+) -> None:
+    async def claim(connection: AsyncConnection) -> tuple[datetime, UUID | None] | None:
+        return await stored.claim(connection, "history", lease_s=retention.LEASE_S, at_once=True)
+
+    first = await deps.db.run(claim)
+    assert first is not None
+    assert await deps.db.run(claim) is None, "nobody takes it from one who is at it"
+    await later(deps, superuser, days=1)
+    second = await deps.db.run(claim)
+    assert second is not None
+    lease = first[0]
+
+    async def held(connection: AsyncConnection) -> bool:
+        return await stored.hold(connection, "history", lease)
+
+    assert not await deps.db.run(held)
