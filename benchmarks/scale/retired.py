@@ -57,5 +57,5 @@ def measure(site: Site) -> dict[str, Any]:
 def _retire(site: Site, partition: str) -> tuple[str, float]:
     """Return what came of it, and how many seconds the locks were held for at most, by the server's own clock."""
     took = "extract(epoch FROM clock_timestamp() - statement_timestamp())"
-    row = site.ask(f"SELECT events_retire('{partition}', 'infinity'), {took}")  # noqa: S608 - a name of ours
+    row = site.ask(f"SELECT events_retire('{partition}', 'infinity'), {took}")
     return str(row[0]), float(row[1])
