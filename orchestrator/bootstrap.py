@@ -12,6 +12,7 @@ from orchestrator.artifacts.highwater import HighWater
 from orchestrator.artifacts.incoming import Incoming
 from orchestrator.artifacts.leftovers import Leftovers
 from orchestrator.artifacts.registry import artifact_store
+from orchestrator.artifacts.retired import RetiredExports
 from orchestrator.embedded.datadir import DataDir
 from orchestrator.engine.deps import Deps
 from orchestrator.engine.ports import Provider
@@ -75,6 +76,7 @@ async def build(
             anchors=anchors_at(settings.anchors, default=_anchors(settings, store.root)),
             leftovers=Leftovers(store),
             webhooks=HttpWebhookSender(allow_private_networks=settings.allow_private_networks),
+            retired=RetiredExports(settings.retired_dir or _retired(settings, store.root)),
         )
     finally:
         for made in providers.values():
@@ -98,6 +100,11 @@ def _anchors(settings: Settings, artifacts: Path) -> Path:
     """Return where checkpoints are kept if nothing is named: like marks, but in one place."""
     data = DataDir(settings.data_dir)
     return data.anchors if settings.artifacts_url is None else artifacts / ".anchors"
+
+
+def _retired(settings: Settings, artifacts: Path) -> Path:
+    """Return where retired history is exported to if nothing is named: beside the results, like anchors."""
+    return DataDir(settings.data_dir).root / "retired" if settings.artifacts_url is None else artifacts / ".retired"
 
 
 @lru_cache(maxsize=4)

@@ -41,6 +41,8 @@ class Point(StrEnum):
     SWEEP_DOUBTED = "sweep.doubted"
     ACT_WRITTEN = "act.written"
     ACT_COMMITTED = "act.committed"
+    RETIREMENT_EXPORTED = "retirement.exported"
+    RETIREMENT_WRITTEN = "retirement.written"
 
 
 Watcher = Callable[[Point], Awaitable[None]]

@@ -53,6 +53,21 @@ class Settings(BaseModel):
         default=None,
         description="where checkpoints are kept: a folder, `stdout`, `s3://bucket/prefix`; unset: in the data folder",
     )
+    keep_content_days: int | None = Field(
+        default=None,
+        ge=1,
+        le=36_500,
+        description="inputs, results and names are erased so many days after a batch or single run ended; unset: kept",
+    )
+    keep_history_days: int | None = Field(
+        default=None,
+        ge=31,
+        le=36_500,
+        description="settled history is exported and dropped so many days after a month's last event; unset: kept",
+    )
+    retired_dir: Path | None = Field(
+        default=None, description="where retired history is exported to; unset: `retired` in the data folder"
+    )
     host: str = Field(default="127.0.0.1", description="the address that the API listens on")
     port: int = Field(default=8700, ge=0, le=65535, description="its port; 0 takes a free one")
     allowed_hosts: str = Field(

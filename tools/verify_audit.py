@@ -336,6 +336,7 @@ class Findings:
         self.bad_count = 0
         self.keys_used: set[str] = set()
         self.manifest: dict[str, Any] = {}
+        self.retired: list[dict[str, Any]] = []  # months whose events are elsewhere, as the workspace's stream says
 
     def note(self, problem: str) -> None:
         """Remember the first problem."""
@@ -500,6 +501,8 @@ class Streams:
         self.seq = self.vouched = self.anchored = self.met = 0
         self.hash = bytes(32)
         self.heads: list[Head] = []
+        # Streams that begin after an end that a checkpoint holds: (stream, that checkpoint, the next one that holds it)
+        self.resumed: list[tuple[str, int, int]] = []
 
     def read(self, lines: Lines) -> None:
         """Read all events."""
@@ -518,6 +521,7 @@ class Streams:
             if not self.broken:
                 self.follow(found)
         self.end()
+        self.look_for_unexplained()
         self.look_for_missing()
 
     def begin(self, stream: str) -> None:
@@ -534,6 +538,8 @@ class Streams:
     def follow(self, event: dict[str, Any]) -> None:
         """Check an event against the one before it, and against the checkpoints."""
         seq = event["seq"]
+        if self.seq == 0 and seq > 1:
+            self.resume(seq - 1)
         if seq != self.seq + 1:
             self.fail(f"event {self.seq + 1}: is not there; after event {self.seq} comes event {seq}")
             return
@@ -550,6 +556,8 @@ class Streams:
             self.fail(f"event {seq}: does not match its hash")
             return
         self.seq = seq
+        if event["type"] == "history_retired" and self.stream == self.findings.manifest["workspace"]:
+            self.note_retired(event["data"])
         if seq > self.anchored:
             if seq == self.anchored + 1 and event["at"] < (self.findings.loose_since or "~"):
                 self.findings.loose_since = event["at"]
@@ -560,6 +568,43 @@ class Streams:
                 return
             self.met += 1
             self.vouched = seq
+
+    def resume(self, seq: int) -> None:
+        """Take a stream up at an event that a checkpoint holds; whether it was retired up to there is asked later."""
+        for met, (held, digest, number) in enumerate(self.heads):
+            if held == seq:
+                following = self.heads[met + 1][2] if met + 1 < len(self.heads) else LARGEST
+                self.resumed.append((self.stream, number, following))
+                self.seq, self.hash, self.met = held, digest, met + 1
+                return
+
+    def note_retired(self, data: str) -> None:
+        """Remember a month that was retired, if the event says which in the right form."""
+        try:
+            said = parsed(data)
+            for name in ("first_stream", "until_stream"):
+                want(is_like(UUID, said.get(name)), "no stream")
+            for name in ("streams", "events", "checkpoint"):
+                want(is_number(said.get(name)), "no number")
+            want(is_text(said.get("export")) and is_text(said.get("partition")), "no text")
+            want(is_like(HEX_32, said.get("manifest_sha256")), "no hash")
+        except Wrong:
+            return
+        self.findings.retired.append(said)
+
+    def was_retired(self, stream: str, number: int, following: int = LARGEST) -> bool:
+        """Tell whether a stream may be absent up to the end that a checkpoint holds: the last before its retirement."""
+        return any(
+            month["first_stream"] <= stream < month["until_stream"] and number <= month["checkpoint"] < following
+            for month in self.findings.retired
+        )
+
+    def look_for_unexplained(self) -> None:
+        """Find streams that begin in their midst though no month was retired there."""
+        for stream, number, following in self.resumed:
+            if not self.was_retired(stream, number, following):
+                self.stream, self.vouched = stream, 0
+                self.fail("event 1: is not there, and the history tells of no retirement up to where it begins")
 
     def end(self) -> None:
         """End a stream: it must reach as far as the checkpoints say."""
@@ -577,6 +622,8 @@ class Streams:
             if self.checkpoints.needed.get(stream, LARGEST) > self.checkpoints.sound:
                 continue
             seq, _, number = self.checkpoints.sound_heads(stream)[-1]
+            if self.was_retired(stream, number):
+                continue
             self.stream, self.vouched = stream, 0
             self.fail(f"is missing, but checkpoint {number} vouches for its event {seq}: removed")
 
@@ -702,6 +749,12 @@ def report(findings: Findings, own_key: bool, anchors_given: bool) -> list[str]:
         lines.append("workspace:        {}, {}".format(findings.manifest["workspace"], period))
     counts = (findings.streams, findings.events, findings.checkpoints)
     lines.append("read:             {} streams, {} events, {} checkpoints".format(*counts))
+    for month in findings.retired:
+        words = "{} events of {} streams, {} to {}, covered by checkpoint {}"
+        names = ("events", "streams", "first_stream", "until_stream", "checkpoint")
+        lines.append("retired:          " + words.format(*(month[name] for name in names)))
+        lines.append(" " * 18 + "not here, not looked at: export {!a}".format(month["export"]))
+        lines.append(" " * 18 + "manifest.json has the SHA-256 {}".format(month["manifest_sha256"]))
     if findings.loose:
         loose = (findings.loose, findings.loose_since)
         lines.append("not yet anchored: {} events, the first of {}: nothing signed vouches for them".format(*loose))

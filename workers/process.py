@@ -18,7 +18,7 @@ import psutil
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from orchestrator import __version__
-from orchestrator.engine import checkpoints, highwater, pump, sweep
+from orchestrator.engine import checkpoints, content_retention, highwater, pump, retention, sweep
 from orchestrator.engine.deps import Deps
 from orchestrator.engine.watch import Watch
 from orchestrator.errors import OrchestratorError
@@ -152,6 +152,15 @@ class WorkerProcess:
         """Sign the history where that is due, and bring out what was signed."""
         # The first checkpoint of a long history reads all of it.
         self.loop.run(checkpoints.keep(self.deps), timeout_s=900)
+
+    def retire(self) -> None:
+        """Let go what is older than the operator wants to keep it: a step of each kind that is due."""
+        self.loop.run(self._retire(), timeout_s=4 * 3600)
+
+    async def _retire(self) -> None:
+        for kind in ("batches", "runs"):
+            await content_retention.step(self.deps, kind)
+        await retention.retire_next(self.deps)
 
     def register(self) -> None:
         """Write the worker's row."""

@@ -37,6 +37,9 @@ MARK_S = 5.0
 #: How often it is asked whether a checkpoint of the history is due, seconds.
 CHECKPOINT_S = 10.0
 
+#: How often it is asked whether something is older than it is to be kept, seconds.
+RETIRE_S = 10.0
+
 #: Its threads end within so long, seconds, unless the database keeps them waiting.
 STOP_S = 10.0
 
@@ -72,7 +75,7 @@ class Ticker:
     def start(self) -> None:
         """Start ticking."""
         duties = (self._tick_for_ever, self._beat_for_ever, self._sweep_for_ever, self._watch_for_ever)
-        for duty in (*duties, self._mark_for_ever, self._sign_for_ever):
+        for duty in (*duties, self._mark_for_ever, self._sign_for_ever, self._retire_for_ever):
             thread = threading.Thread(target=duty, name=duty.__name__.strip("_"), daemon=True)
             thread.start()
             self._threads.append(thread)
@@ -186,6 +189,10 @@ class Ticker:
         """Sign the history whenever that is due."""
         failing = "the history was not signed"
         self._repeat(self._process.keep_checkpoints, failing=failing, first_s=CHECKPOINT_S, every_s=CHECKPOINT_S)
+
+    def _retire_for_ever(self) -> None:
+        """Retire what is old; on a thread of its own, because the export of a month takes minutes."""
+        self._repeat(self._process.retire, failing="what is old was not retired", first_s=RETIRE_S, every_s=RETIRE_S)
 
     def _repeat(
         self,

@@ -10,6 +10,7 @@ same of both. One JSON line for each row, with what was to be reached, and wheth
   idle     a worker beside work that all waits: share of a core, transactions a second
   memory   a worker in either world, and while it stores a result of 1 GiB
   accept   a batch of 10,000 over the API beside bare checks and a bare COPY; what a body of 40 MB takes
+  retention  a month of the history is taken out: what claims touch before, meanwhile and after, and who waits
 
 Exit code 0 once all was measured, reached or not. A million runs take some minutes, most of them for making the worlds.
 """
@@ -28,7 +29,7 @@ from typing import Any
 import structlog
 
 from benchmarks.load import Load
-from benchmarks.scale import accept, claims, history, idle, memory, reads, sites
+from benchmarks.scale import accept, claims, history, idle, memory, reads, retired, sites
 from benchmarks.scale.sites import Site
 from benchmarks.stage import Stage
 from benchmarks.throughput import machine
@@ -80,6 +81,8 @@ ROWS: Mapping[str, Callable[[Ground], dict[str, Any]]] = {
     "idle": lambda ground: idle.measure(ground.large),
     "memory": lambda ground: memory.measure(ground.small, ground.large),
     "accept": lambda ground: accept.measure(ground.large, rows=min(10_000, ground.large.runs)),
+    # The last: the large world has less of its history then.
+    "retention": lambda ground: retired.measure(ground.settled[1]),
 }
 
 

@@ -6,11 +6,11 @@ from typing import Annotated, Any
 
 import typer
 
-from orchestrator.cli import direct, output
+from orchestrator.cli import direct, output, retaining
 from orchestrator.cli.options import NeededReason, OutputOption, group
 from orchestrator.errors import BadInput
 
-app = group("Operators' acts, directly on the database: the hold of all launches after a restore.")
+app = group("Operators' acts, directly on the database: the hold of all launches after a restore; retention.")
 
 REASONS = ("since", "code", "because", "place", "folder")
 LAUNCHES = ("run_id", "attempt", "execution_id", "workflow_id", "connection", "launched_at", "status", "fate")
@@ -58,6 +58,27 @@ def release(
         return
     report = direct.on_database(lambda deps: restore.release(deps, actor=LOCAL_ACTOR, reason=reason, gone=folders))
     _print(report, is_done=True)
+
+
+@app.command()
+def retention(
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go, and why the rest stays.")] = False,
+    output_: OutputOption = None,
+) -> None:
+    """Let go what is older than it is to be kept, now: months of settled history, and the content of what ended.
+
+    How long is set by ORCH_KEEP_HISTORY_DAYS and ORCH_KEEP_CONTENT_DAYS, here and for the workers, which do the same by
+    themselves. Without them everything is kept. A month that goes is exported first (ORCH_RETIRED_DIR).
+    """
+    from orchestrator.engine import retention_plan
+
+    report = direct.on_database(retention_plan.plan)
+    done = None if dry_run else direct.on_database(retention_plan.carry_out)
+    if output.is_for_programs():
+        output.one({**report, "done": done})
+        return
+    retaining.say_plan(report)
+    retaining.say_done(done)
 
 
 def _print(report: dict[str, Any], *, is_done: bool) -> None:

@@ -85,12 +85,17 @@ def verify(
     every_anchor: Annotated[
         bool, typer.Option("--every-anchor", help="Set none apart that is later than the export: all must be in it.")
     ] = False,
+    retired: Annotated[
+        list[str] | None,
+        typer.Option("--retired", metavar="DIR", help="Where exports of retired months are, if they were moved."),
+    ] = None,
     workspace: WorkspaceOption = "default",
     output_: OutputOption = None,
 ) -> None:
     """Look whether a history is what was signed: say the first bad place, and what can still be trusted.
 
     Of the database, this installation's own key and the anchors that it keeps are asked, unless others are given.
+    Months that were retired are named, and their exports verified; of an export only if --retired says where they are.
     """
     from pathlib import Path
 
@@ -99,11 +104,13 @@ def verify(
         verdict = _verify_database(workspace, keys, anchors)
     else:
         verdict = _verify_export(Path(export_), keys, anchors, every_anchor=every_anchor)
+    verdict = _with_retired(verdict, keys, retired, is_database=export_ is None)
     if output.is_for_programs():
         from dataclasses import asdict
         from datetime import datetime
 
         found = asdict(verdict)
+        found["retired"] = [{name: str(value) for name, value in month.items()} for month in found["retired"]]
         times = {name: value.isoformat() for name, value in found.items() if isinstance(value, datetime)}
         output.one({**found, **times})
     if not verdict.ok:
@@ -143,6 +150,34 @@ def _verify_export(
     )
     _say(verdict, anchors_given=outside is not None, keys_given=keys is not None)
     return verdict
+
+
+def _with_retired(
+    verdict: Verdict, keys: Mapping[str, bytes] | None, given: list[str] | None, *, is_database: bool
+) -> Verdict:
+    """Verify the exports of retired months too: of the database always, of an export where they were named."""
+    from dataclasses import replace
+    from pathlib import Path
+
+    from orchestrator.cli import audit_retired
+
+    if not verdict.ok or not verdict.retired or not (is_database or given):
+        return verdict
+
+    async def own(deps: Deps) -> tuple[dict[str, bytes], list[Path]]:
+        own_keys = {} if deps.signer is None else {deps.signer.key_id: deps.signer.public_key}
+        return own_keys, [] if deps.retired is None else [Path(deps.retired.place)]
+
+    if is_database:
+        own_keys, places = direct.on_database(own)
+    else:
+        own_keys, places = {}, []
+    folders = [*map(Path, given or ()), *places]
+    fault = audit_retired.first_fault(verdict.retired, folders, keys if keys is not None else own_keys or None)
+    if fault is None:
+        return verdict
+    output.text(f"NOT AS IT WAS SIGNED. First bad place: {fault}")
+    return replace(verdict, ok=False, problem=fault)
 
 
 def _verify_database(workspace: str, keys: Mapping[str, bytes] | None, anchors: str | None) -> Verdict:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from orchestrator.domain.chain import timestamp
+from orchestrator.domain.retention import born_at
 from orchestrator.domain.verification import Verdict
 
 
@@ -22,6 +23,13 @@ def verdict_lines(verdict: Verdict, *, anchors_given: bool, keys_given: bool) ->
             yield f"  bad streams: {verdict.bad_streams}"
     yield f"  looked at: {verdict.events:,} events of {verdict.streams:,} streams, {verdict.checkpoints:,} checkpoints"
     yield f"  can be trusted: {verdict.trusted}"
+    for month in verdict.retired:
+        before = timestamp(born_at(month.until_stream))
+        yield (
+            f"  retired: streams that began before {before} (and after {timestamp(born_at(month.first_stream))}):"
+            f" {month.events:,} events of {month.streams:,} streams, covered by checkpoint {month.checkpoint},"
+            f" are not here; export {month.export}, manifest's SHA-256 {month.manifest_sha256}"
+        )
     if verdict.unanchored_since is not None:
         since = timestamp(verdict.unanchored_since)
         yield f"  not signed yet: {verdict.unanchored_events:,} events, the first of {since}: nothing vouches for them"

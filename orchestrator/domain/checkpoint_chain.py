@@ -99,6 +99,11 @@ class CheckpointChain:
         #: Of a period: stream -> the first checkpoint for whose sake it must be there.
         self._required: dict[bytes, int] = {}
 
+    @property
+    def workspace(self) -> UUID | None:
+        """Whose history it is: what was asked for, else whom the last sound checkpoint names."""
+        return self._workspace or (self._last[0].workspace if self._last else None)
+
     def add(self, signed: SignedCheckpoint | Flaw) -> None:
         """Read the next checkpoint. After the first bad one, others are known for the anchors' sake only."""
         self.read += 1

@@ -16,6 +16,7 @@ from uuid import UUID
 from orchestrator.domain.chain import GENESIS, Event, canonical_bytes, timestamp
 from orchestrator.domain.checkpoint_chain import AnchoredHead, CheckpointChain, Flaw, Period, VerifySignature
 from orchestrator.domain.checkpoints import SignedCheckpoint
+from orchestrator.domain.retention import Retired, read_retired
 
 EVERYTHING = Period()
 
@@ -33,6 +34,7 @@ class Verdict:
         problem: the first bad place, in words; None when all is well.
         trusted: what can be relied on, in words, whether or not all is well.
         made_at: when an export says that it was made; nothing signed says so.
+        retired: months that are not here, as the history itself tells; the ends of their streams are signed.
     """
 
     ok: bool
@@ -47,6 +49,7 @@ class Verdict:
     problem: str | None
     trusted: str
     made_at: datetime | None = None
+    retired: tuple[Retired, ...] = ()
 
 
 def verify(
@@ -75,7 +78,7 @@ def verify(
         chain.add(signed)
     for anchor in anchors:
         chain.compare(anchor, made_at=made_at)
-    walk = _Walk(chain)
+    walk = _Walk(chain, workspace or chain.workspace)
     for event in events:
         walk.add(event)
     walk.finish()
@@ -92,13 +95,14 @@ def verify(
         bad_streams=walk.bad_streams,
         problem=problem,
         trusted=_trusted(chain, walk),
+        retired=tuple(walk.retired),
     )
 
 
 class _Walk:
     """Goes through all events, stream by stream."""
 
-    def __init__(self, chain: CheckpointChain) -> None:
+    def __init__(self, chain: CheckpointChain, workspace: UUID | None) -> None:
         self.streams = self.events = self.unanchored = self.bad_streams = 0
         self.unanchored_since: datetime | None = None
         self.problem: str | None = None
@@ -110,6 +114,11 @@ class _Walk:
         self._seq, self._digest, self._trusted_seq, self._tail_seq = 0, GENESIS, 0, 0
         self._next: AnchoredHead | None = None
         self._heads: list[AnchoredHead] = []
+        #: Months that the workspace's own stream tells of, and streams that go on after what was retired: with the
+        #: checkpoint that holds where they go on, and the next one of theirs.
+        self.retired: list[Retired] = []
+        self._workspace = workspace
+        self._continued: list[tuple[UUID, AnchoredHead, AnchoredHead | None]] = []
 
     def add(self, event: Event | Flaw) -> None:
         """Read the next event."""
@@ -126,8 +135,14 @@ class _Walk:
         """End the last stream, and look for those that never came."""
         self._end()
         self._stream = None
+        for stream, at, following in self._continued:
+            if not any(m.holds(stream) and _ends_there(m, at, following) for m in self.retired):
+                self._stream, self._trusted_seq = stream, 0
+                self._fail(f"event 1: is missing: it begins with event {at.seq + 1}, and no month was retired there")
         for stream, head in self._chain.missing():
             self._stream, self._trusted_seq = stream, 0
+            if any(m.holds(stream) and _ends_there(m, head, None) for m in self.retired):
+                continue
             self._fail(f"is missing, but checkpoint {head.checkpoint} holds its event {head.seq}")
 
     def _begin(self, stream: UUID) -> None:
@@ -155,6 +170,8 @@ class _Walk:
             self.unanchored += self._seq - self._tail_seq + 1
 
     def _link(self, event: Event) -> None:
+        if self._seq == 0 and event.seq > 1:
+            self._go_on_from(event.seq - 1)
         if event.seq != self._seq + 1:
             self._fail(f"event {self._seq + 1}: is missing: after {self._seq} comes {event.seq}")
             return
@@ -166,10 +183,24 @@ class _Walk:
             self._fail(f"event {event.seq}: does not match its hash")
             return
         self._seq = event.seq
+        if event.stream == self._workspace and (month := read_retired(event)) is not None:
+            self.retired.append(month)
         if self._next is not None and self._next.seq == self._seq:
             self._meet(self._next)
         elif self._seq == self._tail_seq:
             self._note_unanchored(event.at)
+
+    def _go_on_from(self, seq: int) -> None:
+        """Begin a stream after an end that a checkpoint holds; whether that was retired is asked at the end."""
+        heads = [head for head in (self._next, *reversed(self._heads)) if head is not None]
+        for at, head in enumerate(heads):
+            if head.seq == seq:
+                self._seq, self._digest = head.seq, head.hash
+                self._heads = heads[:at:-1]
+                self._next = self._heads.pop() if self._heads else None
+                assert self._stream is not None, "it is a stream that goes on"
+                self._continued.append((self._stream, head, self._next))
+                return
 
     def _meet(self, head: AnchoredHead) -> None:
         if head.hash != self._digest:
@@ -189,6 +220,11 @@ class _Walk:
         self.problem = self.problem or f"stream {self._stream}, {why}"
         if len(self.told) < _TOLD:
             self.told.append((self._stream, self._trusted_seq))
+
+
+def _ends_there(month: Retired, head: AnchoredHead, following: AnchoredHead | None) -> bool:
+    """Tell whether a head is the last of its stream that a retired month can have held."""
+    return head.checkpoint <= month.checkpoint and (following is None or following.checkpoint > month.checkpoint)
 
 
 def _trusted(chain: CheckpointChain, walk: _Walk) -> str:

@@ -17,7 +17,7 @@ from orchestrator.engine import checkpoints as signing
 from orchestrator.engine.deps import Deps
 from orchestrator.engine.who import Who
 from orchestrator.errors import BadInput
-from orchestrator.storage import audit, checkpoints, events
+from orchestrator.storage import audit, checkpoints, events, retention
 from orchestrator.storage.database import now as transaction_now
 
 #: Streams whose events are read together, and checkpoints, each of which may hold very many heads.
@@ -101,6 +101,9 @@ async def write_export(
     made_at = await audit.begin(connection)
     required = await _write_checkpoints(connection, who.workspace_id, writing, period)
     moved = await audit.streams(connection, who.workspace_id, since=period.since, until=period.until)
+    # Which months were retired stands in the workspace's own stream: without it, their streams would be missing.
+    if await retention.retired(connection, who.workspace_id):
+        required.add(who.workspace_id)
     chosen = sorted(moved | required, key=lambda stream: stream.int)
     for start in range(0, len(chosen), STREAMS_AT_ONCE):
         await _write_events(connection, chosen[start : start + STREAMS_AT_ONCE], writing)

@@ -16,6 +16,7 @@ from orchestrator.engine.ports import (
     Leftovers,
     Outside,
     Provider,
+    RetiredExports,
     WebhookSender,
 )
 from orchestrator.engine.watermark import Watermark
@@ -57,6 +58,8 @@ class Deps:
     leftovers: Leftovers | None = None
     #: Tells webhooks; None in a process that tells none.
     webhooks: WebhookSender | None = None
+    #: Keeps the exports of retired history; None in a process that retires none.
+    retired: RetiredExports | None = None
     #: What this process remembers of the database that it began with.
     watermark: Watermark = field(default_factory=Watermark)
 

@@ -101,6 +101,12 @@ def _work(reading: Reading) -> Iterator[Metric]:
             " allows, at most a thousandth of the time.",
             reading.ended_age_s,
         )
+    yield _gauge(
+        "orch_retired_months",
+        "Months of the history that were exported and dropped by their age.",
+        reading.retired_months,
+    )
+    yield _gauge("orch_retired_events", "Events that went with them.", reading.retired_events)
     yield from _questions(seen)
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from typing import Protocol
 from uuid import UUID
 
@@ -138,6 +138,33 @@ class Anchors(Protocol):
 
     def lines(self, workspace: UUID) -> Iterator[bytes]:
         """Return all that is kept of a workspace."""
+
+
+class ExportSink(Protocol):
+    """Where the files of an export go."""
+
+    def write(self, name: str, text: bytes) -> None:
+        """Append to a file of the export. Called in the midst of a snapshot: it must be quick."""
+
+
+class RetiredExports(Protocol):
+    """Keeps the exports of retired history. Every call raises `Unavailable` when there is no room for it."""
+
+    @property
+    def place(self) -> str:
+        """Where it is, for people."""
+
+    def clear(self, name: str, *, keep: Collection[str]) -> None:
+        """Remove what an earlier try left of an export and nothing names."""
+
+    def writing(self, name: str) -> AbstractContextManager[ExportSink]:
+        """Hand out a sink; what it took is durable when the block ends well, and has no name yet."""
+
+    def unfinished(self, name: str) -> Mapping[str, Iterator[bytes]]:
+        """Return the lines of what was just written."""
+
+    def keep(self, name: str) -> tuple[str, str]:
+        """Give what was written its name; return it, and the SHA-256 of its manifest."""
 
 
 class ArtifactStore(Protocol):

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from orchestrator.engine import forecast, views
+from orchestrator.engine import forecast, retired_reads, views
 from orchestrator.engine.deps import Deps
 from orchestrator.engine.shown import shown
 from orchestrator.engine.submission_rules import known_as
@@ -135,6 +135,8 @@ async def run_events(
 
     async def read(connection: AsyncConnection) -> list[dict[str, Any]]:
         found = await events.read(connection, run_id, after=after, limit=limit + 1)
+        if not found and after == 0:
+            await retired_reads.refuse_stream(connection, who.workspace_id, run_id, what="this history")
         return [views.event(e) for e in found]
 
     found = await deps.db.run(read)

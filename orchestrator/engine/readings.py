@@ -17,7 +17,7 @@ from orchestrator.domain.sights import Sights
 from orchestrator.domain.statuses import BatchStatus, RunStatus, batch_status
 from orchestrator.engine.deps import Deps
 from orchestrator.errors import OrchestratorError
-from orchestrator.storage import fires, health, runs, webhooks, workers
+from orchestrator.storage import fires, health, retention, runs, webhooks, workers
 from orchestrator.storage.database import now as transaction_now
 from orchestrator.storage.health import EndedBatches, OpenBatch
 from orchestrator.storage.workers import WorkerRow
@@ -55,6 +55,8 @@ class Reading:
     ticks: Mapping[str, int]
     webhooks: Mapping[str, int]
     deliveries: Mapping[str, int]
+    retired_months: int = 0
+    retired_events: int = 0
     ended: Ended | None = None
     ended_age_s: float = 0.0
 
@@ -87,8 +89,11 @@ class Readings:
     async def _read(self, connection: AsyncConnection) -> Reading:
         dead_after_s = self._deps.settings.dead_after_s
         seen = await health.sights(connection, await transaction_now(connection), dead_after_s=dead_after_s)
+        months, events = await retention.totals(connection)
         return Reading(
             seen=seen,
+            retired_months=months,
+            retired_events=events,
             live=await runs.count_by_status(connection),
             batches=Counter(_status(batch) for batch in await health.open_batches(connection)),
             overdue=await health.overdue(connection),

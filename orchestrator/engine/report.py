@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from orchestrator.domain.report.figures import Figures, Listing, ReportHead, ReportKind
 from orchestrator.domain.report.totals import add_up, control_totals
 from orchestrator.domain.report.verdict import verdict
-from orchestrator.engine import report_amounts, report_dossier, report_figures
+from orchestrator.engine import report_amounts, report_dossier, report_figures, retired_reads
 from orchestrator.engine.deps import Deps
 from orchestrator.engine.report_document import Spool
 from orchestrator.engine.report_order import Report, ReportFormat, ReportOptions, finished
@@ -114,6 +114,7 @@ async def run_dossier(deps: Deps, who: Who, run_id: UUID, options: ReportOptions
         record = await report_run.read(connection, who.workspace_id, run_id)
         if record is None:
             raise NotFound(f"there is no run {run_id}", code="run_not_found", hint="orchestrator run list")
+        await retired_reads.refuse_stream(connection, who.workspace_id, run_id, what="a dossier of this run")
         workspace = await reports.workspace_name(connection, who.workspace_id)
     head = ReportHead(
         kind=ReportKind.RUN,
@@ -168,7 +169,9 @@ async def _make(deps: Deps, scope: Scope, options: ReportOptions, head: HeadOf, 
     rows = Spool()
     try:
         async with _snapshot(deps) as (connection, made_at):
-            counted = await _count(connection, scope, options, await head(connection, made_at))
+            named = await head(connection, made_at)
+            await retired_reads.refuse_scope(connection, scope)
+            counted = await _count(connection, scope, options, named)
             await write_lists(connection, scope, options.format, listed, rows)
         sums = await report_amounts.of_results(deps.store, counted.files, options.sum_result)
         figures = replace(counted.figures, result_sums=sums)

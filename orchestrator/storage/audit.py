@@ -19,6 +19,8 @@ STATEMENT_S = 240
 
 SNAPSHOT = text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
 
+KEEP_MONTHS = text("LOCK TABLE ONLY events IN ACCESS SHARE MODE")
+
 # Streams that no row owns are everybody's: somebody removed the owner, or put them there, and an export shows both.
 STREAMS = text("""
     SELECT m.stream FROM (SELECT DISTINCT e.stream FROM events e
@@ -38,7 +40,11 @@ BROKEN_HEAD = text("""
         UNION ALL SELECT id, event_seq, event_hash FROM batches WHERE workspace_id = :workspace
         UNION ALL SELECT id, event_seq, event_hash FROM workspaces WHERE id = :workspace) o
     LEFT JOIN LATERAL (SELECT seq, hash FROM events WHERE stream = o.id ORDER BY seq DESC LIMIT 1) e ON true
-    WHERE o.event_seq <> COALESCE(e.seq, 0) OR (o.event_seq > 0 AND o.event_hash <> e.hash)
+    WHERE (o.event_seq <> COALESCE(e.seq, 0) OR (o.event_seq > 0 AND o.event_hash <> e.hash))
+        -- Of a stream that was retired whole, the last checkpoint's end is all that is here.
+        AND NOT (e.seq IS NULL AND EXISTS (
+            SELECT FROM retirements t WHERE o.id >= t.first_stream AND o.id < t.until_stream)
+            AND o.event_seq = (SELECT a.seq FROM anchored_heads a WHERE a.stream = o.id))
     ORDER BY o.id LIMIT 1""")
 
 ORPHAN = text("""
@@ -59,6 +65,8 @@ class BrokenHead:
 async def begin(connection: AsyncConnection) -> datetime:
     """Make the transaction an export's: one snapshot, read only, patient. Returns the moment that it shows."""
     await connection.execute(SNAPSHOT)
+    # Before the snapshot is taken, which the next statement does: no month is dropped behind its back.
+    await connection.execute(KEEP_MONTHS)
     await take_time(connection, STATEMENT_S)
     return await now(connection)
 

@@ -86,7 +86,11 @@ ERASE_DETAILS = text(f"""
     WHERE i.detail IS NOT NULL AND i.outcome <> 'in_doubt' AND (i.run_id = ANY(CAST(:ids AS uuid[])) OR i.id IN (
         SELECT CASE WHEN {fact("e", "intent")} ~ '^[0-9a-f]{{8}}(-[0-9a-f]{{4}}){{3}}-[0-9a-f]{{12}}$'
             THEN CAST({fact("e", "intent")} AS uuid) END
-        FROM events e WHERE e.stream = ANY(CAST(:ids AS uuid[])) AND e.type = 'launching'))""")
+        FROM events e WHERE e.stream = ANY(CAST(:ids AS uuid[])) AND e.type = 'launching')
+        -- Where the history was retired, nothing tells the waves of a run from the others of its batch.
+        OR i.wave_id IN (SELECT w.id FROM runs r JOIN waves w ON w.batch_id = r.batch_id
+            WHERE r.id = ANY(CAST(:ids AS uuid[])) AND EXISTS (SELECT FROM retirements t
+                WHERE r.id >= t.first_stream AND r.id < t.until_stream)))""")
 
 # A tick's batch or run has the tick's id. The path is a file's name; the schedule's own words are no run's.
 ERASE_PATH = text("UPDATE fires SET path = NULL WHERE id = :id AND path IS NOT NULL")

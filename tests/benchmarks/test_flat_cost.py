@@ -12,7 +12,7 @@ from uuid import UUID
 import pytest
 
 from benchmarks.load import Load
-from benchmarks.scale import claims, history, reads, sites
+from benchmarks.scale import claims, history, reads, retired, sites
 from benchmarks.scale.explained import watched
 from benchmarks.scale.sites import Site
 from benchmarks.stage import Stage
@@ -94,3 +94,10 @@ def test_a_sweep_with_nothing_to_do_asks_little_and_reads_no_table_of_runs(settl
     statements, scanned = settled[1].work(swept)
     assert statements <= 9
     assert not scanned & reads.GROWING - {"batches"}
+
+
+def test_nobody_waits_for_a_month_that_is_taken_out_and_no_claim_notices(settled: tuple[Site, Site]) -> None:
+    row = retired.measure(settled[0])
+    assert row["events_retired"] > 0
+    assert (row["while_somebody_reads"], row["locks_waited_for"]) == ("busy", 0)
+    assert max(ratio for each in row["buffers_ratio"].values() for ratio in each.values()) <= retired.BUFFERS_GOAL, row

@@ -1,0 +1,61 @@
+"""Retention: a month of settled history is taken out while claims go on. What do they touch, and who waits?"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import psycopg
+
+from benchmarks.costs import OBSERVER
+from benchmarks.scale import claims
+from benchmarks.scale.sites import Site
+
+#: Claims must not notice. Each count leaves dead rows of what it took back, which the next one reads past.
+BUFFERS_GOAL = 1.25
+#: How long everybody waits for the catalog's change, seconds.
+LOCKED_GOAL_S = 0.1
+
+_FULLEST = """
+    SELECT c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+    WHERE i.inhparent = 'events'::regclass AND c.relname <> 'events_default'
+    ORDER BY pg_relation_size(c.oid) DESC, c.relname LIMIT 1"""
+_WAITING = """
+    SELECT count(*) FROM pg_locks l JOIN pg_database d ON d.oid = l.database
+    WHERE NOT l.granted AND d.datname = current_database()"""
+
+
+def measure(site: Site) -> dict[str, Any]:
+    """Return the row. The world has a month less of its history then."""
+    partition = str(site.ask(_FULLEST)[0])
+    events = site.ask(f'SELECT count(*) FROM "{partition}"')[0]
+    before = site.work(claims.count, claims.WORKER)
+    with psycopg.connect(site.superuser, application_name=OBSERVER) as reader:
+        reader.execute("SELECT FROM events LIMIT 1")  # somebody reads the history, and takes their time
+        tried, _ = _retire(site, partition)
+        waiting = site.ask(_WAITING)[0]
+        during = site.work(claims.count, claims.WORKER)
+    gone, took_s = _retire(site, partition)
+    after = site.work(claims.count, claims.WORKER)
+    ratios = {"during": claims.ratios(before, during), "after": claims.ratios(before, after)}
+    worst = max(ratio for each in ratios.values() for ratio in each.values())
+    held = (tried, waiting, gone) == ("busy", 0, "gone")
+    return {
+        "runs": site.runs,
+        "events_retired": events,
+        "buffers_before": before,
+        "buffers_during": during,
+        "buffers_after": after,
+        "buffers_ratio": ratios,
+        "while_somebody_reads": tried,
+        "locks_waited_for": waiting,
+        "locked_s": round(took_s, 4),
+        "goal": {"buffers_ratio": BUFFERS_GOAL, "while_somebody_reads": "busy", "locked_s": LOCKED_GOAL_S},
+        "reached": held and worst <= BUFFERS_GOAL and took_s <= LOCKED_GOAL_S,
+    }
+
+
+def _retire(site: Site, partition: str) -> tuple[str, float]:
+    """Return what came of it, and how many seconds the locks were held for at most, by the server's own clock."""
+    took = "extract(epoch FROM clock_timestamp() - statement_timestamp())"
+    row = site.ask(f"SELECT events_retire('{partition}', 'infinity'), {took}")
+    return str(row[0]), float(row[1])
