@@ -63,7 +63,10 @@ _READS_ENVIRONMENT = {"os.environ", "os.environb", "os.getenv", "os.putenv", "os
 
 #: Queries that are put together when they run, of constants of ours: (file, function) -> why.
 BUILT = {
-    ("orchestrator/storage/runs.py", "page"): "a list has any of a dozen filters, and one plan for all is a bad one"
+    ("orchestrator/storage/runs.py", "page"): "a list has any of a dozen filters, and one plan for all is a bad one",
+    ("orchestrator/storage/runs.py", "last_judged"): "where such a page ends",
+    ("orchestrator/storage/batches.py", "page"): "as runs",
+    ("orchestrator/storage/matching.py", "_page"): "as runs, for a bulk operation",
 }
 
 
