@@ -31,7 +31,9 @@ UNASKED = ("revoke_token", "remove_connection")
 def main(argv: Sequence[str] | None = None) -> int:
     """Run it; the exit code is the checker's."""
     parser = argparse.ArgumentParser(prog="python -m tests.api.described", description=__doc__)
-    parser.add_argument("--examples", type=int, default=100, help="made of each operation, about (default: %(default)s)")
+    parser.add_argument(
+        "--examples", type=int, default=100, help="made of each operation, about (default: %(default)s)"
+    )
     parser.add_argument("--seed", type=int, default=1, help="of what is made (default: %(default)s)")
     parser.add_argument("--phases", default="examples,coverage,fuzzing,stateful", help="default: %(default)s")
     parser.add_argument("--quiet", action="store_true", help="print only the sum")
