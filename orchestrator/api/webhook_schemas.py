@@ -8,7 +8,6 @@ from orchestrator.api.schema_words import (
     ID,
     NUMBER,
     REASON,
-    SHORT,
     TEXT,
     TIME,
     WHOLE,
@@ -21,10 +20,14 @@ from orchestrator.api.schema_words import (
 from orchestrator.domain.webhooks import PATTERNS, DeliveryState
 
 _EVENTS: Schema = many({"type": "string", "enum": [*PATTERNS]})
+_URL: Schema = TEXT | {"format": "uri"}
 
 BODIES: Schema = {
-    "NewWebhook": body({"name": SHORT, "url": TEXT}, {"events": _EVENTS, "reason": REASON}),
-    "WebhookChanges": body({}, {"url": TEXT, "events": _EVENTS, "enabled": FLAG, "reason": REASON}),
+    "NewWebhook": body(
+        {"name": TEXT | {"pattern": "^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$"}, "url": _URL},
+        {"events": _EVENTS, "reason": REASON},
+    ),
+    "WebhookChanges": body({}, {"url": _URL, "events": _EVENTS, "enabled": FLAG, "reason": REASON}),
     "RotateWebhook": body(
         {}, {"overlap_hours": WHOLE | {"minimum": 0, "maximum": 168, "default": 24}, "reason": REASON}
     ),

@@ -54,6 +54,8 @@ def owned(served: Served, main: str, free: str) -> Owned:
         batch = client.batches.submit(b"{}", "jsonl", connection=main, workflow_id=free)
         client.schedules.create("owned", workflow_id=free, connection=main, every="1h", input=b"{}")
         token = client.tokens.create("owned")
+        client.webhooks.add("owned", "http://127.0.0.1:9/hook", events=["doubt.opened"])
+        delivery = client.webhooks.test("owned")["delivery"]
     return Owned(
         {
             "run_id": run["id"],
@@ -63,6 +65,7 @@ def owned(served: Served, main: str, free: str) -> Owned:
             "item_id": ABSENT,
             "workflow_id": free,
             "n": "0",
+            "delivery": delivery,
         },
         main,
     )
@@ -76,7 +79,7 @@ def asking(served: Served) -> Iterator[httpx.Client]:
 
 
 def _url(path: str, owned: Owned, *, absent: bool) -> str:
-    names = {"/connections": owned.connection, "/schedules": "owned"}
+    names = {"/connections": owned.connection, "/schedules": "owned", "/webhooks": "owned"}
 
     def named(match: re.Match[str]) -> str:
         if match[1] == "name":
