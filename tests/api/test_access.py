@@ -56,6 +56,7 @@ def owned(served: Served, main: str, free: str) -> Owned:
         token = client.tokens.create("owned")
         client.webhooks.add("owned", "http://127.0.0.1:9/hook", events=["doubt.opened"])
         delivery = client.webhooks.test("owned")["delivery"]
+        operation = client.operations.start("cancel", {"batch": str(batch["id"])})
     return Owned(
         {
             "run_id": run["id"],
@@ -66,6 +67,7 @@ def owned(served: Served, main: str, free: str) -> Owned:
             "workflow_id": free,
             "n": "0",
             "delivery": delivery,
+            "operation_id": str(operation["id"]),
         },
         main,
     )
