@@ -51,7 +51,7 @@ async def claim(deps: Deps, connection: AsyncConnection, due: DueSending, *, wor
     wait_s = await highwater.wait_s(deps, connection)
     found = await unanswered.read_unanswered(connection, due.intent_id)
     if found is None:
-        return Not.OURS
+        return Not.ANY_MORE  # its run moved on, and left the intent open
     body = deps.provider(found.provider).launch_body(found.item)
     if hashlib.sha256(body).digest() != found.sha256:
         # Other bytes under the same key would be refused, and prove nothing.
