@@ -70,11 +70,13 @@ def own_error(body: bytes) -> OwnError | None:
 
 
 def accepted(body: bytes) -> Accepted:
+    """Return the job that a launch started."""
     job = _job(document(body).get("data"))
     return Accepted(execution_id=str(job["id"]), word=_word(job))
 
 
 def observation(body: bytes, *, execution_id: str) -> Observation:
+    """Return what a look at one job saw."""
     job = _job(document(body).get("data"))
     # An answer about another job (a desynchronised proxy) must never end this one.
     if job["id"] != execution_id:
