@@ -20,7 +20,7 @@ from orchestrator.providers import registry
 from orchestrator.providers.addresses import check_base_url
 from orchestrator.providers.files import HttpFileFetcher
 from orchestrator.providers.http import Timeouts
-from orchestrator.providers.script import check_api_key
+from orchestrator.providers.keys import check_api_key
 from orchestrator.providers.webhooks import HttpWebhookSender
 from orchestrator.runtime import system_sources
 from orchestrator.settings import Settings

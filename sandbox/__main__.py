@@ -104,11 +104,13 @@ def _announce(service: Service, ready_file: str | None) -> None:
     line = json.dumps(
         {
             "api_url": f"{api}/api/v1",
+            "scripe_url": f"{api}/v1",
             "control_url": f"{api}/_sandbox",
             "files_url": service.url("files"),
             "console_url": f"{api}/console/workflows/{{workflow_id}}/executions/{{execution_id}}",
             "workflows": {spec.name: spec.id for spec in service.world.specs()},
             "keys": [key.secret for key in service.live.current.keys],
+            "scripe_keys": [key.secret for key in service.live.current.scripe_keys],
             "seed": service.seed,
             "pid": os.getpid(),
         }
@@ -136,7 +138,11 @@ def _options_text() -> str:
     lines: list[str] = []
     for option in explain():
         choices = f" [{'|'.join(map(str, option['choices']))}]" if option["choices"] else ""
-        default = "" if option["name"] in ("keys", "workflows") else f" (default {json.dumps(option['default'])})"
+        default = (
+            ""
+            if option["name"] in ("keys", "scripe_keys", "workflows")
+            else f" (default {json.dumps(option['default'])})"
+        )
         lines.append(f"  {option['name']:<24} {option['says']}{choices}{default}".replace("%", "%%"))
     return "\n".join(lines)
 

@@ -12,9 +12,9 @@ from sandbox.clock import Clock, iso, parse_iso
 from sandbox.executions import ENDINGS
 from sandbox.files import ResultFiles
 from sandbox.hints import HintError
-from sandbox.http import Answer, json_answer
+from sandbox.http import Answer, Request, json_answer
 from sandbox.options import Key, LiveOptions
-from sandbox.rates import Meter
+from sandbox.rates import Limit, Meter
 from sandbox.schedule import SlotsFull
 from sandbox.world import WIDTHS, CheckedInput, InvalidInput, Workflow, World
 
@@ -36,6 +36,27 @@ class ScriptApi:
         self._live = live
         self._clock = clock
 
+    def key(self, request: Request) -> Key | None:
+        return self._live.keys.get(request.headers.get("x-api-key", ""))
+
+    def meter_name(self, key: Key) -> str:
+        """Name what the rate is counted for: the key."""
+        return key.name
+
+    def limit(self) -> Limit:
+        options = self._live.current
+        return Limit(options.requests_per_minute, options.rate_window, options.refused_count)
+
+    def unauthorized(self) -> Answer:
+        return error(401, "Invalid or missing API key")
+
+    def dressed(self, answer: Answer, meter: Meter, now: float) -> Answer:
+        """Add what every genuine answer carries: nothing."""
+        return answer
+
+    def error(self, status: int, message: str) -> Answer:
+        return error(status, message)
+
     def answer(self, call: Call, key: Key, meter: Meter) -> tuple[Answer, list[str]]:
         """Answer a call; also return the ids of the executions it created."""
         try:
@@ -50,7 +71,7 @@ class ScriptApi:
                     return self._list(call, key), []
                 case Kind.VIEW:
                     return self._view(call, key), []
-                case Kind.FILE | Kind.OTHER:
+                case Kind.FILE | Kind.CANCEL | Kind.OTHER:
                     return error(404, "Not found"), []
         except Refusal as refusal:
             return refusal.answer, []

@@ -10,6 +10,7 @@ from sandbox.hints import FIELD, HintError, Hints, hints_of
 from sandbox.http import Request
 
 PREFIX = "/api/v1/"
+SCRIPE_PREFIX = "/v1/"
 
 
 class Kind(StrEnum):
@@ -20,6 +21,7 @@ class Kind(StrEnum):
     LOOK = "look"
     LIST = "list"
     VIEW = "view"
+    CANCEL = "cancel"
     FILE = "file"
     OTHER = "other"
 
@@ -71,7 +73,8 @@ class Call:
             return []
         if not isinstance(document, dict):
             return []
-        inputs = document.get("items") if self.kind is Kind.BATCH else [document.get("input")]
+        field = "options" if self.request.path.startswith(SCRIPE_PREFIX) else "input"
+        inputs = document.get("items") if self.kind is Kind.BATCH else [document.get(field)]
         found: list[HintedInput] = []
         for given in inputs if isinstance(inputs, list) else []:
             if isinstance(given, dict) and FIELD in given:
@@ -84,6 +87,8 @@ class Call:
 
 def understand(request: Request) -> Call:
     """Say what kind of call a request to the API is."""
+    if request.path.startswith(SCRIPE_PREFIX):
+        return _understand_scripe(request)
     if not request.path.startswith(PREFIX):
         return Call(request, Kind.OTHER)
     parts = request.path[len(PREFIX) :].split("/")
@@ -100,6 +105,21 @@ def understand(request: Request) -> Call:
             return Call(request, Kind.LIST)
         case ("GET", ["workflows", workflow_id]):
             return Call(request, Kind.VIEW, workflow_id)
+    return Call(request, Kind.OTHER)
+
+
+def _understand_scripe(request: Request) -> Call:
+    """Say what kind of call a request to the Scripe API is; what it starts is named by its job type."""
+    parts = [unquote(part) for part in request.path[len(SCRIPE_PREFIX) :].split("/")]
+    match (request.method, parts):
+        case ("GET", ["jobs"]):
+            return Call(request, Kind.LIST)
+        case ("GET", ["jobs", job_id]):
+            return Call(request, Kind.LOOK, execution_id=job_id)
+        case ("POST", ["jobs", job_id, "cancel"]):
+            return Call(request, Kind.CANCEL, execution_id=job_id)
+        case ("POST", ["posts", "generations"]):
+            return Call(request, Kind.LAUNCH, workflow_id="POST_GENERATION")
     return Call(request, Kind.OTHER)
 
 

@@ -64,11 +64,13 @@ class Sandbox:
             )
         urls = self._ready()
         self.api_url: str = urls["api_url"]
+        self.scripe_url: str = urls["scripe_url"]
         self.control_url: str = urls["control_url"]
         self.files_url: str = urls["files_url"]
         self.console_url: str = urls["console_url"]
         self.workflows: dict[str, str] = urls["workflows"]
         self.key: str = urls["keys"][0] if urls["keys"] else ""
+        self.scripe_key: str = urls["scripe_keys"][0] if urls["scripe_keys"] else ""
 
     # -- the process -------------------------------------------------------------------------------------------
 
@@ -150,6 +152,10 @@ class Sandbox:
     def add_workflow(self, **workflow: Any) -> str:
         """Add a workflow (it needs a name); return its id."""
         return str(self.call("POST", "/workflows", workflow)["id"])
+
+    def add_job(self, type: str, **job: Any) -> str:
+        """Start a Scripe job as another program of the workspace would; return its id."""
+        return str(self.call("POST", "/jobs", {"type": type, **job})["id"])
 
     def close_listener(self, seconds: float, *, port: str = "api") -> None:
         """Refuse connections on a port for so many real seconds, and cut the open ones."""

@@ -15,6 +15,7 @@ from sandbox.options import OptionError, as_document, explain
 from sandbox.rules import RuleError
 from sandbox.samples import WorkflowSpec
 from sandbox.schedule import NotWaiting
+from sandbox.scripe_jobs import TYPES
 from sandbox.truth import execution_document, limits_document, summary_document
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ DOORS: dict[str, str] = {
     "POST /listener": '{"close_s": N, "port": "api"|"files"} refuses connections on a port for a while',
     "GET /workflows": "the workflows",
     "POST /workflows": "add one (needs a name; a known id replaces)",
+    "POST /jobs": 'a Scripe job that another program started: {"type", "workspace", "input": {…}}',
     "POST /reset": "forget executions, log, counts and faults",
 }
 
@@ -66,6 +68,7 @@ class ControlPlane:
             ("POST", "listener"): self._close_listener,
             ("GET", "workflows"): lambda request: self._workflows(),
             ("POST", "workflows"): self._add_workflow,
+            ("POST", "jobs"): self._add_job,
             ("POST", "reset"): self._reset,
         }
 
@@ -84,10 +87,24 @@ class ControlPlane:
         self._service.world.settle_all()
         query = _query(request)
         chosen = self._chosen(query)
-        summary = summary_document(chosen)
+        jobs = self._service.jobs
+        summary = summary_document(chosen) | {"jobs": len(jobs.by_id), "jobs_launched_twice": jobs.launched_twice()}
         if query.get("summary"):
             return {"summary": summary}
-        return {"executions": [self._document(one) for one in chosen], "summary": summary}
+        return {"executions": [self._document(one) for one in chosen], "jobs": jobs.truth(), "summary": summary}
+
+    def _add_job(self, request: Request) -> Any:
+        """Accept a job that another program of the workspace started."""
+        document = _body(request)
+        if not isinstance(document, dict) or document.get("type") not in TYPES:
+            raise ValueError(f"a job has a type: {', '.join(TYPES)}")
+        given = document.get("input", {})
+        if not isinstance(given, dict):
+            raise ValueError("a job's input is an object")
+        service = self._service
+        workspace = str(document.get("workspace", "main"))
+        job = service.jobs.accept(workspace, str(document["type"]), given, service.live.current)
+        return job.document(service.clock.now())
 
     def _executions(self, request: Request) -> Any:
         self._service.world.settle_all()

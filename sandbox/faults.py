@@ -32,6 +32,8 @@ class Scene:
     files_url: str
     lose: Callable[[], None]
     close_listener: Callable[[float], None]
+    #: An error in the shape of the API that is asked.
+    error: Callable[[int, str], Answer] = error
 
     def number(self, name: str, default: float) -> float:
         return float(self.parameters.get(name, default))
@@ -67,8 +69,8 @@ def _too_many(scene: Scene) -> Answer:
     wait_s = scene.number("retry_after_s", 30.0)
     style = str(scene.parameters.get("retry_after_as", "seconds" if "retry_after_s" in scene.parameters else "none"))
     if style == "seconds":  # exactly the number asked for, whatever the clock's scale
-        return replace(error(429, "Rate limit exceeded"), headers=(("retry-after", str(math.ceil(wait_s))),))
-    return with_retry_after(error(429, "Rate limit exceeded"), style=style, wait_s=wait_s, clock=scene.clock)
+        return replace(scene.error(429, "Rate limit exceeded"), headers=(("retry-after", str(math.ceil(wait_s))),))
+    return with_retry_after(scene.error(429, "Rate limit exceeded"), style=style, wait_s=wait_s, clock=scene.clock)
 
 
 def _proxy(status: int, title: str) -> Act:
@@ -76,7 +78,7 @@ def _proxy(status: int, title: str) -> Act:
 
 
 def _refusal(status: int, message: str) -> Act:
-    return _canned(lambda scene: error(status, message))
+    return _canned(lambda scene: scene.error(status, message))
 
 
 def _delivered(**delivery: Any) -> Act:
@@ -120,9 +122,17 @@ def _wrong_shape(scene: Scene, genuine: Answer) -> Answer:
 
 
 def _unknown_status(scene: Scene, genuine: Answer) -> Answer:
-    if not isinstance(genuine.document, dict) or "status" not in genuine.document:
-        return genuine
-    return json_answer(genuine.status, {**genuine.document, "status": scene.parameters.get("status", "archived")})
+    return json_answer(genuine.status, _with_word(genuine.document, str(scene.parameters.get("status", "archived"))))
+
+
+def _with_word(document: Any, word: str) -> Any:
+    """Return an answer with another status word, wherever it has one: one thing, a thing in `data`, or a list."""
+    if isinstance(document, list):
+        return [_with_word(entry, word) for entry in document]
+    if not isinstance(document, dict):
+        return document
+    changed = {"status": word} if "status" in document else {}
+    return {**document, **changed, **({"data": _with_word(document["data"], word)} if "data" in document else {})}
 
 
 def _partial_batch(scene: Scene, genuine: Answer) -> Answer:
@@ -170,7 +180,7 @@ def _huge_body(scene: Scene, genuine: Answer) -> Answer:
 
 def _lost(scene: Scene, genuine: Answer) -> Answer:
     scene.lose()
-    return error(404, "Execution not found") if scene.kind is Kind.LOOK else genuine
+    return scene.error(404, "Execution not found") if scene.kind is Kind.LOOK else genuine
 
 
 def _expired(scene: Scene) -> Answer:

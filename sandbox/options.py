@@ -6,6 +6,7 @@ from dataclasses import Field, dataclass, field, fields, replace
 from typing import Any
 
 DEFAULT_KEY = "sk-sandbox"
+SCRIPE_KEY = "scripe_sk_test_sandbox"
 
 
 class OptionError(ValueError):
@@ -22,11 +23,17 @@ class Key:
 
 
 def _option(
-    default: Any, says: str, *, choices: tuple[Any, ...] = (), at_least: float | None = None, nullable: bool = False
+    default: Any,
+    says: str,
+    *,
+    choices: tuple[Any, ...] = (),
+    at_least: float | None = None,
+    nullable: bool = False,
+    is_text: bool = False,
 ) -> Any:
     return field(
         default=default,
-        metadata={"says": says, "choices": choices, "at_least": at_least, "nullable": nullable},
+        metadata={"says": says, "choices": choices, "at_least": at_least, "nullable": nullable, "is_text": is_text},
     )
 
 
@@ -78,6 +85,26 @@ class Options:
     )
     extra_fields: bool = _option(False, "answers carry fields that no page mentions, as drifting APIs do")
 
+    # The Scripe API: its limit, and both readings of what its page leaves open.
+    scripe_requests_per_minute: int = _option(120, "Scripe: requests per 60 s and workspace; 0 = no limit", at_least=0)
+    scripe_queued_s: float = _option(0.5, "Scripe: a job is QUEUED for so long", at_least=0)
+    scripe_versions: str = _option(
+        "2026-08-01", "Scripe: the API versions that it knows, comma-separated", is_text=True
+    )
+    scripe_deprecation: str = _option("", "Scripe: the Scripe-Deprecation header of every answer; empty = none",
+                                      is_text=True)  # fmt: skip
+    scripe_rate_headers: str = _option(
+        "always", "Scripe: X-RateLimit headers on every answer, or only on a 429", choices=("always", "refused")
+    )
+    scripe_date_to: str = _option(
+        "day", "Scripe: a date without a time as upper bound is its whole day, or its first moment",
+        choices=("day", "midnight"),
+    )  # fmt: skip
+    scripe_unknown_filter: str = _option(
+        "refuse", "Scripe: an unknown type or status in a filter is a 400, or matches nothing",
+        choices=("refuse", "empty"),
+    )  # fmt: skip
+
     # How executions behave, unless a workflow or the input's own hint says otherwise.
     duration_s: float = _option(5.0, "mean duration of an execution (lognormal)", at_least=0)
     duration_sigma: float = _option(0.5, "sigma of the lognormal; 0 = every execution takes the mean", at_least=0)
@@ -92,6 +119,10 @@ class Options:
     keys: tuple[Key, ...] = _option(
         (Key(secret=DEFAULT_KEY, name=DEFAULT_KEY, account="main"),),
         'further keys: {"sk-b": "account"} or {"sk-b": {"name": …, "account": …}}; {"sk-sandbox": null} removes it',
+    )
+    scripe_keys: tuple[Key, ...] = _option(
+        (Key(secret=SCRIPE_KEY, name=SCRIPE_KEY, account="main"),),
+        "Scripe: further keys, as above; account = workspace",
     )
     workflows: tuple[Mapping[str, Any], ...] = _option(
         (), "further workflows, as for POST /_sandbox/workflows (read at the start and at a reset)"
@@ -114,6 +145,7 @@ class LiveOptions:
     def _take(self, options: Options) -> None:
         self.current = options
         self.keys = {key.secret: key for key in options.keys}
+        self.scripe_keys = {key.secret: key for key in options.scripe_keys}
 
 
 def parse_options(document: object, *, base: Options | None = None) -> Options:
@@ -160,8 +192,8 @@ def _plain(value: Any) -> Any:
 
 
 def _value(option: "Field[Any]", value: Any, base: Options) -> Any:
-    if option.name == "keys":
-        return _keys(value, base)
+    if option.name in ("keys", "scripe_keys"):
+        return _keys(value, getattr(base, option.name))
     if option.name == "workflows":
         if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
             raise OptionError("workflows is a list of objects")
@@ -169,6 +201,10 @@ def _value(option: "Field[Any]", value: Any, base: Options) -> Any:
     meta = option.metadata
     if value is None and meta["nullable"]:
         return None
+    if meta["is_text"]:
+        if not isinstance(value, str) or not value.isprintable() or not value.isascii():
+            raise OptionError(f"{option.name} is a text of printable ASCII")
+        return value
     if meta["choices"]:
         if value not in meta["choices"] or isinstance(value, bool):
             raise OptionError(f"{option.name} is one of {', '.join(map(str, meta['choices']))}")
@@ -193,10 +229,10 @@ def _number(option: "Field[Any]", value: Any) -> float | int:
     return int(value) if isinstance(option.default, int) else float(value)
 
 
-def _keys(document: Any, base: Options) -> tuple[Key, ...]:
+def _keys(document: Any, base: tuple[Key, ...]) -> tuple[Key, ...]:
     if not isinstance(document, dict):
         raise OptionError("keys is an object: the secret, and its account")
-    keys = {key.secret: key for key in base.keys}
+    keys = {key.secret: key for key in base}
     for secret, meaning in document.items():
         if meaning is None:
             keys.pop(secret, None)

@@ -1,10 +1,18 @@
 """The rate limit of a key, and the sandbox's own exact count of what arrived."""
 
 from collections import deque
-
-from sandbox.options import Options
+from dataclasses import dataclass
 
 WINDOW_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """How much is admitted. `window` is `sliding` or `fixed`; 0 per minute is no limit."""
+
+    per_minute: int
+    window: str
+    refused_count: bool
 
 
 class Meter:
@@ -19,27 +27,32 @@ class Meter:
         self.refused_by_slots = 0
         self.answered_429 = 0
 
-    def admit(self, now: float, options: Options) -> float | None:
+    def admit(self, now: float, limit: Limit) -> float | None:
         """Count an arrival; return None if it is within the limit, else the seconds until one would be."""
         self.requests += 1
         self._arrivals.append(now)
         _forget(self._arrivals, now - WINDOW_S)
         self.max_arrivals = max(self.max_arrivals, len(self._arrivals))
-        limit = options.requests_per_minute
-        if not limit:
+        if not limit.per_minute:
             return None
-        window_began_at = now - now % WINDOW_S if options.rate_window == "fixed" else None
+        window_began_at = now - now % WINDOW_S if limit.window == "fixed" else None
         if window_began_at is None:
             _forget(self._counted, now - WINDOW_S)
         else:
             while self._counted and self._counted[0] < window_began_at:
                 self._counted.popleft()
-        wait_s = self._wait_s(now, limit, window_began_at)
-        if wait_s is None or options.refused_count:
+        wait_s = self._wait_s(now, limit.per_minute, window_began_at)
+        if wait_s is None or limit.refused_count:
             self._counted.append(now)
         if wait_s is not None:
             self.refused_by_rate += 1
         return wait_s
+
+    def left(self, now: float, limit: Limit) -> tuple[int, float]:
+        """Return how many more would be admitted now, and the seconds until one that was admitted is forgotten."""
+        _forget(self._counted, now - WINDOW_S)
+        reset_s = self._counted[0] + WINDOW_S - now if self._counted else 0.0
+        return max(0, limit.per_minute - len(self._counted)), reset_s
 
     def _wait_s(self, now: float, limit: int, window_began_at: float | None) -> float | None:
         if len(self._counted) < limit:

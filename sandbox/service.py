@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 
-from sandbox.api import ScriptApi, error
-from sandbox.calls import Call, HintedInput, Kind, understand
+from sandbox.api import ScriptApi
+from sandbox.calls import SCRIPE_PREFIX, Call, HintedInput, Kind, understand
 from sandbox.clock import Clock
 from sandbox.console import Console
 from sandbox.control_plane import ControlPlane
@@ -17,8 +17,12 @@ from sandbox.log import Entry, RequestLog
 from sandbox.options import Key, LiveOptions, Options
 from sandbox.rates import Meter
 from sandbox.rules import Rule, Rules, Subject
+from sandbox.scripe_api import ScripeApi
+from sandbox.scripe_jobs import Jobs
 from sandbox.wire import Listener
 from sandbox.world import World
+
+Api = ScriptApi | ScripeApi
 
 _NO_ANSWER = Answer(status=200, body=b"{}", document={})
 
@@ -37,7 +41,9 @@ class Service:
         self.rules = Rules(seed=seed)
         self.log = RequestLog(entries=options.log_entries)
         self.meters: dict[str, Meter] = {}
+        self.jobs = Jobs(clock, seed)
         self._api = ScriptApi(self.world, self.files, self.live, clock)
+        self._scripe = ScripeApi(self.jobs, self.live, clock)
         self._console = Console(self.world, clock)
         self._control = ControlPlane(self)
         self._host = host
@@ -59,15 +65,15 @@ class Service:
         host = f"[{self._host}]" if ":" in self._host else self._host
         return f"http://{host}:{self.listeners[port].port}"
 
-    def meter(self, key: Key) -> Meter:
-        """Return the rate and the counts of a key."""
-        if key.name not in self.meters:
-            self.meters[key.name] = Meter()
-        return self.meters[key.name]
+    def meter(self, name: str) -> Meter:
+        """Return the rate and the counts of a key, or of whatever an API counts for."""
+        return self.meters.setdefault(name, Meter())
 
     def reset(self) -> None:
         """Begin anew: no executions, no log, no counts, no faults. The clock and the options stay."""
         self.world.reset()
+        self.jobs.clear()
+        self._scripe.memory.clear()
         self.log.clear()
         self.meters.clear()
         self.rules.clear()
@@ -75,27 +81,27 @@ class Service:
     # -- the API port ------------------------------------------------------------------------------------------
 
     def _answer_api(self, request: Request) -> Answer:
-        if not request.path.startswith("/api/"):
+        if not request.path.startswith(("/api/", SCRIPE_PREFIX)):
             answer = self._other_doors(request)
             if answer is not None:
                 return answer
         call = understand(request)
-        secret = request.headers.get("x-api-key", "")
-        key = self.live.keys.get(secret)
+        api = self._scripe if request.path.startswith(SCRIPE_PREFIX) else self._api
+        key = api.key(request)
         now = self.clock.now()
         entry = self.log.add(request, at=now, port="api", kind=call.kind.value, key=key.name if key else None)
-        return _noted(entry, self._guarded(call, key, entry, now))
+        return _noted(entry, self._guarded(api, call, key, entry, now))
 
-    def _guarded(self, call: Call, key: Key | None, entry: Entry, now: float) -> Answer:
+    def _guarded(self, api: Api, call: Call, key: Key | None, entry: Entry, now: float) -> Answer:
         if key is None:
-            return error(401, "Invalid or missing API key")
-        meter = self.meter(key)
-        wait_s = meter.admit(now, self.live.current)
+            return api.unauthorized()
+        meter = self.meter(api.meter_name(key))
+        wait_s = meter.admit(now, api.limit())
         if wait_s is not None:
-            answer = self._api.throttled(wait_s)
+            answer = api.dressed(api.throttled(wait_s), meter, now)
         else:
             rule = self._rule(call, key)
-            answer = self._faulted(rule, call, key, meter, entry)
+            answer = self._faulted(api, rule, call, key, meter, entry)
         if answer.status == 429:
             meter.answered_429 += 1
         delay_s = self.live.current.answer_delay_s
@@ -104,20 +110,27 @@ class Service:
             answer = replace(answer, delivery=delivery)
         return answer
 
-    def _faulted(self, rule: Rule | None, call: Call, key: Key, meter: Meter, entry: Entry) -> Answer:
+    def _faulted(self, api: Api, rule: Rule | None, call: Call, key: Key, meter: Meter, entry: Entry) -> Answer:
+        def act() -> Answer:
+            answer, entry.execution_ids = api.answer(call, key, meter)
+            return api.dressed(answer, meter, entry.at)
+
         if rule is None:
-            answer, entry.execution_ids = self._api.answer(call, key, meter)
-            return answer
+            return act()
         entry.fault = rule.fault
         genuine = _NO_ANSWER
         if rule.when == "after":
-            genuine, entry.execution_ids = self._api.answer(call, key, meter)
+            genuine = act()
         concerned = entry.execution_ids or [call.execution_id]
-        return FAULTS[rule.fault].act(self._scene(rule, call.kind, call.request, concerned, port="api"), genuine)
+        scene = self._scene(rule, call.kind, call.request, concerned, port="api")
+        return FAULTS[rule.fault].act(replace(scene, error=api.error), genuine)
 
     def _rule(self, call: Call, key: Key) -> Rule | None:
         execution = self.world.executions.get(call.execution_id) if call.execution_id else None
+        job = self.jobs.by_id.get(call.execution_id) if execution is None else None
         hinted = call.hints() if execution is None else _hinted(execution)
+        if job is not None and (job.hints.fault is not None or job.hints.tag is not None):
+            hinted = [HintedInput(job.id, job.hints)]
         if not self.rules.rules and not hinted:
             return None
         return self.rules.pick(
@@ -150,7 +163,7 @@ class Service:
         execution = found[0]
         if self.live.current.downloads_count:
             meter = self.meters.setdefault(execution.launch.key, Meter())
-            wait_s = meter.admit(entry.at, self.live.current)
+            wait_s = meter.admit(entry.at, self._api.limit())
             if wait_s is not None:
                 meter.answered_429 += 1
                 return self._api.throttled(wait_s)
@@ -184,6 +197,8 @@ class Service:
             for execution_id in concerned:
                 if execution_id in self.world.executions:
                     self.world.executions[execution_id].is_lost = True
+                if execution_id in self.jobs.by_id:
+                    self.jobs.by_id[execution_id].is_lost = True
 
         return Scene(
             kind=kind,

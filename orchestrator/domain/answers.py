@@ -29,6 +29,21 @@ class OfferedFile:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """How far an execution says it is. Each part may be missing, and no progress at all is None, not zero.
+
+    Args:
+        share: 0 to 1.
+        message: the provider's own words, one line.
+        left_ms: milliseconds to its end, as the provider estimates.
+    """
+
+    share: float | None = None
+    message: str | None = None
+    left_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Observation:
     """One look at one execution.
 
@@ -40,13 +55,15 @@ class Observation:
     word: str
     files: tuple[OfferedFile, ...] | None = None
     error_message: str | None = None
+    progress: Progress | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Accepted:
-    """The provider took a single launch."""
+    """The provider took a single launch. `word` is its status word then."""
 
     execution_id: str
+    word: str = "initial"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,11 +103,42 @@ class WorkflowPage:
     cursor: str | None = None
 
 
+class LimitScope(StrEnum):
+    """What a provider counts requests for."""
+
+    KEY = "key"
+    WORKSPACE = "workspace"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LaunchKeys:
+    """The provider takes a key with a launch, and makes of the same bytes under the same key one execution only.
+
+    Args:
+        life_s: how long it remembers a key.
+        resent_for_s: how long after the first sending a launch is sent again; less than its life, by a margin.
+    """
+
+    life_s: float
+    resent_for_s: float
+
+    def __post_init__(self) -> None:
+        """Refuse to send again what the provider has forgotten."""
+        assert 0 < self.resent_for_s < self.life_s, "a key that is forgotten starts a second execution"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Capabilities:
     """What a provider can do. The engine chooses by these, never by the provider's name.
 
     Args:
+        launch_key: None where a launch whose answer was lost is a doubt.
+        cancel: an execution that waits can be cancelled at the provider.
+        progress: looks say how far an execution is.
+        inline_results: a look at a finished execution holds its result itself; else there are URLs to fetch.
+        human_step: an execution may wait for a person, in the provider's own place.
+        version: the version of the API that every call asks for; None where there are none.
+        limit_scope: whose requests count together.
         max_body_bytes: the largest launch request.
         wave_widths: how many items of a wave run side by side, by the name of the level; empty without waves.
         wave_max_items: items of one wave, 0 without waves.
@@ -98,10 +146,13 @@ class Capabilities:
         requests_per_minute, concurrent_per_workflow: the documented limits, the defaults of a connection.
     """
 
-    idempotent_launch: bool
+    launch_key: LaunchKeys | None
     cancel: bool
-    bulk_observe: bool
+    progress: bool
+    inline_results: bool
     human_step: bool
+    version: str | None
+    limit_scope: LimitScope
     max_body_bytes: int
     wave_widths: Mapping[str, int]
     wave_max_items: int

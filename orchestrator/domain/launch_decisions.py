@@ -40,6 +40,8 @@ class IntentOutcome(StrEnum):
     PARTLY_ACCEPTED = "partly_accepted"
     NOT_SENT = "not_sent"
     REFUSED = "refused"
+    #: Not written down: the intent stays open, and its request is sent again.
+    UNANSWERED = "unanswered"
     IN_DOUBT = "in_doubt"
 
 
@@ -87,6 +89,7 @@ class LaunchDecision:
     workflow_blocked_until: datetime | None = None
     workflow_blocked_because: str | None = None
     wave_cap: int | None = None
+    again_at: datetime | None = None
 
 
 def after_launch(
@@ -104,9 +107,9 @@ def after_launch(
     """
     match answer:
         case Accepted(execution_id=execution_id):
-            ids = {0: execution_id}
+            ids, word = {0: execution_id}, answer.word
         case WaveAccepted(execution_ids=execution_ids):
-            ids = dict(execution_ids)
+            ids, word = dict(execution_ids), "initial"
         case _:
             return _after_error(facts, answer, breaker=breaker, now=now, unit=unit)
     named = sorted((run for run in facts.runs if run.position in ids), key=lambda run: run.position)
@@ -121,7 +124,7 @@ def after_launch(
             wave_cap=_halved(facts),
         )
     # The first look falls on the first that were accepted: were all of the window missing, nobody would ever look.
-    accepted = [_accepted(facts, run, ids[run.position], rank=rank, now=now) for rank, run in enumerate(named)]
+    accepted = [_accepted(facts, run, (ids[run.position], word), rank=rank, now=now) for rank, run in enumerate(named)]
     if missing:
         # An answer that leaves items out may do so again: the next wave waits for a probe, and has less to doubt.
         return LaunchDecision(
@@ -149,7 +152,7 @@ def _after_error(
             decision = _back(facts, error, now=now, unit=unit, breaker=breaker.launched_well())
             return replace(decision, lane_blocked_until=now + timedelta(seconds=wait_s or 0))
         case KeyRefused():
-            return replace(_back(facts, error, now=now, unit=unit), lane_launches_stopped="key_refused")
+            return replace(_back(facts, error, now=now, unit=unit), lane_launches_stopped=error.code)
         case Gone():
             decision = _back(facts, error, now=now, unit=unit, breaker=breaker.launched_well())
             pause = timedelta(minutes=10)
@@ -187,7 +190,8 @@ def _halved(facts: LaunchFacts) -> int | None:
     return len(facts.runs) // 2 if facts.is_wave and len(facts.runs) > 1 else None
 
 
-def _accepted(facts: LaunchFacts, run: LaunchingRun, execution_id: str, *, rank: int, now: datetime) -> Change:
+def _accepted(facts: LaunchFacts, run: LaunchingRun, told: tuple[str, str], *, rank: int, now: datetime) -> Change:
+    execution_id, word = told
     # Beyond a wave's window a timer sleeps without a due time, until the planner reaches its position.
     is_first = rank < facts.window or not facts.is_wave
     first_s = facts.looks_first_s + rank * facts.looks_apart_s
@@ -197,7 +201,7 @@ def _accepted(facts: LaunchFacts, run: LaunchingRun, execution_id: str, *, rank:
         to=S.PROCESSING,
         events=(NewEvent(type="launched", data={"attempt": run.attempt, "execution_id": execution_id}),),
         timer=Timer(kind=TimerKind.POLL, due_at=now + timedelta(seconds=first_s) if is_first else None),
-        provider_status="initial",
+        provider_status=word,
         execution_id=execution_id,
         execution=ExecutionState.OPEN,
         was_launched=True,

@@ -62,7 +62,10 @@ class Reason:
     until: datetime | None = None
 
 
-_STOPPED = {"key_refused": "the provider refuses the connection's key; test or rotate it"}
+_STOPPED = {
+    "key_refused": "the provider refuses the connection's key; test or rotate it",
+    "version_unsupported": "the provider ended the API version that this program asks for; upgrade it",
+}
 
 
 def why(s: Surroundings) -> Reason | None:

@@ -57,7 +57,10 @@ def hint(error: OrchestratorError) -> str | None:
     """Return what a person can do about a test that failed."""
     if error.hint:
         return error.hint
-    return {"key_refused": "orchestrator connection rotate NAME --api-key-stdin"}.get(error.code)
+    return {
+        "key_refused": "orchestrator connection rotate NAME --api-key-stdin",
+        "version_unsupported": "This program asks for a version that the provider has ended: upgrade it.",
+    }.get(error.code)
 
 
 def view(row: ConnectionRow) -> dict[str, Any]:

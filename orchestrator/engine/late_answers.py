@@ -48,6 +48,8 @@ async def attach(
         await waves.lock(connection, [order.wave_id])
     attempts = {run.run_id: run.attempt for run in named.values()}
     found = await doubts.lock_late(connection, attempts, intent=order.intent_id)
+    # What is being sent again under its key gets the same id by that answer.
+    found = [late for late in found if not (late.is_its_own and late.run.status is S.LAUNCHING)]
     id_of = {run_id: ids[run.position] for run_id, run in named.items()}
     decided = [operator_decisions.after_late_answer(late, id_of[late.run.run_id], now=lane.now) for late in found]
     places = {}

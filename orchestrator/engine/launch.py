@@ -147,7 +147,9 @@ async def _send(deps: Deps, order: LaunchOrder) -> Answer:
 
     async def call() -> Answer:
         if order.wave_id is None:
-            return await provider.launch(order.access, order.remote_workflow_id, order.body, send_by=order.send_by)
+            return await provider.launch(
+                order.access, order.remote_workflow_id, order.body, send_by=order.send_by, key=order.key
+            )
         return await provider.launch_wave(
             order.access, order.remote_workflow_id, order.body, count=len(order.facts.runs), send_by=order.send_by
         )

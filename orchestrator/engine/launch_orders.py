@@ -18,6 +18,7 @@ from orchestrator.domain.durations import Durations
 from orchestrator.domain.governor import CallKind
 from orchestrator.domain.launch_decisions import LaunchFacts, LaunchingRun
 from orchestrator.domain.look_timing import Timing, WaveClock
+from orchestrator.domain.resending import Resend, launch_key
 from orchestrator.domain.statuses import RunStatus as S
 from orchestrator.engine.deps import Deps
 from orchestrator.storage import changes, intents, lanes, waves
@@ -55,6 +56,9 @@ class LaunchOrder:
     batch_id: UUID | None
     send_deadline: datetime
     send_by: float
+    #: Goes along where the provider takes keys; `resend`: until when it may be sent again, if its answer is lost.
+    key: str | None = None
+    resend: Resend | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,6 +149,7 @@ def _order(
     deps: Deps, lane: Lane, prepared: _Prepared, fence: int, send_deadline: datetime, send_by: float
 ) -> LaunchOrder:
     what, workflow = prepared.what, prepared.what.workflow
+    keys = deps.provider(workflow.provider).capabilities.launch_key if prepared.wave_id is None else None
     return LaunchOrder(
         intent_id=prepared.intent_id,
         fence=fence,
@@ -170,6 +175,8 @@ def _order(
         batch_id=what.batch_id,
         send_deadline=send_deadline,
         send_by=send_by,
+        key=launch_key(prepared.runs[0].run_id, prepared.runs[0].attempt) if keys is not None else None,
+        resend=Resend(until=lane.now + timedelta(seconds=keys.resent_for_s)) if keys is not None else None,
     )
 
 

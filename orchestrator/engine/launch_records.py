@@ -8,7 +8,7 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from orchestrator.domain import launch_decisions
+from orchestrator.domain import resending
 from orchestrator.domain.answers import Accepted, WaveAccepted
 from orchestrator.domain.governor import CallKind
 from orchestrator.domain.launch_decisions import IntentOutcome, LaunchDecision, LaunchFacts
@@ -17,14 +17,12 @@ from orchestrator.engine import late_answers
 from orchestrator.engine.deps import Deps
 from orchestrator.engine.launch_orders import LaunchOrder
 from orchestrator.errors import NotSent, OutcomeUnknown, ProviderError
-from orchestrator.storage import changes, intents, lanes, questions, turns, waves
+from orchestrator.storage import changes, intents, lanes, questions, turns, unanswered, waves
 from orchestrator.storage.changes import WavePlace
 from orchestrator.storage.intents import ClosedIntent
 from orchestrator.storage.lanes import Lane, Turn
 
 Answer = Accepted | WaveAccepted | ProviderError
-
-UNRECORDED = "unrecorded"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,11 +36,11 @@ class Answered:
     @property
     def is_unrecorded(self) -> bool:
         """It stands for an answer that could not be written down."""
-        return isinstance(self.answer, OutcomeUnknown) and self.answer.code == UNRECORDED
+        return isinstance(self.answer, OutcomeUnknown) and self.answer.code == resending.UNRECORDED
 
     def unrecorded(self) -> Answered:
         """Return the doubt that is left where the answer itself cannot be written down."""
-        return replace(self, answer=OutcomeUnknown("its answer could not be written down", code=UNRECORDED))
+        return replace(self, answer=OutcomeUnknown("its answer could not be written down", code=resending.UNRECORDED))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +54,8 @@ class Decided:
     batch: UUID | None
     facts: LaunchFacts
     error: ProviderError | None = None
+    #: How often it may have been sent before this time.
+    sends: int = 0
 
 
 async def record(deps: Deps, connection: AsyncConnection, answered: Sequence[Answered]) -> frozenset[UUID]:
@@ -90,8 +90,8 @@ async def _decide(
     for one in answered:
         order, answer = one.order, one.answer
         facts = replace(order.facts, runs=tuple(runs.get(order.intent_id, ())))
-        decision = launch_decisions.after_launch(
-            facts, answer, breaker=lane.breaker, now=lane.now, unit=deps.sources.unit()
+        decision = resending.after_launch(
+            facts, answer, resend=order.resend, breaker=lane.breaker, now=lane.now, unit=deps.sources.unit()
         )
         lane = told(lane, decision)
         decided.append(
@@ -103,6 +103,7 @@ async def _decide(
                 batch=order.batch_id,
                 facts=facts,
                 error=answer if isinstance(answer, ProviderError) else None,
+                sends=order.resend.sends if order.resend is not None else 0,
             )
         )
     return decided, lane
@@ -123,8 +124,12 @@ async def write(deps: Deps, connection: AsyncConnection, lane: Lane, decided: Se
     applied = await changes.apply(
         connection, moved, now=lane.now, sources=deps.sources, sealer=deps.sealer, places=places, lane=lane.id
     )
-    if decided:
-        await intents.close(connection, [_closed(one) for one in decided])
+    closed = [_closed(one) for one in decided if one.decision.again_at is None]
+    if closed:
+        await intents.close(connection, closed)
+    for one in decided:
+        if one.decision.again_at is not None:
+            await unanswered.send_later(connection, one.intent, at=one.decision.again_at, sends=one.sends + 1)
     await _tell_workflows(connection, decided)
     await _tell_batches(connection, decided)
     await lanes.save(connection, lane)
@@ -197,6 +202,8 @@ async def _record_wave(
             await waves.set_state(connection, wave, "open", frontier=window, ended=missing)
         case IntentOutcome.IN_DOUBT:
             await waves.set_state(connection, wave, "in_doubt", has_doubts=doubts > 0)
+        case IntentOutcome.UNANSWERED:
+            raise AssertionError("a wave has no key, and is never sent again")
         case IntentOutcome.NOT_SENT | IntentOutcome.REFUSED:
             await waves.set_state(connection, wave, "not_sent")
     if doubts:

@@ -265,7 +265,7 @@ def _news(seen: Sequence[Seen], *, now: datetime) -> LaneNews:
             case OutcomeUnknown(retry_after_s=float() as wait_s):
                 at = now + timedelta(seconds=wait_s)
             case KeyRefused():
-                stopped = "key_refused"
+                stopped = answer.code
                 at = now + timedelta(seconds=KEY_REFUSED_S)
             case _:
                 continue

@@ -41,13 +41,19 @@ class Provider(Protocol):
     async def view_workflow(self, access: Access, workflow_id: str) -> WorkflowView: ...
 
     def launch_body(self, item: bytes) -> bytes:
-        """Return the bytes of a single launch; the item's own bytes stand in it unchanged."""
+        """Return the bytes of a single launch; the item's own bytes stand in it unchanged, the same each time."""
 
     def wave_body(self, items: Sequence[bytes], *, level: str) -> bytes:
         """Return the bytes of a wave's launch; each item's own bytes stand in it unchanged."""
 
-    async def launch(self, access: Access, workflow_id: str, body: bytes, *, send_by: float) -> Accepted:
-        """Send once, on a fresh connection. `send_by` is a monotonic time; past it nothing is written (`NotSent`)."""
+    async def launch(
+        self, access: Access, workflow_id: str, body: bytes, *, send_by: float, key: str | None = None
+    ) -> Accepted:
+        """Send once, on a fresh connection. `send_by` is a monotonic time; past it nothing is written (`NotSent`).
+
+        Args:
+            key: goes along where the provider takes keys, so that the same launch may be sent again.
+        """
 
     async def launch_wave(
         self, access: Access, workflow_id: str, body: bytes, *, count: int, send_by: float

@@ -78,8 +78,8 @@ def after_probe(lane: Lane, error: ProviderError | None) -> Lane:
             wait_s = getattr(error, "retry_after_s", None) or 10.0
             until = lane.now + timedelta(seconds=wait_s)
             return replace(lane, blocked_until=until, launch_due_at=until)
-        case "key_refused":
-            return replace(lane, launches_stopped="key_refused", launch_due_at=None)
+        case "key_refused" | "version_unsupported" as code:
+            return replace(lane, launches_stopped=code, launch_due_at=None)
         case _:
             breaker = lane.breaker.trip(now=lane.now)
             tripped = replace(lane, breaker=breaker, launch_due_at=breaker.probe_at)

@@ -1,4 +1,4 @@
-"""Sweep: void the leases of dead workers, turn launches that nobody recorded into doubts, finish what was left."""
+"""Sweep: void the leases of dead workers, doubt or send again what nobody recorded, finish what was left."""
 
 from __future__ import annotations
 
@@ -11,12 +11,24 @@ from orchestrator.domain import launch_decisions
 from orchestrator.domain.governor import CallKind
 from orchestrator.domain.launch_decisions import LaunchFacts
 from orchestrator.domain.statuses import LIVE
-from orchestrator.engine import clocks, launch_records, operate, operation_steps, poison, removal, settle
+from orchestrator.engine import clocks, launch_records, operate, operation_steps, poison, removal, resend, settle
 from orchestrator.engine.deps import Deps
+from orchestrator.engine.launch_orders import LaunchOrder
 from orchestrator.engine.launch_records import Decided
 from orchestrator.faultpoints import Point, reach
-from orchestrator.storage import batches, deliveries, housekeeping, intents, lanes, setbacks, turns, workers
+from orchestrator.storage import (
+    batches,
+    deliveries,
+    housekeeping,
+    intents,
+    lanes,
+    setbacks,
+    turns,
+    unanswered,
+    workers,
+)
 from orchestrator.storage.lanes import Turn
+from orchestrator.storage.unanswered import DueSending
 from orchestrator.telemetry import get_logger
 
 log = get_logger(__name__)
@@ -46,7 +58,7 @@ async def sweep(
     done = await clocks.bring_back(deps, went_back=clock_went_back) if looks_far or clock_went_back else 0
     done += await bury_dead_workers(deps, dead, may_judge_silence=may_judge_silence, self_id=self_id)
     if await _anything_left(deps):
-        done += await doubt_unrecorded_launches(deps)
+        done += await unrecorded_launches(deps, worker=self_id)
         done += await operate.cancel_leftovers(deps)
         done += await settle_leftovers(deps)
         done += await removal.remove_files(deps)
@@ -113,27 +125,56 @@ async def bury_dead_workers(
     return len(dead)
 
 
-async def doubt_unrecorded_launches(deps: Deps) -> int:
-    """Decide about intents whose worker did not come back: it is not known whether they were sent."""
+async def unrecorded_launches(deps: Deps, *, worker: UUID | None) -> int:
+    """Decide about intents whose worker or answer did not come back: it is not known whether they were sent.
 
-    async def find(connection: AsyncConnection) -> list[tuple[UUID, int, UUID]]:
-        return await intents.due_sending(connection, DOUBTS_AT_ONCE)
+    Where the provider knows their key they are sent again, else they are doubts.
+
+    Args:
+        worker: who sends; without one nothing is sent again, and waits for a sweep that can.
+    """
+
+    async def find(connection: AsyncConnection) -> list[DueSending]:
+        return await unanswered.due_sending(connection, DOUBTS_AT_ONCE)
 
     due = await deps.db.run(find)
-    for intent_id, fence, lane_id in due:
-
-        async def decide(
-            connection: AsyncConnection, intent_id: UUID = intent_id, fence: int = fence, lane_id: UUID = lane_id
-        ) -> frozenset[UUID]:
-            return await _doubt(deps, connection, intent_id, fence, lane_id)
-
-        ended_in = await poison.caught(lambda decide=decide: deps.db.run(decide))  # type: ignore[misc]
-        if isinstance(ended_in, poison.Poisoned):
-            await _put_off(deps, intent_id, fence, ended_in)
-            continue
-        await reach(Point.SWEEP_DOUBTED)
-        await settle.settle_batches(deps, ended_in)
+    orders: list[LaunchOrder] = []
+    for one in due:
+        if resend.may_be_sent_again(deps, one):
+            if worker is None:
+                continue
+            order = await _claim_again(deps, one, worker)
+            if isinstance(order, LaunchOrder):
+                orders.append(order)
+            if order is not resend.Not.ANY_MORE:
+                continue
+        await _decide_unrecorded(deps, one)
+    await resend.send(deps, orders)
     return len(due)
+
+
+async def _claim_again(deps: Deps, due: DueSending, worker: UUID) -> LaunchOrder | resend.Not:
+    async def claim(connection: AsyncConnection) -> LaunchOrder | resend.Not:
+        return await resend.claim(deps, connection, due, worker=worker)
+
+    # One try: a commit whose answer was lost must not be followed by sending. The timer stands for it meanwhile.
+    claimed = await poison.caught(lambda: deps.db.run(claim, tries=1))
+    if isinstance(claimed, poison.Poisoned):
+        await _put_off(deps, due.intent_id, due.fence, claimed)
+        return resend.Not.NOW
+    return claimed
+
+
+async def _decide_unrecorded(deps: Deps, due: DueSending) -> None:
+    async def decide(connection: AsyncConnection) -> frozenset[UUID]:
+        return await _doubt(deps, connection, due.intent_id, due.fence, due.lane_id)
+
+    ended_in = await poison.caught(lambda: deps.db.run(decide))
+    if isinstance(ended_in, poison.Poisoned):
+        await _put_off(deps, due.intent_id, due.fence, ended_in)
+        return
+    await reach(Point.SWEEP_DOUBTED)
+    await settle.settle_batches(deps, ended_in)
 
 
 async def _put_off(deps: Deps, intent_id: UUID, fence: int, why: poison.Poisoned) -> None:

@@ -3,6 +3,11 @@
 registry.py       a provider by its name
 script.py         the Script workflows API: its five calls
 script_shapes.py  what its answers must look like
+scripe.py         the Scripe jobs API
+scripe_shapes.py  what its answers must look like
+reading.py        what an answer says, or the error that it means
+keys.py           which API keys can stand in a header
+inline.py         results that stand in the answer itself
 http.py           one request to an API: bounded, never retried
 outcomes.py       what a failure or a status means, as data
 retry_after.py    how long a provider asks us to wait

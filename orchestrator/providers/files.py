@@ -21,6 +21,7 @@ from orchestrator.errors import BadInput, Misbehaved, NotSent, OutcomeUnknown, P
 from orchestrator.providers.addresses import parse_url
 from orchestrator.providers.evidence import evidence
 from orchestrator.providers.http import USER_AGENT, Timeouts, failed, read_up_to
+from orchestrator.providers.inline import inline_body
 from orchestrator.providers.outcomes import FILE
 from orchestrator.providers.retry_after import retry_after_s
 from orchestrator.providers.tally import TalliedStream
@@ -74,6 +75,10 @@ class HttpFileFetcher:
             OutcomeUnknown: cut, reset, or silent half way: read again.
         """
         assert not transaction_open.get(), "no call goes out while a database transaction is open"
+        inline = inline_body(url)
+        if inline is not None:
+            yield FileAnswer(length_bytes=len(inline), chunks=_once(inline))
+            return
         request = self._request(url)
         # A connection of its own for each file: on a kept one, surplus bytes of one answer would open the next.
         transport = CheckedTransport(
@@ -161,6 +166,10 @@ class HttpFileFetcher:
             raise OutcomeUnknown("the host sent an empty file without saying that it is empty", code="file_cut")
         if length_bytes is not None:
             _check_length(response, received, length_bytes)
+
+
+async def _once(body: bytes) -> AsyncGenerator[bytes]:
+    yield body
 
 
 async def _paced(response: httpx.Response, pace: Pace) -> AsyncGenerator[bytes]:

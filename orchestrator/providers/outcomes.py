@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 
 import httpx
 
+from orchestrator.domain.resending import KEY_CONFLICT
 from orchestrator.errors import (
     Gone,
     KeyRefused,
@@ -47,6 +48,15 @@ class StatusRule:
     why: str
 
 
+@dataclass(frozen=True, slots=True)
+class CodeRule:
+    """What a provider's own code means, whatever its status; `code` is our word for it."""
+
+    meaning: ErrorClass
+    code: str
+    why: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcomes:
     """What can come of one kind of call.
@@ -55,11 +65,17 @@ class Outcomes:
         failures: what an exception of the client means; the nearest class in its ancestry counts.
         statuses: what a status means; the first rule that holds it counts.
         wrong_shape: what a 2xx means that is cut, too large, or not what the page promises.
+        codes: what the provider's own codes mean, in its own shape; they say more than the status.
     """
 
     failures: Mapping[type[Exception], Failure]
     statuses: tuple[StatusRule, ...]
     wrong_shape: ErrorClass
+    codes: Mapping[str, CodeRule] = field(default_factory=dict)
+
+    def of_code(self, code: str | None) -> CodeRule | None:
+        """Return what a provider's own code means; None where its status says it."""
+        return self.codes.get(code) if code is not None else None
 
     def of_failure(self, failure: Exception, *, was_written: bool) -> ErrorClass:
         """Return what a failure means. What was seen on the wire may only make it worse.
@@ -155,6 +171,34 @@ READ = Outcomes(
     wrong_shape=Misbehaved,
 )
 
+_VERSION = CodeRule(
+    KeyRefused, "version_unsupported", "the version we ask for is none any more: all launches would fail"
+)
+
+SCRIPE_LAUNCH = Outcomes(
+    failures=FAILURES,
+    statuses=(
+        StatusRule(404, 404, Refused, Misbehaved, "the request names what is not there, such as its project"),
+        *LAUNCH.statuses,
+    ),
+    wrong_shape=OutcomeUnknown,
+    codes=MappingProxyType(
+        {
+            "version_unsupported": _VERSION,
+            KEY_CONFLICT: CodeRule(
+                OutcomeUnknown, KEY_CONFLICT, "the key stands for another launch: what became of ours is unknown"
+            ),
+        }
+    ),
+)
+
+SCRIPE_READ = Outcomes(
+    failures=FAILURES,
+    statuses=READ.statuses,
+    wrong_shape=Misbehaved,
+    codes=MappingProxyType({"version_unsupported": _VERSION}),
+)
+
 #: A result file's host is not the provider: its errors have no shape, and any no means "ask for a fresh URL".
 FILE = Outcomes(
     failures=FAILURES,
@@ -173,5 +217,8 @@ FILE = Outcomes(
 
 #: provider -> kind of call -> what can come of it.
 OUTCOMES: Mapping[str, Mapping[str, Outcomes]] = MappingProxyType(
-    {"script": MappingProxyType({"launch": LAUNCH, "look": READ, "file": FILE})}
+    {
+        "script": MappingProxyType({"launch": LAUNCH, "look": READ, "file": FILE}),
+        "scripe": MappingProxyType({"launch": SCRIPE_LAUNCH, "look": SCRIPE_READ, "file": FILE}),
+    }
 )

@@ -21,20 +21,20 @@ from orchestrator.domain.answers import (
     Accepted,
     Access,
     Capabilities,
+    LimitScope,
     Observation,
     WaveAccepted,
     WorkflowPage,
     WorkflowView,
 )
-from orchestrator.errors import BadInput, Gone, NotSent, ProviderError, Refused
+from orchestrator.errors import Gone
 from orchestrator.providers import script_shapes as shapes
-from orchestrator.providers.evidence import evidence, one_line
 from orchestrator.providers.http import ANSWER_CAP_BYTES, WAVE_ANSWER_CAP_BYTES, Answer, ApiClient, Call, Timeouts
+from orchestrator.providers.keys import checked_key
 from orchestrator.providers.outcomes import LAUNCH, READ, Outcomes
-from orchestrator.providers.retry_after import retry_after_s
+from orchestrator.providers.reading import Reader
 from orchestrator.runtime import LONGEST_LAUNCH_S, since_boot_s
 
-MAX_KEY_CHARS = 1_024
 MAX_PAGE = 100
 #: A wave's answer may take its time: the provider writes that many executions before it answers.
 WAVE_READ_BASE_S = 30.0
@@ -53,10 +53,13 @@ class ScriptProvider:
 
     name = "script"
     capabilities = Capabilities(
-        idempotent_launch=False,
+        launch_key=None,
         cancel=False,
-        bulk_observe=False,
+        progress=False,
+        inline_results=False,
         human_step=True,
+        version=None,
+        limit_scope=LimitScope.KEY,
         # The page says "4 MB"; this fits both readings of it.
         max_body_bytes=4_000_000,
         wave_widths=MappingProxyType({"low": 1, "medium": 5, "high": 15}),
@@ -84,7 +87,7 @@ class ScriptProvider:
             monotonic=monotonic,
             network=network,
         )
-        self._utc_now = utc_now
+        self._reader = Reader(own_error=shapes.own_error, utc_now=utc_now)
 
     async def list_workflows(self, access: Access, *, cursor: str | None = None, limit: int = MAX_PAGE) -> WorkflowPage:
         query = {"limit": str(min(max(limit, 1), MAX_PAGE))} | ({} if cursor is None else {"cursor": cursor})
@@ -104,7 +107,9 @@ class ScriptProvider:
         assert level in self.capabilities.wave_widths, f"no such level: {level}"
         return b'{"items":[' + b",".join(items) + b'],"concurrency":"' + level.encode("ascii") + b'"}'
 
-    async def launch(self, access: Access, workflow_id: str, body: bytes, *, send_by: float) -> Accepted:
+    async def launch(
+        self, access: Access, workflow_id: str, body: bytes, *, send_by: float, key: str | None = None
+    ) -> Accepted:
         call = _launch_call(access, f"/workflows/{_part(workflow_id)}/executions", body)
         answer = await self._http.send(call, send_by=send_by)
         return self._parsed(access, answer, LAUNCH, shapes.accepted)
@@ -131,34 +136,7 @@ class ScriptProvider:
         return await self._http.read(call, line=(access.base_url, access.api_key))
 
     def _parsed(self, access: Access, answer: Answer, outcomes: Outcomes, parse: Callable[[bytes], T]) -> T:
-        """Return what the answer says, or raise what it means."""
-        if not 200 <= answer.status <= 299:
-            raise self._no(access, answer, outcomes)
-        wrong = "larger than we read"
-        if not answer.was_cut:
-            try:
-                return parse(answer.body)
-            except shapes.WrongShape as flaw:
-                wrong = str(flaw)
-        raise outcomes.wrong_shape(
-            f"the provider's answer is not what its page promises: {wrong}",
-            http_status=answer.status,
-            evidence=evidence(answer.body, secrets=[access.api_key]),
-        )
-
-    def _no(self, access: Access, answer: Answer, outcomes: Outcomes) -> ProviderError:
-        said = None if answer.was_cut else shapes.own_error(answer.body)
-        meaning = outcomes.of_status(answer.status, is_own_shape=said is not None)
-        message = f"the provider answered {answer.status}"
-        if said and issubclass(meaning, Refused):
-            message += f": {one_line(said, max_chars=500, secrets=[access.api_key])}"
-        headers = answer.headers
-        return meaning(
-            message,
-            http_status=answer.status,
-            evidence=evidence(answer.body, secrets=[access.api_key]),
-            retry_after_s=retry_after_s(headers.get("retry-after"), date=headers.get("date"), now=self._utc_now()),
-        )
+        return self._reader.parsed(answer, outcomes, parse, secrets=[access.api_key])
 
 
 #: The largest wave, of the largest body, waited for to the last second.
@@ -169,24 +147,8 @@ LONGEST_WAVE = Timeouts().for_launch(
 assert LONGEST_WAVE.whole_s <= LONGEST_LAUNCH_S, "a worker that stops must live to see its launch answered"
 
 
-def check_api_key(key: str) -> None:
-    """Refuse a key that cannot stand in a header: a newline in it would write headers of its own.
-
-    Raises:
-        BadInput: empty, too long, or with anything but printable ASCII. The message never repeats it.
-    """
-    if not 0 < len(key) <= MAX_KEY_CHARS or not all("!" <= char <= "~" for char in key):
-        raise BadInput(
-            "an API key is printable ASCII without spaces", code="bad_key", hint="Was it copied with a line's end?"
-        )
-
-
 def _headers(access: Access) -> dict[str, str]:
-    try:
-        check_api_key(access.api_key)
-    except BadInput as flaw:
-        raise NotSent(flaw.message, code=flaw.code, hint=flaw.hint) from None
-    return {"x-api-key": access.api_key}
+    return {"x-api-key": checked_key(access)}
 
 
 def _launch_call(access: Access, path: str, body: bytes, *, cap_bytes: int = ANSWER_CAP_BYTES) -> Call:

@@ -25,6 +25,7 @@ from orchestrator.domain.answers import (
 from orchestrator.domain.intake import strict_json
 from orchestrator.errors import BadInput
 from orchestrator.providers.evidence import one_line, plain_word
+from orchestrator.providers.reading import OwnError, WrongShape
 
 MAX_ID_CHARS = 200
 MAX_NAME_CHARS = 500
@@ -45,10 +46,6 @@ STATUS_WORDS: Mapping[str, RemoteStatus] = MappingProxyType(
         "error": RemoteStatus.FAILED,
     }
 )
-
-
-class WrongShape(Exception):
-    """An answer is not what the page promises. The message is ours and names a field, never its value."""
 
 
 def is_id(value: object) -> bool:
@@ -73,13 +70,13 @@ def document(body: bytes) -> dict[str, object]:
     return value
 
 
-def own_error(body: bytes) -> str | None:
+def own_error(body: bytes) -> OwnError | None:
     """Return the provider's words when the body is in its own error shape: an object with a text `error`."""
     try:
         said = document(body).get("error")
     except WrongShape:
         return None
-    return said if isinstance(said, str) else None
+    return OwnError(said=said) if isinstance(said, str) else None
 
 
 def accepted(body: bytes) -> Accepted:

@@ -53,11 +53,6 @@ TAKE_SENDING = text("""
     WHERE t.subject_id = v.id AND t.kind = 'sending' AND t.fence = v.fence RETURNING t.subject_id""")
 
 
-DUE_SENDING = text("""
-    SELECT t.subject_id AS intent_id, t.fence, t.lane_id FROM timers t
-    WHERE t.kind = 'sending' AND t.due_at <= orch_now() ORDER BY t.due_at LIMIT :limit""")
-
-
 CLOSE_INTENTS = text("""
     UPDATE intents i SET outcome = v.outcome, outcome_at = orch_now(), http_status = v.http_status, detail = v.detail
     FROM unnest(CAST(:id AS uuid[]), CAST(:outcome AS text[]), CAST(:http_status AS int[]), CAST(:detail AS text[]))
@@ -183,11 +178,6 @@ async def take_sending(connection: AsyncConnection, fences: Mapping[UUID, int]) 
     """
     values = {"ids": list(fences), "fences": list(fences.values())}
     return {row.subject_id for row in await rows(connection, TAKE_SENDING, values)}
-
-
-async def due_sending(connection: AsyncConnection, limit: int) -> list[tuple[UUID, int, UUID]]:
-    """Return intents that nobody recorded in time: (intent, fence, lane)."""
-    return [(r.intent_id, r.fence, r.lane_id) for r in await rows(connection, DUE_SENDING, {"limit": limit})]
 
 
 async def close(connection: AsyncConnection, closed: Sequence[ClosedIntent]) -> None:

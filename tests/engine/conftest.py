@@ -24,7 +24,8 @@ from sandbox.control import Sandbox
 @pytest.fixture(scope="session")
 def provider() -> Iterator[Sandbox]:
     """One sandbox for the session; each test finds it empty."""
-    with Sandbox(options={"duration_s": 0.2, "requests_per_minute": 6000}) as running:
+    fast = {"requests_per_minute": 6000, "scripe_requests_per_minute": 6000, "scripe_queued_s": 0.05}
+    with Sandbox(options={"duration_s": 0.2, **fast}) as running:
         yield running
 
 
@@ -71,7 +72,7 @@ class Hands:
             while not await until():
                 for kind in ("launch", "poll", "download"):
                     await pump.pump(self.deps, kind, worker=self.id, should_stop=lambda: False)
-                await sweep.sweep(self.deps)
+                await sweep.sweep(self.deps, self_id=self.id)
                 await asyncio.sleep(0.02)
 
 
@@ -105,6 +106,18 @@ class Office:
             base_url=self.sandbox.api_url,
             api_key=self.sandbox.key,
             console_url=self.sandbox.console_url,
+            **limits,
+        )
+
+    async def connect_scripe(self, name: str = "scripe", **limits: Any) -> dict[str, Any]:
+        """Add a connection to the sandbox's other API."""
+        return await connections.add_connection(
+            self.deps,
+            self.who,
+            name=name,
+            provider="scripe",
+            base_url=self.sandbox.scripe_url,
+            api_key=self.sandbox.scripe_key,
             **limits,
         )
 

@@ -109,7 +109,7 @@ class Hands:
             await connection.execute(DEAD_LEASES)
 
         await self.deps.db.run(void)
-        await sweep.doubt_unrecorded_launches(self.deps)
+        await sweep.unrecorded_launches(self.deps, worker=None)
 
 
 async def now_due(deps: Deps) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
-from orchestrator.domain import launch_decisions
+from orchestrator.domain import launch_decisions, resending
 from orchestrator.domain.answers import Accepted
 from orchestrator.domain.breaker import Breaker
 from orchestrator.domain.launch_decisions import LaunchDecision, LaunchFacts, LaunchingRun, OnDoubt
+from orchestrator.domain.resending import Resend
 from orchestrator.errors import (
     Gone,
     KeyRefused,
@@ -20,7 +21,7 @@ from orchestrator.errors import (
     Refused,
     Throttled,
 )
-from orchestrator.providers.outcomes import FAILURES, FILE, LAUNCH, OUTCOMES, READ, Outcomes
+from orchestrator.providers.outcomes import FAILURES, LAUNCH, OUTCOMES, READ, Outcomes
 from tests.house.source import ROOT
 from tests.providers.wire_lines import LINES, WireLine
 
@@ -28,13 +29,13 @@ PAGE = ROOT / "docs" / "outcomes.md"
 
 HEAD = """# What a failed call means
 
-Printed from `orchestrator/providers/outcomes.py`, `orchestrator/domain/launch_decisions.py` and
+Printed from `orchestrator/providers/outcomes.py`, `orchestrator/domain/launch_decisions.py`, `resending.py` and
 `tests/providers/wire_lines.py` by `python -m tests.house.write_outcomes`; a test holds it to them.
 
 Three kinds of call, one rule: after a launch, what is not proved to be unsent or refused is **unknown**, and the run
-is `in_doubt`. A look or a download may be repeated, so there unknown only means: again. A launch is written once, on a
-fresh connection of its own, and a witness notes when its first byte may have left: what was written is never called
-unsent.
+is `in_doubt`, unless the provider takes keys. A look or a download may be repeated, so there unknown only means: again.
+A launch is written once, on a fresh connection of its own, and a witness notes when its first byte may have left: what
+was written is never called unsent.
 """
 
 #: class -> its name on this page, and what it means for a look and for a file. Launches: printed from the decisions.
@@ -53,7 +54,7 @@ _NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 def page() -> str:
     """Return the page."""
-    sections = [HEAD, *_meanings(), *_wire(), *_failures(), *_statuses(), *_bodies()]
+    sections = [HEAD, *_meanings(), *_resends(), *_wire(), *_failures(), *_statuses(), *_bodies()]
     return "\n".join(sections) + "\n"
 
 
@@ -116,6 +117,35 @@ def _around(decision: LaunchDecision) -> Iterator[str]:
         yield f"the workflow's launches pause ({decision.workflow_blocked_because})"
 
 
+def _resends() -> Iterator[str]:
+    yield "## Where the provider takes a key with a launch\n"
+    yield (
+        "The same bytes under the same key come to one execution, so what is unknown is sent again instead of doubted, "
+        "until the key may be forgotten. `launching (again)`: the run stays as it is, and its request is sent again.\n"
+    )
+
+    def lines() -> Iterator[Sequence[str]]:
+        yield ["accepted", *(_resent(Accepted(execution_id="e"), sends) for sends in (0, 1))]
+        for kind, (word, _, _) in MEANINGS.items():
+            yield [word, *(_resent(kind("x"), sends) for sends in (0, 1))]
+        conflict = OutcomeUnknown("x", code=resending.KEY_CONFLICT)
+        yield [f"unknown, `{resending.KEY_CONFLICT}`", *(_resent(conflict, sends) for sends in (0, 1))]
+        late = (_resent(OutcomeUnknown("x"), sends, hours=0) for sends in (0, 1))
+        yield ["unknown, and the key may be forgotten", *late]
+
+    yield _table(["Meaning", "The first sending", "A later one, after a lost answer"], lines())
+
+
+def _resent(answer: Accepted | ProviderError, sends: int, *, hours: int = 23) -> str:
+    run = LaunchingRun(run_id=UUID(int=1), attempt=1, position=0)
+    facts = LaunchFacts(runs=[run], is_wave=False, of_batch=False, on_doubt=OnDoubt.HOLD, looks_first_s=2.0, window=1)
+    resend = Resend(until=_NOW + timedelta(hours=hours), sends=sends)
+    decision = resending.after_launch(facts, answer, resend=resend, breaker=Breaker(), now=_NOW, unit=0.5)
+    if decision.again_at is not None:
+        return "; ".join(["`launching` (again)", *_around(decision)])
+    return "; ".join([f"`{decision.changes[0].to}`", *_around(decision)])
+
+
 def _wire() -> Iterator[str]:
     yield "## What happens on the wire\n"
     yield "Each line is made to happen by a real socket, to every kind of call that it can happen to.\n"
@@ -154,15 +184,20 @@ def _failures() -> Iterator[str]:
 def _statuses() -> Iterator[str]:
     yield "## What a status means\n"
     yield (
-        "The provider's own shape is a JSON object with a text `error`. A 2xx is not here: it is read, see below. The "
+        "The provider's own shape is a JSON object with an `error`: a text, or a code with a message. A 2xx is not "
+        "here: it is read, see below. The "
         "first line that holds a status counts. The head alone says it: a body that is cut, reset or never ends is one "
         "in a foreign shape.\n"
     )
-    names = {id(LAUNCH): "A launch", id(READ): "A look", id(FILE): "A result file"}
+    names = {"launch": "A launch", "look": "A look", "file": "A result file"}
     for provider, calls in OUTCOMES.items():
-        for outcomes in calls.values():
-            yield f"### {names[id(outcomes)]} ({provider})\n"
+        for kind, outcomes in calls.items():
+            yield f"### {names[kind]} ({provider})\n"
             yield _table(["Status", "In the provider's own shape", "In a foreign shape", "Why"], _rules(outcomes))
+            if outcomes.codes:
+                yield "Its own codes say more than the status:\n"
+                lines = ([f"`{code}`", _word(rule.meaning), rule.why] for code, rule in outcomes.codes.items())
+                yield _table(["Code", "Means", "Why"], lines)
 
 
 def _rules(outcomes: Outcomes) -> Iterator[Sequence[str]]:

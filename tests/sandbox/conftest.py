@@ -10,6 +10,7 @@ import pytest
 from sandbox.control import Sandbox
 
 KEY = "sk-sandbox"
+SCRIPE_AUTH = {"Authorization": "Bearer scripe_sk_test_sandbox"}
 #: No proxy, and no certificates to load: it is all plain HTTP on this machine.
 _PLAIN: dict[str, Any] = {"timeout": 5, "trust_env": False, "verify": False}
 
@@ -22,6 +23,8 @@ class Client:
     http: httpx.Client
     #: Sends no key: for the result files and for strangers.
     outside: httpx.Client
+    #: The Scripe API of the same sandbox.
+    scripe: httpx.Client
 
     @property
     def scoring(self) -> str:
@@ -73,5 +76,6 @@ def client(_process: tuple[Sandbox, dict[str, Any]]) -> Iterator[Client]:
     with (
         httpx.Client(base_url=sandbox.api_url, headers={"x-api-key": KEY}, **_PLAIN) as http,
         httpx.Client(**_PLAIN) as outside,
+        httpx.Client(base_url=sandbox.scripe_url, headers=SCRIPE_AUTH, **_PLAIN) as scripe,
     ):
-        yield Client(sandbox, http, outside)
+        yield Client(sandbox, http, outside, scripe)

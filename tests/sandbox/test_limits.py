@@ -4,14 +4,17 @@ from typing import Any
 
 import pytest
 
-from sandbox.options import parse_options
-from sandbox.rates import Meter
+from sandbox.rates import Limit, Meter
 from tests.sandbox.conftest import Client
 
 
+def _limit(per_minute: int = 3, rate_window: str = "sliding", refused_count: bool = False) -> Limit:
+    return Limit(per_minute, rate_window, refused_count)
+
+
 def _admitted(moments: list[float], **options: Any) -> list[bool]:
-    meter, chosen = Meter(), parse_options({"requests_per_minute": 3, **options})
-    return [meter.admit(moment, chosen) is None for moment in moments]
+    meter, limit = Meter(), _limit(**options)
+    return [meter.admit(moment, limit) is None for moment in moments]
 
 
 def test_a_sliding_window_frees_each_place_after_exactly_sixty_seconds() -> None:
@@ -39,8 +42,8 @@ def test_refused_requests_use_up_the_rate_only_when_told_so() -> None:
 
 
 def test_the_wait_is_the_time_until_a_place_is_free() -> None:
-    meter, options = Meter(), parse_options({"requests_per_minute": 2})
-    assert [meter.admit(moment, options) for moment in (600.0, 610.0, 620.0)] == [None, None, 40.0]
+    meter, limit = Meter(), _limit(2)
+    assert [meter.admit(moment, limit) for moment in (600.0, 610.0, 620.0)] == [None, None, 40.0]
 
 
 def test_the_hundred_and_first_request_of_a_minute_is_refused(client: Client) -> None:

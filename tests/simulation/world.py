@@ -25,7 +25,8 @@ from orchestrator.engine.who import SCOPES, Who
 from orchestrator.faultpoints import Point
 from orchestrator.providers.addresses import check_base_url
 from orchestrator.providers.files import HttpFileFetcher
-from orchestrator.providers.script import ScriptProvider, check_api_key
+from orchestrator.providers.keys import check_api_key
+from orchestrator.providers.script import ScriptProvider
 from orchestrator.runtime import Sources
 from orchestrator.settings import Settings
 from orchestrator.storage.database import Database

@@ -1,0 +1,218 @@
+"""The Scripe jobs API: its calls, each at most one request.
+
+It takes an idempotency key with every launch, so a lost answer is never a doubt: the same bytes under the same key
+come to the same job for a day. Its results stand in the job itself. What it calls job types are our workflows; only
+one of them has a call that starts it, and the schema of its input is ours, after the page.
+
+Source: the Scripe API's own page and reference pages.
+"""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from types import MappingProxyType
+from urllib.parse import quote
+
+import httpcore
+
+from orchestrator.domain.answers import (
+    Accepted,
+    Access,
+    Capabilities,
+    LaunchKeys,
+    LimitScope,
+    Observation,
+    WaveAccepted,
+    WorkflowPage,
+    WorkflowSummary,
+    WorkflowView,
+)
+from orchestrator.errors import BadInput, Gone
+from orchestrator.providers import scripe_shapes as shapes
+from orchestrator.providers.http import Answer, ApiClient, Call, Timeouts
+from orchestrator.providers.keys import checked_key
+from orchestrator.providers.outcomes import SCRIPE_LAUNCH, SCRIPE_READ
+from orchestrator.providers.reading import Reader
+from orchestrator.runtime import since_boot_s
+from orchestrator.telemetry import get_logger
+
+log = get_logger(__name__)
+
+VERSION = "2026-08-01"
+
+POST_GENERATION: Mapping[str, object] = MappingProxyType(
+    {
+        "type": "object",
+        "properties": {
+            "projectId": {"type": "string", "minLength": 1},
+            "source": {
+                "type": "object",
+                "properties": {"text": {"type": "string", "minLength": 1}},
+                "required": ["text"],
+            },
+            "scheduledFor": {"type": "string", "description": "ISO 8601"},
+            "options": {"type": "object"},
+        },
+        "required": ["projectId", "source"],
+        # `wait_for_completion_ms` above all: a launch that waits is a launch that may be lost for longer.
+        "additionalProperties": False,
+    }
+)
+
+#: job type -> the path that starts one, and what its input must look like; None where no call starts it.
+TYPES: Mapping[str, tuple[str, Mapping[str, object]] | None] = MappingProxyType(
+    {
+        "POST_GENERATION": ("/posts/generations", POST_GENERATION),
+        "KB_INGEST_TEXT": None,
+        "KB_INGEST_FILE": None,
+        "KB_INGEST_URL": None,
+        "KB_INGEST_YOUTUBE": None,
+        "SOURCE_INGEST_FILE": None,
+    }
+)
+
+
+class ScripeProvider:
+    """Calls the Scripe API.
+
+    Args:
+        allow_private_networks: also call http URLs and private addresses (a stand-in on this machine).
+        utc_now: the clock for a `Retry-After` date in an answer that has no date of its own.
+    """
+
+    name = "scripe"
+    capabilities = Capabilities(
+        launch_key=LaunchKeys(life_s=24 * 3_600.0, resent_for_s=23 * 3_600.0),
+        cancel=True,
+        progress=True,
+        inline_results=True,
+        human_step=False,
+        version=VERSION,
+        limit_scope=LimitScope.WORKSPACE,
+        # The page says "256 KB"; this fits both readings of it.
+        max_body_bytes=256_000,
+        wave_widths=MappingProxyType({}),
+        wave_max_items=0,
+        url_life_s=None,
+        requests_per_minute=120,
+        # The page has no limit; so many can be looked at one by one within two minutes.
+        concurrent_per_workflow=200,
+        execution_timeout_s=900.0,
+    )
+
+    def __init__(
+        self,
+        *,
+        allow_private_networks: bool = False,
+        timeouts: Timeouts | None = None,
+        ssl_context: ssl.SSLContext | None = None,
+        monotonic: Callable[[], float] = since_boot_s,
+        utc_now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        network: httpcore.AsyncNetworkBackend | None = None,
+    ) -> None:
+        self._http = ApiClient(
+            timeouts=timeouts,
+            allow_private_networks=allow_private_networks,
+            ssl_context=ssl_context,
+            monotonic=monotonic,
+            network=network,
+        )
+        self._reader = Reader(own_error=shapes.own_error, utc_now=utc_now)
+        self._told: set[tuple[str, str]] = set()
+
+    async def list_workflows(self, access: Access, *, cursor: str | None = None, limit: int = 100) -> WorkflowPage:
+        """Return the job types that can be started, once the API has shown that it takes the key and the version."""
+        answer = await self._read(access, "/jobs?limit=1")
+        self._reader.parsed(answer, SCRIPE_READ, shapes.check_page, secrets=[access.api_key])
+        live = [WorkflowSummary(remote_id=type_, name=_name(type_)) for type_, route in TYPES.items() if route]
+        return WorkflowPage(workflows=tuple(live))
+
+    async def view_workflow(self, access: Access, workflow_id: str) -> WorkflowView:
+        """Return a job type with our schema of its input; asks nobody.
+
+        Raises:
+            Gone: the API has no such type.
+            BadInput: it has, but no call that starts one.
+        """
+        _, schema = _route(workflow_id)
+        return WorkflowView(remote_id=workflow_id, name=_name(workflow_id), input_schema=dict(schema))
+
+    def launch_body(self, item: bytes) -> bytes:
+        """Return the bytes of a launch: the item's own."""
+        return item
+
+    def wave_body(self, items: Sequence[bytes], *, level: str) -> bytes:
+        raise AssertionError("it has no levels, so no wave is ever planned")
+
+    async def launch(
+        self, access: Access, workflow_id: str, body: bytes, *, send_by: float, key: str | None = None
+    ) -> Accepted:
+        assert key is not None, "without a key a lost answer could never be cleared up"
+        path, _ = _route(workflow_id)
+        headers = _headers(access) | {"Content-Type": "application/json", "Idempotency-Key": key}
+        call = Call(method="POST", url=access.base_url.rstrip("/") + path, headers=headers, body=body)
+        answer = await self._http.send(call, send_by=send_by)
+        self._hear(access, answer)
+        return self._reader.parsed(answer, SCRIPE_LAUNCH, shapes.accepted, secrets=[access.api_key])
+
+    async def launch_wave(
+        self, access: Access, workflow_id: str, body: bytes, *, count: int, send_by: float
+    ) -> WaveAccepted:
+        raise AssertionError("it has no levels, so no wave is ever planned")
+
+    async def observe(self, access: Access, workflow_id: str, execution_id: str) -> Observation:
+        if not shapes.is_id(execution_id):
+            raise Gone("there can be no such job at the provider: the id is not one", code="bad_id")
+        answer = await self._read(access, f"/jobs/{quote(execution_id, safe='')}")
+        return self._reader.parsed(
+            answer,
+            SCRIPE_READ,
+            lambda body: shapes.observation(body, execution_id=execution_id),
+            secrets=[access.api_key],
+        )
+
+    async def aclose(self) -> None:
+        await self._http.aclose()
+
+    async def _read(self, access: Access, path: str) -> Answer:
+        call = Call(method="GET", url=access.base_url.rstrip("/") + path, headers=_headers(access))
+        answer = await self._http.read(call, line=(access.base_url, access.api_key))
+        self._hear(access, answer)
+        return answer
+
+    def _hear(self, access: Access, answer: Answer) -> None:
+        """Tell the log, once for each connection, that the version we ask for will end."""
+        said = answer.headers.get("scripe-deprecation")
+        if said is not None and (access.connection_id, said[:200]) not in self._told and len(self._told) < 1_000:
+            self._told.add((access.connection_id, said[:200]))
+            log.warning(
+                "the provider will end the API version that is asked for",
+                code="version_deprecated",
+                connection=access.connection_id,
+                version=VERSION,
+                said=said[:200],
+            )
+
+
+def _headers(access: Access) -> dict[str, str]:
+    return {"Authorization": f"Bearer {checked_key(access)}", "Scripe-Api-Version": VERSION}
+
+
+def _route(workflow_id: str) -> tuple[str, Mapping[str, object]]:
+    if workflow_id not in TYPES:
+        raise Gone("the provider has no such job type", code="gone")
+    route = TYPES[workflow_id]
+    if route is None:
+        live = ", ".join(type_ for type_, found in TYPES.items() if found)
+        raise BadInput(
+            f"the provider's API has no call that starts a job of type {workflow_id}",
+            code="workflow.not_launchable",
+            hint=f"Can be started: {live}.",
+        )
+    return route
+
+
+def _name(type_: str) -> str:
+    return type_.replace("_", " ").capitalize()
