@@ -12,6 +12,7 @@ NAMED = {
     "orchestrator/providers/": "their own room",
     "orchestrator/cli/connections.py": "its help lists what can be asked for",
     "orchestrator/cli/demo.py": "the demo runs against the sandbox, and adds its connection",
+    "orchestrator/domain/doors.py": "each door speaks its provider's own words",
     "orchestrator/rehearsal/virtual_lane.py": "plays one of them in virtual time",
     "orchestrator/rehearsal/virtual_launches.py": "plays one of them in virtual time",
 }
