@@ -48,7 +48,7 @@ bench: $(VENV)/.dev  ## the benchmarks, one JSON line each
 	@for what in polling forecasts throughput scale; do $(BIN)/python -m benchmarks.$$what || exit 1; done
 
 simulate: $(VENV)/.dev  ## simulated worlds until 20,000 runs have lived (long)
-	@$(BIN)/python -m tests.simulation --lifecycles 20000 --size 200 --quiet
+	@$(BIN)/python -m tests.simulation --lifecycles 20000 --size 200 --hot --quiet
 
 mutants: $(VENV)/.dev  ## plant every bug of the list, and say which were caught (long)
 	@$(BIN)/python -m tests.mutants

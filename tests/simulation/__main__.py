@@ -30,13 +30,13 @@ def main(argv: list[str] | None = None) -> int:
         times = 1 if given.once else 2
         seeds = [seed for seed in given.seed for _ in range(times)]
         campaign = Campaign(
-            seeds=seeds, size=given.size, strain=given.strain, stops_at_breach=given.stop_at_breach
+            seeds=seeds, size=given.size, strain=given.strain, hot=given.hot, stops_at_breach=given.stop_at_breach
         )  # fmt: skip
     else:
         sys.stderr.write(f"first seed: {first}\n")
         campaign = Campaign(
             first_seed=first, lifecycles=given.lifecycles, budget_s=given.budget_s, jobs=given.jobs, size=given.size,
-            strain=given.strain,
+            strain=given.strain, hot=given.hot,
         )  # fmt: skip
     tally = Tally()
     digests: dict[int, set[str]] = {}
@@ -85,6 +85,7 @@ def _arguments() -> argparse.ArgumentParser:
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes (default: %(default)s)")
     parser.add_argument("--size", type=int, default=300, help="runs of a world (default: %(default)s)")
     parser.add_argument("--strain", type=float, default=3.0, help="faults per run, about (default: %(default)s)")
+    parser.add_argument("--hot", action="store_true", help="more faults inside: the database, and processes")
     parser.add_argument("--table", help="write the hits of every fault at every boundary to this file, as JSON")
     parser.add_argument("--pressure", action="store_true", help="press on the limit instead, and count arrivals")
     parser.add_argument("--items", type=int, default=4_000, help="with --pressure: runs of a world")

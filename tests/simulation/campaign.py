@@ -43,7 +43,12 @@ class Campaign:
     jobs: int = 1
     size: int = 300
     strain: float = 3.0
+    hot: bool = False
     stops_at_breach: bool = False
+
+    def plan(self, seed: int) -> Plan:
+        """Return the world of a seed."""
+        return plan_of(seed, size=self.size, strain=self.strain, hot=self.hot)
 
 
 @dataclass
@@ -172,7 +177,7 @@ def _side_by_side(campaign: Campaign) -> Iterator[Outcome]:
                 is_over = seed is None
                 if seed is not None:
                     running.add(pool.submit(_live, seed, campaign))
-                    lifecycles += plan_of(seed, size=campaign.size, strain=campaign.strain).lifecycles
+                    lifecycles += campaign.plan(seed).lifecycles
             done, running = wait(running, return_when=FIRST_COMPLETED)
             for future in done:
                 yield future.result()
@@ -188,7 +193,7 @@ def _standing() -> Iterator[Ground]:
 
 def _live(seed: int, campaign: Campaign) -> Outcome:
     assert _base is not None, "worlds need ground"
-    plan = plan_of(seed, size=campaign.size, strain=campaign.strain)
+    plan = campaign.plan(seed)
     try:
         return live_through(plan, _base, stops_at_breach=campaign.stops_at_breach)
     except Exception as error:  # one broken world is a finding, and must not cost what the others found
@@ -206,13 +211,13 @@ def _seeds(campaign: Campaign) -> Iterator[int]:
     if campaign.first_seed is None:
         return
     began = time.monotonic()
-    lifecycles = sum(plan_of(s, size=campaign.size, strain=campaign.strain).lifecycles for s in campaign.seeds)
+    lifecycles = sum(campaign.plan(s).lifecycles for s in campaign.seeds)
     for seed in count(campaign.first_seed):
         if campaign.lifecycles and lifecycles >= campaign.lifecycles:
             return
         if campaign.budget_s is not None and time.monotonic() - began > campaign.budget_s:
             return
-        lifecycles += plan_of(seed, size=campaign.size, strain=campaign.strain).lifecycles
+        lifecycles += campaign.plan(seed).lifecycles
         yield seed
 
 

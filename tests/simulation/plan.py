@@ -69,15 +69,34 @@ class Plan:
         return sum(b.items for b in self.batches) + len(self.singles_at_s)
 
 
-def plan_of(seed: int, *, size: int = 300, strain: float = 3.0) -> Plan:
+def plan_of(seed: int, *, size: int = 300, strain: float = 3.0, hot: bool = False) -> Plan:
     """Return the world that a seed means.
 
     Args:
         size: about how many runs.
         strain: faults per run that are aimed at; 0 for a world without any.
+        hot: strike the database and the processes several times as often, and what is outside no more than usual.
     """
     plan = _mixed(seed, size=size, strain=strain)
-    return _of_waves(plan, size=size) if seed % WAVE_WORLDS_EVERY == WAVE_WORLDS_REST else plan
+    plan = _hotter(plan) if hot else plan
+    return _of_waves(plan, size=size, hot=hot) if seed % WAVE_WORLDS_EVERY == WAVE_WORLDS_REST else plan
+
+
+def _hotter(plan: Plan) -> Plan:
+    """Return the same world with more faults inside.
+
+    Where most launches are lost the breaker stays open, and a world under fire stands still instead of burning; what
+    fails inside is met with every statement.
+    """
+    heat = plan.provider_rate / 0.18
+    outside = min(heat, 1.0)
+    rates = {
+        **{where: rate / heat * outside if where.startswith("net.") else rate for where, rate in plan.rates.items()},
+        "db.connect": min(0.02 * heat, 0.3),
+        "db.statement": 0.008 * heat,
+        "db.commit": 0.03 * heat,
+    }
+    return replace(plan, rates=rates, provider_rate=0.18 * outside, point_rate=0.004 * heat)
 
 
 def _mixed(seed: int, *, size: int, strain: float) -> Plan:
@@ -123,7 +142,7 @@ def _mixed(seed: int, *, size: int, strain: float) -> Plan:
     )
 
 
-def _of_waves(plan: Plan, *, size: int) -> Plan:
+def _of_waves(plan: Plan, *, size: int, hot: bool) -> Plan:
     """Return the same world with many small waves and little else, so that every fault of theirs meets some."""
     rng = Random(f"waves:{plan.seed}")
     batches: list[BatchPlan] = []
@@ -139,7 +158,7 @@ def _of_waves(plan: Plan, *, size: int) -> Plan:
         batches=tuple(sorted(batches, key=lambda b: b.at_s)),
         singles_at_s=(),
         # A launch that does not get as far as the provider is struck by none of its faults.
-        rates={boundary: rate / 5 for boundary, rate in plan.rates.items()},
+        rates={where: rate / (2 if hot and where.startswith("db.") else 5) for where, rate in plan.rates.items()},
         provider_away=(),
         spells_every_s=0.0,
         acts_every_s=20.0,
