@@ -53,7 +53,7 @@ LAUNCHING = (
         "nothing comes due when a launch is never recorded",
         [
             Swap(
-                "orchestrator/storage/intents.py",
+                "orchestrator/storage/unanswered.py",
                 "    WHERE t.kind = 'sending' AND t.due_at",
                 "    WHERE false AND t.due_at",
             )
