@@ -13,7 +13,8 @@ OrchestratorError
     ├── NotSent          nothing reached the provider                          -> try again
     ├── Throttled        wait `retry_after_s`, the whole lane
     ├── Refused          the provider said no, in its own words                -> final
-    │   └── KeyRefused   it does not accept our key                            -> stop the lane's launches
+    │   ├── KeyRefused   it does not accept our key                            -> stop the lane's launches
+    │   └── NotCancellable  the execution does not wait any more               -> look at it again
     ├── Gone             the provider does not know this thing (404)           -> the reader decides
     ├── Misbehaved       the answer breaks the provider's own page             -> look again, tell a person
     └── OutcomeUnknown   it may or may not have been done                      -> in doubt, never again by itself
@@ -178,6 +179,12 @@ class KeyRefused(Refused):
     """The provider does not accept our key (401, 403)."""
 
     code = "key_refused"
+
+
+class NotCancellable(Refused):
+    """The provider cancels only what has not begun, and this has. Asking again gives the same answer."""
+
+    code = "not_cancellable"
 
 
 class Gone(ProviderError):

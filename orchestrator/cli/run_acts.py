@@ -38,7 +38,7 @@ def cancel(
     yes: bulk.YesOption = False,
     output_: OutputOption = None,
 ) -> None:
-    """Cancel a run that was not launched; or, with options, all that they name: orchestrator operation show."""
+    """Cancel a run that was not launched, or waits at a provider that can cancel; with options, all that they name."""
     filter = bulk.filter_of(
         status=status,
         batch=batch,

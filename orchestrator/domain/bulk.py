@@ -7,6 +7,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from orchestrator.domain import operator_decisions
+from orchestrator.domain.cancelling import AT_PROVIDER
 from orchestrator.domain.erasure import refuse_erased
 from orchestrator.domain.operator_decisions import Act, Resolution, RunFacts
 from orchestrator.errors import BadInput, Conflict
@@ -68,7 +69,7 @@ class Intention:
             raise BadInput("`relaunch` goes with retry", code="field.value")
 
 
-def refusal(intention: Intention, run: RunFacts, *, now: datetime) -> Conflict | None:
+def refusal(intention: Intention, run: RunFacts, *, now: datetime, provider_cancels: bool = False) -> Conflict | None:
     """Return why a run is not eligible as it stands, None when it is: the very decision of the single act."""
     act = Act(actor="nobody", reason="asked, not done")
     try:
@@ -76,6 +77,8 @@ def refusal(intention: Intention, run: RunFacts, *, now: datetime) -> Conflict |
             case BulkVerb.RETRY:
                 operator_decisions.retry(refuse_erased(run), act, relaunch=intention.relaunch, now=now)
             case BulkVerb.CANCEL:
+                if provider_cancels and run.status in AT_PROVIDER:
+                    return None  # the provider says
                 if operator_decisions.cancel(run, act) is None:
                     return Conflict("it is cancelled already", code="already_cancelled")
             case BulkVerb.RESOLVE:

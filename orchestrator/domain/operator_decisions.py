@@ -49,7 +49,7 @@ class Resolution(StrEnum):
     ABANDON = "abandon"
 
 
-def cancel(run: RunFacts, act: Act) -> Change | None:
+def cancel(run: RunFacts, act: Act, *, why_late: str = "the provider has no cancel") -> Change | None:
     """Cancel what was not sent. A launch on the wire is marked, to be cancelled if it falls back.
 
     Returns None when the run is cancelled already.
@@ -75,7 +75,7 @@ def cancel(run: RunFacts, act: Act) -> Change | None:
             )
         case S.PROCESSING | S.HUMAN_IN_THE_LOOP | S.DOWNLOADING | S.IN_DOUBT:
             raise Conflict(
-                f"too late, still running: the run is {run.status} and the provider has no cancel",
+                f"too late, still running: the run is {run.status} and {why_late}",
                 code="too_late",
                 hint="abandon it to stop watching; it may still act at the provider",
             )

@@ -22,6 +22,8 @@ PATIENCE_S = 20.0
 #: Whoever asks from outside a worker: a grant needs a holder, and this one never heartbeats.
 NOBODY = UUID(int=0)
 
+USED_UP = "the provider's request budget is used up just now"
+
 
 async def call(deps: Deps, lane_id: UUID, send: Callable[[], Awaitable[T]]) -> T:
     """Send one request when the lane's budget allows.
@@ -66,8 +68,6 @@ async def _token(deps: Deps, lane_id: UUID) -> UUID:
 
     while (wait_s := await deps.db.run(take)) > 0.0:
         if deps.sources.monotonic() + wait_s > give_up_at:
-            raise Unavailable(
-                "the provider's request budget is used up just now", code="budget_used", retry_after_s=wait_s
-            )
+            raise Unavailable(USED_UP, code="budget_used", retry_after_s=wait_s)
         await asyncio.sleep(wait_s)
     return grant_id

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from orchestrator.domain import operator_decisions
 from orchestrator.domain.erasure import refuse_erased
 from orchestrator.domain.statuses import RunStatus as S
-from orchestrator.engine import acts, reading
+from orchestrator.engine import acts, cancelling, reading
 from orchestrator.engine.deps import Deps
 from orchestrator.engine.who import Who
 from orchestrator.errors import Conflict
@@ -21,9 +21,15 @@ from orchestrator.storage.lanes import Turn
 
 
 async def cancel_run(deps: Deps, who: Who, run_id: UUID, *, reason: str | None = None) -> dict[str, Any]:
-    """Cancel a run that was not sent; one on the wire is cancelled if it falls back."""
+    """Cancel a run that was not sent; one on the wire if it falls back; one that waits at a provider who can cancel."""
     act = who.act("run cancel", reason)
-    return await acts.on_run(deps, who, run_id, lambda run, _: operator_decisions.cancel(run, act))
+    row = await acts.find_run(deps, who, run_id)
+    cancelled = await cancelling.at_provider(deps, who, row, act)
+    if cancelled is not None:
+        return cancelled
+    can = deps.provider(row.provider).capabilities.cancel
+    late = {"why_late": "the provider can cancel nothing of it just now"} if can else {}
+    return await acts.on_run(deps, who, run_id, lambda run, _: operator_decisions.cancel(run, act, **late))
 
 
 async def abandon_run(deps: Deps, who: Who, run_id: UUID, *, reason: str) -> dict[str, Any]:

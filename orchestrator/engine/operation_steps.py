@@ -14,7 +14,7 @@ from orchestrator.domain.bulk import BulkVerb, ItemState
 from orchestrator.engine import doubts, operate, poison
 from orchestrator.engine.deps import Deps
 from orchestrator.engine.who import Who, unsaid
-from orchestrator.errors import BadInput, Conflict, NotFound
+from orchestrator.errors import BadInput, Conflict, NotFound, Unavailable
 from orchestrator.storage import operations
 from orchestrator.storage.operations import OperationRow
 
@@ -24,6 +24,9 @@ AT_ONCE = 100
 
 #: After so long without a word from the worker that goes on with an operation, another does.
 LEASE_S = 30.0
+
+#: An operation whose lane has no request left for it comes back after so long.
+REST_S = 3.0
 
 
 async def work_operations(deps: Deps, *, within_s: float = WITHIN_S) -> int:
@@ -44,16 +47,18 @@ async def work_operations(deps: Deps, *, within_s: float = WITHIN_S) -> int:
 
 async def _step(deps: Deps, operation: OperationRow, *, ends_at: float) -> int:
     waiting = [] if operation.cancelled_at is not None else await _waiting(deps, operation.id)
-    done = 0
+    done, rests_s = 0, 0.0
     for run_id in waiting:
-        await _one(deps, operation, run_id)
+        if not await _one(deps, operation, run_id):
+            rests_s = REST_S
+            break
         done += 1
         if deps.sources.monotonic() >= ends_at:
             break
 
     async def leave(connection: AsyncConnection) -> None:
         if waiting:
-            await operations.release(connection, operation.id)
+            await operations.release(connection, operation.id, rests_s=rests_s)
         else:
             await operations.finish(connection, operation.id, is_cancelled=operation.cancelled_at is not None)
 
@@ -69,17 +74,25 @@ async def _waiting(deps: Deps, operation: UUID) -> list[UUID]:
     return await deps.db.run(read)
 
 
-async def _one(deps: Deps, operation: OperationRow, run_id: UUID) -> None:
-    """Do it to one run, or write down why not."""
+async def _one(deps: Deps, operation: OperationRow, run_id: UUID) -> bool:
+    """Do it to one run, or write down why not; return False where the lane has no request left for it now."""
     try:
         came = await poison.caught(lambda: _act(deps, operation, run_id))
     except (Conflict, NotFound, BadInput) as refused:
         await _refuse(deps, operation, run_id, ItemState.REFUSED, refused.code, refused.message)
-        return
+        return True
+    except Unavailable as away:
+        if away.code == "budget_used":
+            return False
+        if away.code != "cancel_unanswered":
+            raise
+        await _refuse(deps, operation, run_id, ItemState.FAILED, away.code, away.message)
+        return True
     if isinstance(came, poison.Poisoned):
         poison.tell("operation", came, operation=str(operation.id), run=str(run_id))
         said = "our own code broke on it; the worker's log says where"
         await _refuse(deps, operation, run_id, ItemState.FAILED, "internal", said)
+    return True
 
 
 async def _act(deps: Deps, operation: OperationRow, run_id: UUID) -> None:

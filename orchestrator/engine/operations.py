@@ -174,20 +174,25 @@ async def _choose(
         )
     if "batch" not in conditions:
         found.reverse()
-    refusals = _refusals(spec.intention, found, now=await transaction_now(connection))
-    chosen = [run for run in found if refusals[run.status, run.is_erased] is None]
+    refusals = _refusals(deps, spec.intention, found, now=await transaction_now(connection))
+    chosen = [run for run in found if refusals[_standing(run)] is None]
     counted = Counter(
-        (refused.code, refused.message) for run in found if (refused := refusals[run.status, run.is_erased]) is not None
+        (refused.code, refused.message) for run in found if (refused := refusals[_standing(run)]) is not None
     )
     told = [{"code": code, "message": message, "runs": n} for (code, message), n in counted.most_common()]
     return chosen, told, len(found)
 
 
+def _standing(run: Matching) -> tuple[str, bool, str]:
+    """Return what a run's eligibility hangs on."""
+    return run.status, run.is_erased, run.provider
+
+
 def _refusals(
-    intention: Intention, found: Sequence[Matching], *, now: datetime
-) -> dict[tuple[str, bool], Conflict | None]:
-    """Judge runs that stand alike once: whether a run is eligible hangs on its status, and on whether it was erased."""
-    alike = {(run.status, run.is_erased): run for run in found}
+    deps: Deps, intention: Intention, found: Sequence[Matching], *, now: datetime
+) -> dict[tuple[str, bool, str], Conflict | None]:
+    """Judge runs that stand alike once."""
+    alike = {_standing(run): run for run in found}
     return {
         standing: bulk.refusal(
             intention,
@@ -200,6 +205,7 @@ def _refusals(
                 is_erased=run.is_erased,
             ),
             now=now,
+            provider_cancels=deps.provider(run.provider).capabilities.cancel,
         )
         for standing, run in alike.items()
     }

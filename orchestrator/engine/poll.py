@@ -90,8 +90,8 @@ async def _record(deps: Deps, batch: LookBatch, sights: Sequence[Sight], *, clai
             ago_s = [deps.sources.monotonic() - s.at for s in sights if not _cost_nothing(s.seen)]
             # The claim's own time is the database's; what has passed since is the same on every clock.
             now = batch.now + timedelta(seconds=deps.sources.monotonic() - claimed_at)
-            results = [_result(deps, s.claim, s.seen, now=now) for s in seen]
-            news = _news([s.seen for s in sights], now=now)
+            results = [result_of(deps, s.claim, s.seen, now=now) for s in seen]
+            news = news_of([s.seen for s in sights], now=now)
             applied = await looks.record(
                 connection, batch, results, ago_s, news, sources=deps.sources, sealer=deps.sealer
             )
@@ -151,7 +151,7 @@ def _cost_nothing(seen: Seen) -> bool:
     return isinstance(seen, NotSent)
 
 
-def _result(deps: Deps, claim: LookClaim, seen: Seen, *, now: datetime) -> LookResult:
+def result_of(deps: Deps, claim: LookClaim, seen: Seen, *, now: datetime) -> LookResult:
     """Decide what one look means for its run, its wave and its workflow."""
     timing = Timing(
         policy=deps.poll_policy(claim.poll),
@@ -190,7 +190,9 @@ def _result(deps: Deps, claim: LookClaim, seen: Seen, *, now: datetime) -> LookR
         change = replace(change, timer=replace(change.timer, due_at=None, urgency=Urgency.NORMAL))
     ended = claim.status is not S.DOWNLOADING and (change.to in ENDINGS or change.to is S.DOWNLOADING)
     sighted = _Sighted.of(claim, now=now)
-    took = sighted.took if sighted is not None and ended and claim.status is S.PROCESSING else None
+    # How long one lived that was cancelled says nothing of those that are not.
+    lived = ended and claim.status is S.PROCESSING and change.to is not S.CANCELLED
+    took = sighted.took if sighted is not None and lived else None
     return LookResult(
         claim=claim,
         change=change,
@@ -254,7 +256,7 @@ def _wave_look(
     )
 
 
-def _news(seen: Sequence[Seen], *, now: datetime) -> LaneNews:
+def news_of(seen: Sequence[Seen], *, now: datetime) -> LaneNews:
     """Say what the answers mean for the lane: throttled, asked to come back later, or its key refused."""
     until: datetime | None = None
     stopped: str | None = None

@@ -61,6 +61,13 @@ class Provider(Protocol):
 
     async def observe(self, access: Access, workflow_id: str, execution_id: str) -> Observation: ...
 
+    async def cancel(self, access: Access, workflow_id: str, execution_id: str) -> Observation:
+        """Cancel an execution that waits; only asked where `capabilities.cancel`. To ask twice is harmless.
+
+        Raises:
+            NotCancellable: it has begun, or has ended.
+        """
+
     async def aclose(self) -> None: ...
 
 

@@ -19,6 +19,7 @@ from orchestrator.errors import (
     Gone,
     KeyRefused,
     Misbehaved,
+    NotCancellable,
     NotSent,
     OutcomeUnknown,
     ProviderError,
@@ -199,6 +200,19 @@ SCRIPE_READ = Outcomes(
     codes=MappingProxyType({"version_unsupported": _VERSION}),
 )
 
+#: To cancel twice is harmless, so whatever is not known is asked again, as after a look.
+SCRIPE_CANCEL = Outcomes(
+    failures=FAILURES,
+    statuses=READ.statuses,
+    wrong_shape=Misbehaved,
+    codes=MappingProxyType(
+        {
+            "version_unsupported": _VERSION,
+            "not_cancellable": CodeRule(NotCancellable, "not_cancellable", "it does not wait any more: look again"),
+        }
+    ),
+)
+
 #: A result file's host is not the provider: its errors have no shape, and any no means "ask for a fresh URL".
 FILE = Outcomes(
     failures=FAILURES,
@@ -219,6 +233,8 @@ FILE = Outcomes(
 OUTCOMES: Mapping[str, Mapping[str, Outcomes]] = MappingProxyType(
     {
         "script": MappingProxyType({"launch": LAUNCH, "look": READ, "file": FILE}),
-        "scripe": MappingProxyType({"launch": SCRIPE_LAUNCH, "look": SCRIPE_READ, "file": FILE}),
+        "scripe": MappingProxyType(
+            {"launch": SCRIPE_LAUNCH, "look": SCRIPE_READ, "cancel": SCRIPE_CANCEL, "file": FILE}
+        ),
     }
 )

@@ -33,7 +33,7 @@ from orchestrator.errors import BadInput, Gone
 from orchestrator.providers import scripe_shapes as shapes
 from orchestrator.providers.http import Answer, ApiClient, Call, Timeouts
 from orchestrator.providers.keys import checked_key
-from orchestrator.providers.outcomes import SCRIPE_LAUNCH, SCRIPE_READ
+from orchestrator.providers.outcomes import SCRIPE_CANCEL, SCRIPE_LAUNCH, SCRIPE_READ, Outcomes
 from orchestrator.providers.reading import Reader
 from orchestrator.runtime import since_boot_s
 from orchestrator.telemetry import get_logger
@@ -163,21 +163,25 @@ class ScripeProvider:
         raise AssertionError("it has no levels, so no wave is ever planned")
 
     async def observe(self, access: Access, workflow_id: str, execution_id: str) -> Observation:
-        if not shapes.is_id(execution_id):
-            raise Gone("there can be no such job at the provider: the id is not one", code="bad_id")
-        answer = await self._read(access, f"/jobs/{quote(execution_id, safe='')}")
-        return self._reader.parsed(
-            answer,
-            SCRIPE_READ,
-            lambda body: shapes.observation(body, execution_id=execution_id),
-            secrets=[access.api_key],
-        )
+        answer = await self._read(access, _job_path(execution_id))
+        return self._seen(access, answer, SCRIPE_READ, execution_id)
+
+    async def cancel(self, access: Access, workflow_id: str, execution_id: str) -> Observation:
+        # It changes something, but no more the second time: a kept connection may carry it.
+        answer = await self._read(access, _job_path(execution_id) + "/cancel", method="POST")
+        return self._seen(access, answer, SCRIPE_CANCEL, execution_id)
 
     async def aclose(self) -> None:
         await self._http.aclose()
 
-    async def _read(self, access: Access, path: str) -> Answer:
-        call = Call(method="GET", url=access.base_url.rstrip("/") + path, headers=_headers(access))
+    def _seen(self, access: Access, answer: Answer, outcomes: Outcomes, execution_id: str) -> Observation:
+        def parse(body: bytes) -> Observation:
+            return shapes.observation(body, execution_id=execution_id)
+
+        return self._reader.parsed(answer, outcomes, parse, secrets=[access.api_key])
+
+    async def _read(self, access: Access, path: str, *, method: str = "GET") -> Answer:
+        call = Call(method=method, url=access.base_url.rstrip("/") + path, headers=_headers(access))
         answer = await self._http.read(call, line=(access.base_url, access.api_key))
         self._hear(access, answer)
         return answer
@@ -198,6 +202,12 @@ class ScripeProvider:
 
 def _headers(access: Access) -> dict[str, str]:
     return {"Authorization": f"Bearer {checked_key(access)}", "Scripe-Api-Version": VERSION}
+
+
+def _job_path(execution_id: str) -> str:
+    if not shapes.is_id(execution_id):
+        raise Gone("there can be no such job at the provider: the id is not one", code="bad_id")
+    return f"/jobs/{quote(execution_id, safe='')}"
 
 
 def _route(workflow_id: str) -> tuple[str, Mapping[str, object]]:

@@ -128,6 +128,9 @@ class ScriptProvider:
         answer = await self._read(access, f"/workflows/{_part(workflow_id)}/executions/{_part(execution_id)}")
         return self._parsed(access, answer, READ, lambda body: shapes.observation(body, execution_id=execution_id))
 
+    async def cancel(self, access: Access, workflow_id: str, execution_id: str) -> Observation:
+        raise AssertionError("it has no cancel, so nobody asks for one")
+
     async def aclose(self) -> None:
         await self._http.aclose()
 

@@ -225,7 +225,7 @@ class VirtualLane:
         lane = self.release(self.lock(), CallKind.LOOK, len(claims))
         # The engine's own reading of a look; it is not public, and a copy of it here would drift.
         results = [
-            (run, poll._result(self.deps, claim, answer, now=lane.now))
+            (run, poll.result_of(self.deps, claim, answer, now=lane.now))
             for (run, claim), answer in zip(claims, seen, strict=True)
         ]
         for run, result in results:

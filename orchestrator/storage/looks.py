@@ -12,6 +12,7 @@ from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from orchestrator.domain import windows
+from orchestrator.domain.changes import Urgency
 from orchestrator.domain.governor import CallKind
 from orchestrator.domain.look_timing import late_after, price_after
 from orchestrator.domain.statuses import RunStatus
@@ -25,16 +26,9 @@ from orchestrator.storage.learning import Took
 from orchestrator.storage.look_claims import LaneNews, LookBatch, LookResult
 from orchestrator.storage.sealing import Sealer
 
-# For each urgency the earliest due rows, by index alone; the outer LIMIT then takes the most urgent. The CTE is a
-# fence: without it the planner may run the LIMIT once per joined row. A claim moves due_at to the lease's end, so a
-# leased row is not scanned again, and is due by itself if its worker dies.
-CLAIM = text("""
-    WITH due AS MATERIALIZED (
-        SELECT t.subject_id FROM generate_series(0, 2) AS u(urgency), LATERAL (
-            SELECT subject_id, urgency, due_at FROM timers
-            WHERE lane_id = :lane AND kind = 'poll' AND urgency = u.urgency AND due_at <= orch_now()
-            ORDER BY due_at LIMIT :limit FOR UPDATE SKIP LOCKED) t
-        ORDER BY t.urgency, t.due_at LIMIT :limit),
+# The CTE `due` is a fence: without it the planner may run the LIMIT once per joined row. A claim moves due_at to the
+# lease's end, so a leased row is not scanned again, and is due by itself if its worker dies.
+_CLAIMED = """
     claimed AS (
         UPDATE timers t SET due_at = orch_now() + make_interval(secs => :lease_s), fence = nextval('fences'),
             worker_id = :worker, looks = looks + 1, looked_at = orch_now()
@@ -50,7 +44,23 @@ CLAIM = text("""
         v.width AS wave_width, v.size - v.ended - v.human AS wave_remaining, v.in_order AS wave_in_order,
         n.id AS connection_id, n.provider, n.base_url, n.api_key
     FROM claimed c JOIN runs r ON r.id = c.subject_id JOIN workflows w ON w.id = r.workflow_id
-    JOIN connections n ON n.id = r.connection_id LEFT JOIN waves v ON v.id = c.wave_id""")
+    JOIN connections n ON n.id = r.connection_id LEFT JOIN waves v ON v.id = c.wave_id"""
+
+# For each urgency the earliest due rows, by index alone; the outer LIMIT then takes the most urgent.
+CLAIM = text(f"""
+    WITH due AS MATERIALIZED (
+        SELECT t.subject_id FROM generate_series(0, 2) AS u(urgency), LATERAL (
+            SELECT subject_id, urgency, due_at FROM timers
+            WHERE lane_id = :lane AND kind = 'poll' AND urgency = u.urgency AND due_at <= orch_now()
+            ORDER BY due_at LIMIT :limit FOR UPDATE SKIP LOCKED) t
+        ORDER BY t.urgency, t.due_at LIMIT :limit), {_CLAIMED}""")  # noqa: S608 - our own words
+
+# One execution that the provider has, whoever looks at it: his answer comes to nothing.
+CLAIM_ONE = text(f"""
+    WITH due AS MATERIALIZED (
+        SELECT t.subject_id FROM timers t JOIN runs r ON r.id = t.subject_id
+        WHERE t.subject_id = :run AND t.kind = 'poll' AND r.status IN ('processing', 'human_in_the_loop')
+        FOR UPDATE OF t), {_CLAIMED}""")  # noqa: S608 - our own words
 
 NEXT_DUE = text("""
     SELECT min(t.due_at) FROM generate_series(0, 2) AS u(urgency), LATERAL (
@@ -118,6 +128,23 @@ async def claim(
     refreshed = [(row.subject_id, row.attempt) for row in found if row.status == RunStatus.DOWNLOADING]
     files = await offers.known(connection, refreshed)
     claims = tuple(look_claims.read(row, lane, files.get(row.subject_id, ())) for row in found)
+    return LookBatch(lane_id=lane.id, grant_id=grant_id, now=lane.now, claims=claims)
+
+
+async def claim_one(
+    connection: AsyncConnection, lane: Lane, run_id: UUID, *, worker: UUID, lease_s: float, sources: Sources
+) -> LookBatch | None:
+    """Take one execution from whoever looks at it, on behalf of a person; None where the provider has it no more.
+
+    The caller holds the lane's lock, and has seen that it has a token.
+    """
+    found = await rows(connection, CLAIM_ONE, {"run": run_id, "lease_s": lease_s, "worker": worker})
+    if not found:
+        return None
+    grant_id = sources.new_id()
+    await lanes.grant(connection, lane, id=grant_id, worker=worker, kind=CallKind.LOOK, count=1)
+    # Asked for by a person: it says nothing of what a look is worth.
+    claims = tuple(replace(look_claims.read(row, lane, ()), urgency=Urgency.ASKED) for row in found)
     return LookBatch(lane_id=lane.id, grant_id=grant_id, now=lane.now, claims=claims)
 
 

@@ -28,6 +28,7 @@ class Matching:
     index: int | None
     status: RunStatus
     is_erased: bool
+    provider: str
 
 
 async def every(
@@ -59,10 +60,17 @@ async def every(
 async def _page(connection: AsyncConnection, workspace: UUID, conditions: Mapping[str, Any]) -> list[Matching]:
     order = "r.index" if "batch" in conditions else "r.id DESC"
     query = text(f"""
-        SELECT r.id, r.index, r.status, r.erased_at IS NOT NULL AS is_erased
-        FROM runs r JOIN ({run_pages.query(conditions)}) page ON page.id = r.id ORDER BY {order}""")  # noqa: S608
+        SELECT r.id, r.index, r.status, r.erased_at IS NOT NULL AS is_erased, n.provider
+        FROM runs r JOIN connections n ON n.id = r.connection_id
+        JOIN ({run_pages.query(conditions)}) page ON page.id = r.id ORDER BY {order}""")  # noqa: S608
     values = {"workspace": workspace, "limit": PAGE, **run_pages.values(conditions)}
     return [
-        Matching(id=row.id, index=row._mapping["index"], status=RunStatus(row.status), is_erased=row.is_erased)
+        Matching(
+            id=row.id,
+            index=row._mapping["index"],
+            status=RunStatus(row.status),
+            is_erased=row.is_erased,
+            provider=row.provider,
+        )
         for row in await rows(connection, query, values)
     ]

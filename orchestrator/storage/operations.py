@@ -48,7 +48,9 @@ CLAIM = text(f"""
         SELECT id FROM operations WHERE due_at <= orch_now() ORDER BY due_at LIMIT 1 FOR UPDATE SKIP LOCKED)
     RETURNING {_COLUMNS}""")  # noqa: S608 - our own words
 
-RELEASE = text("UPDATE operations SET due_at = orch_now() WHERE id = :id AND due_at IS NOT NULL")
+RELEASE = text("""
+    UPDATE operations SET due_at = orch_now() + make_interval(secs => :rests_s)
+    WHERE id = :id AND due_at IS NOT NULL""")
 
 # In the transaction of the act: whoever finds it taken does nothing. The operation itself is not locked.
 TAKE = text("""
@@ -134,9 +136,9 @@ async def claim(connection: AsyncConnection, *, lease_s: float) -> OperationRow 
     return None if row is None else _row(row, {})
 
 
-async def release(connection: AsyncConnection, operation: UUID) -> None:
-    """Let whoever is free go on with it."""
-    await connection.execute(RELEASE, {"id": operation})
+async def release(connection: AsyncConnection, operation: UUID, *, rests_s: float = 0.0) -> None:
+    """Let whoever is free go on with it, after a rest."""
+    await connection.execute(RELEASE, {"id": operation, "rests_s": rests_s})
 
 
 async def take(connection: AsyncConnection, operation: UUID, run_id: UUID) -> bool:

@@ -19,7 +19,7 @@ from orchestrator.domain.answers import (
     WorkflowSummary,
     WorkflowView,
 )
-from orchestrator.errors import Gone, KeyRefused, NotSent, OutcomeUnknown, Refused
+from orchestrator.errors import Gone, KeyRefused, NotCancellable, NotSent, OutcomeUnknown, Refused
 from orchestrator.providers.inline import inline_file
 from orchestrator.runtime import since_boot_s
 
@@ -32,7 +32,7 @@ class ParcelProvider:
     name = "parcels"
     capabilities = Capabilities(
         launch_key=LaunchKeys(life_s=7_200.0, resent_for_s=3_600.0),
-        cancel=False,
+        cancel=True,
         progress=False,
         inline_results=True,
         human_step=False,
@@ -50,6 +50,7 @@ class ParcelProvider:
     def __init__(self) -> None:
         self.parcels: dict[str, bytes] = {}
         self.by_key: dict[str, str] = {}
+        self.recalled: set[str] = set()
         self.has_arrived = True
         self.loses = 0
         self._numbers = count(1)
@@ -94,10 +95,19 @@ class ParcelProvider:
         self._check(access)
         if execution_id not in self.parcels:
             raise Gone("no such parcel")
+        if execution_id in self.recalled:
+            return Observation(status=RemoteStatus.CANCELLED, word="recalled")
         if not self.has_arrived:
             return Observation(status=RemoteStatus.WAITING, word="posted")
         receipt = inline_file("receipt.json", {"parcel": execution_id})
         return Observation(status=RemoteStatus.FINISHED, word="arrived", files=(receipt,))
+
+    async def cancel(self, access: Access, workflow_id: str, execution_id: str) -> Observation:
+        seen = await self.observe(access, workflow_id, execution_id)
+        if seen.status is not RemoteStatus.WAITING:
+            raise NotCancellable(f"it is {seen.word}", http_status=409)
+        self.recalled.add(execution_id)
+        return await self.observe(access, workflow_id, execution_id)
 
     async def aclose(self) -> None:
         """Nothing is kept open."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from dataclasses import replace
 from uuid import uuid4
 
@@ -13,7 +14,7 @@ from orchestrator.domain.answers import Accepted, RemoteStatus
 from orchestrator.domain.resending import launch_key
 from orchestrator.engine.launch_orders import ENVELOPE_BYTES
 from orchestrator.engine.ports import Provider
-from orchestrator.errors import Gone, KeyRefused, NotSent, OutcomeUnknown, Refused
+from orchestrator.errors import Gone, KeyRefused, NotCancellable, NotSent, OutcomeUnknown, Refused
 from orchestrator.providers.files import HttpFileFetcher
 from orchestrator.providers.inline import inline_body
 from orchestrator.providers.outcomes import OUTCOMES
@@ -50,7 +51,8 @@ async def test_what_it_declares_fits_together(provider: Provider) -> None:
 
 async def test_what_its_failures_mean_is_a_table(provider: Provider) -> None:
     if provider.name in PROVIDERS:
-        assert OUTCOMES[provider.name].keys() == {"launch", "look", "file"}
+        cancels = {"cancel"} if provider.capabilities.cancel else set()
+        assert OUTCOMES[provider.name].keys() == {"launch", "look", "file"} | cancels
 
 
 async def test_each_workflow_that_it_lists_can_be_viewed(provider: Provider, case: Case) -> None:
@@ -129,6 +131,23 @@ async def test_an_execution_that_it_does_not_know_is_gone(provider: Provider, ca
     for unknown in ("job_0000000000000000", "../jobs", "7c9e6679-7425-40de-944b-e07fc1f90ae7"):
         with pytest.raises(Gone):
             await provider.observe(case.access, case.workflow, unknown)
+
+
+async def test_where_it_can_cancel_it_cancels_what_waits_and_nothing_else(provider: Provider, case: Case) -> None:
+    if not provider.capabilities.cancel:
+        return
+    waits = (await launch(provider, case)).execution_id
+    for _ in range(2):
+        with suppress(NotCancellable):  # asked twice, it may say so: what it shows decides
+            assert (await provider.cancel(case.access, case.workflow, waits)).status is RemoteStatus.CANCELLED
+        assert (await provider.observe(case.access, case.workflow, waits)).status is RemoteStatus.CANCELLED
+    ended = (await launch(provider, case)).execution_id
+    case.pass_time()
+    with pytest.raises(NotCancellable):
+        await provider.cancel(case.access, case.workflow, ended)
+    for unknown in ("job_0000000000000000", "../jobs"):
+        with pytest.raises(Gone):
+            await provider.cancel(case.access, case.workflow, unknown)
 
 
 async def test_a_wave_names_each_of_its_items(provider: Provider, case: Case) -> None:

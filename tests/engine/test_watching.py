@@ -87,7 +87,7 @@ async def poll_record(office: Office, batch: Any) -> None:
     deps = office.deps
 
     async def record(connection: Any) -> Any:
-        results = [poll._result(deps, c, seen, now=batch.now) for c in batch.claims]
+        results = [poll.result_of(deps, c, seen, now=batch.now) for c in batch.claims]
         news = look_claims.LaneNews()
         return await looks.record(connection, batch, results, [0.1], news, sources=deps.sources, sealer=deps.sealer)
 

@@ -15,6 +15,7 @@ from orchestrator.errors import (
     Gone,
     KeyRefused,
     Misbehaved,
+    NotCancellable,
     NotSent,
     OutcomeUnknown,
     ProviderError,
@@ -69,6 +70,8 @@ def _table(heads: Sequence[str], lines: Iterator[Sequence[str]]) -> str:
 
 
 def _word(kind: type[ProviderError] | None) -> str:
+    if kind is NotCancellable:
+        return "not cancellable"  # of a cancel alone
     return MEANINGS[kind][0] if kind is not None else "–"
 
 
@@ -189,7 +192,7 @@ def _statuses() -> Iterator[str]:
         "first line that holds a status counts. The head alone says it: a body that is cut, reset or never ends is one "
         "in a foreign shape.\n"
     )
-    names = {"launch": "A launch", "look": "A look", "file": "A result file"}
+    names = {"launch": "A launch", "look": "A look", "cancel": "A cancel", "file": "A result file"}
     for provider, calls in OUTCOMES.items():
         for kind, outcomes in calls.items():
             yield f"### {names[kind]} ({provider})\n"

@@ -160,7 +160,7 @@ def test_every_leaf_of_the_table_happens_on_a_real_socket_or_says_why_it_cannot(
 
 def test_every_provider_has_its_table() -> None:
     assert OUTCOMES.keys() == PROVIDERS.keys()
-    assert all(set(calls) == set(KINDS) for calls in OUTCOMES.values())
+    assert all(set(calls) - {"cancel"} == set(KINDS) for calls in OUTCOMES.values())
 
 
 def test_a_class_that_a_later_version_adds_is_never_called_unsent() -> None:

@@ -27,7 +27,16 @@ Path = tuple[S, ...]
 
 #: These tell of something and move nothing.
 NEUTRAL = frozenset(
-    {"cancel_requested", "result_stored", "results_refreshed", "status_went_back", "overdue", "unknown_status"}
+    {
+        "cancel_requested",
+        "not_cancellable",
+        "cancel_failed",
+        "result_stored",
+        "results_refreshed",
+        "status_went_back",
+        "overdue",
+        "unknown_status",
+    }
     | {"second_execution"}
 )
 #: event -> the statuses that the run passes, wherever it stood.
