@@ -137,8 +137,8 @@ class _Reader:
                 self._take(other, kind)
             case ast.Name(id="code") | ast.Attribute(attr="code"):
                 pass  # handed on
-            case ast.Name() | ast.Attribute() if (code := _constants().get(_last(value))) is not None:
-                self.found.places[kind, code].append(where)
+            case ast.Name() | ast.Attribute() if (constant := _constant(self.module, _last(value))) is not None:
+                self.found.places[kind, constant].append(where)
             case _:
                 at = (self.module.path, ast.unparse(value))
                 self.found.used.add(at)
@@ -213,25 +213,32 @@ def _attributes(node: ast.ClassDef) -> Iterator[ast.AST]:
                 yield value
 
 
+def _constant(module: Module, name: str) -> str | None:
+    """Return what a constant or an enum's member holds: the module's own, else the only one of that name."""
+    if name in _constants(module):
+        return _constants(module)[name]
+    values = {_constants(other)[name] for other in modules("orchestrator") if name in _constants(other)}
+    return values.pop() if len(values) == 1 else None
+
+
 @cache
-def _constants() -> dict[str, str]:
-    """Return the constants and the members of enums that hold a string, by their last two names or their only one."""
+def _constants(module: Module) -> dict[str, str]:
+    """Return the constants and the members of enums that hold a string: `NAME`, `Owner.NAME`."""
     found: dict[str, str] = {}
-    for module in modules("orchestrator"):
-        for statement in module.tree.body:
-            match statement:
-                case ast.Assign(targets=[ast.Name(id=name)], value=ast.Constant(value=str() as value)):
-                    found[name] = value
-                case ast.Assign(targets=[ast.Tuple(elts=names)], value=ast.Tuple(elts=values)):
-                    for one, value in zip(names, values, strict=True):
-                        match one, value:
-                            case ast.Name(id=name), ast.Constant(value=str() as text):
-                                found[name] = text
-                case ast.ClassDef(name=owner, body=body):
-                    for part in body:
-                        match part:
-                            case ast.Assign(targets=[ast.Name(id=name)], value=ast.Constant(value=str() as value)):
-                                found[f"{owner}.{name}"] = value
+    for statement in module.tree.body:
+        match statement:
+            case ast.Assign(targets=[ast.Name(id=name)], value=ast.Constant(value=str() as text)):
+                found[name] = text
+            case ast.Assign(targets=[ast.Tuple(elts=names)], value=ast.Tuple(elts=values)):
+                for one, given in zip(names, values, strict=True):
+                    match one, given:
+                        case ast.Name(id=name), ast.Constant(value=str() as text):
+                            found[name] = text
+            case ast.ClassDef(name=owner, body=body):
+                for part in body:
+                    match part:
+                        case ast.Assign(targets=[ast.Name(id=name)], value=ast.Constant(value=str() as text)):
+                            found[f"{owner}.{name}"] = text
     return found
 
 
