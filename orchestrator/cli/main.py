@@ -17,6 +17,7 @@ from orchestrator.cli import (
     batches,
     connections,
     doubts,
+    explain,
     inbox,
     local,
     operations,
@@ -55,6 +56,7 @@ def root(
 local.register(app)
 parts.register(app)
 rehearse.register(app)
+explain.register(app)
 for name, noun in (
     ("connection", connections),
     ("workflow", workflows),

@@ -17,12 +17,18 @@ COMMANDS = (
     "|connection add list show test set rotate pause resume remove|workflow list show set"
     "|run submit list get events watch wait results cancel abandon retry refetch|doubt list resolve"
     "|batch submit list get watch wait pause resume cancel retry-failed results|inbox list show"
-    "|token list create revoke|rehearse"
+    "|token list create revoke|rehearse|explain"
 )
 
 
 def test_help_imports_nothing_heavy() -> None:
-    for arguments in (["--help"], ["batch", "submit", "--help"], ["up", "--help"], ["rehearse", "--help"]):
+    for arguments in (
+        ["--help"],
+        ["batch", "submit", "--help"],
+        ["up", "--help"],
+        ["rehearse", "--help"],
+        ["explain", "--help"],
+    ):
         script = (
             "import sys; from orchestrator.cli.main import main; code = main(sys.argv[1:]); "
             f"sys.stderr.write(repr([m for m in {HEAVY} if m in sys.modules])); sys.exit(code)"

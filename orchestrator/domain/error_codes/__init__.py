@@ -1,0 +1,1 @@
+"""Every stable code with its cure: printed by `orchestrator explain`, and into `docs/api.md`."""
