@@ -82,6 +82,7 @@ class _Reader:
         self.takers = _takers(module)
 
     def read(self) -> None:
+        """Note every code of the module."""
         for node in nodes(self.module):
             match node:
                 case ast.Call():
