@@ -110,5 +110,6 @@ def create_app(settings: Settings, *, deps_factory: DepsFactory | None = None) -
         return shown(openapi.describe(app, ROUTERS, API))
 
     problems.install(app)
+    problems.note_routes(app, ROUTERS, API)
     app.add_middleware(Edge, hosts=Hosts.of(settings), bugs={door.path + "/": door.bug for door in DOORS})
     return app

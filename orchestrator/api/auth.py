@@ -49,6 +49,8 @@ class Needs:
         self.scope = scope
 
     async def __call__(self, request: Request) -> Call:
+        # Before the header is asked for: who shows it in the URL shows it nowhere else.
+        await refuse_tokens_in_url(request)
         return await admit(request, bearer(request), self.scope)
 
 
@@ -60,7 +62,7 @@ async def admit(request: Request, token: str, scope: Scope) -> Call:
         RequestRefused: as `identified`.
     """
     deps: Deps = request.app.state.deps
-    await _refuse_tokens_in_url(request, deps)
+    await refuse_tokens_in_url(request)
     who = await identified(request, token)
     if scope not in who.scopes:
         raise Forbidden(
@@ -105,13 +107,13 @@ async def identified(request: Request, token: str) -> Who:
     return who
 
 
-async def _refuse_tokens_in_url(request: Request, deps: Deps) -> None:
+async def refuse_tokens_in_url(request: Request) -> None:
     """Refuse a token in a query: URLs are logged and kept on the way, so whoever reads a log has it now."""
     shown = [value for _, value in request.query_params.multi_items() if tokens.is_well_formed(value)]
     if not shown:
         return
     for token in shown[:1]:
-        await tokens.tell_exposed(deps, token)
+        await tokens.tell_exposed(request.app.state.deps, token)
     raise Unauthorized(
         "a token does not belong into a URL, which is logged on its way",
         code="token.in_url",

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from http import HTTPStatus
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Match, Route
+from starlette.routing import compile_path
 
 from orchestrator.errors import (
     BadInput,
@@ -155,19 +156,24 @@ async def _frameworks(request: Request, error: Exception) -> Response:
         detail=f"{request.method} {request.url.path[:200]}: {HTTPStatus(error.status_code).phrase.lower()}",
         hint="the routes are described at /api/v1/openapi.json",
         request_id=request.state.request_id,
-        headers={"Allow": ", ".join(_methods(request))} if error.status_code == 405 else error.headers,
+        headers=_allowed(request, error) if error.status_code == 405 else error.headers,
     )
 
 
-def _methods(request: Request) -> list[str]:
-    """Return every method that the path knows: its routes are one for each, and each alone knows its own only."""
-    found = {
-        method
-        for route in request.app.routes
-        if isinstance(route, Route) and route.matches(request.scope)[0] is not Match.NONE
-        for method in route.methods or ()
-    }
-    return sorted(found)
+def note_routes(app: FastAPI, routers: Iterable[APIRouter], prefix: str) -> None:
+    """Let the app know every path and its methods: a route is one method, and knows nothing of its neighbours'."""
+    app.state.methods = [
+        (compile_path(prefix + route.path)[0], frozenset(route.methods or ()))
+        for router in routers
+        for route in router.routes
+        if isinstance(route, APIRoute)
+    ]
+
+
+def _allowed(request: Request, error: HTTPException) -> Mapping[str, str] | None:
+    """Return the header that names every method of a path."""
+    found = {m for path, methods in request.app.state.methods if path.match(request.url.path) for m in methods}
+    return {"Allow": ", ".join(sorted(found))} if found else error.headers
 
 
 async def _validation(request: Request, error: Exception) -> Response:

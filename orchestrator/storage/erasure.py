@@ -119,7 +119,7 @@ KEPT_FIELDS = (
     *("id", "status", "provider_status", "results_state", "workflow_id", "workflow_name", "connection", "batch_id"),
     *("index", "created_at", "created_by", "launched_at", "finished_at", "attempts", "execution_id", "input_sha256"),
     *("input_bytes", "looks", "last_look_at", "total", "refused", "counts", "concurrency", "wave_size", "created"),
-    *("dry_run", "plan", "source_sha256", "provider", "updated_at", "executions"),
+    *("dry_run", "plan", "source_sha256", "provider", "updated_at", "event_seq", "executions"),
 )
 
 # What a repeated request is told, for 7 days. An answer about a run names its batch, so the id of either is in it.

@@ -107,7 +107,7 @@ async def test_the_facts_stay_and_the_history_says_who_and_why_without_content(o
     await erased(office, run_id)
     run = await reading.get_run(office.deps, office.who, run_id)
     changed = {name for name in run if run[name] != before[name]}
-    assert changed == {"erased_at", "external_id", "labels", "results"}
+    assert changed == {"erased_at", "event_seq", "external_id", "labels", "results"}
     assert [r["sha256"] for r in run["results"]] == [r["sha256"] for r in before["results"]]
     assert [(r["filename"], r["erased"]) for r in run["results"]] == [("erased", True)] * 2
     ((actor, data),) = await told(office, run_id)

@@ -123,6 +123,12 @@ LIMITS = (
     ),
     Entry("busy", Repeat.LATER, "Too many large submissions at once.", "Again after `Retry-After`."),
     Entry(
+        "cancel_unanswered",
+        Repeat.LATER,
+        "Whether the provider cancelled the run is not known: it did not answer.",
+        "Cancel it again, which is harmless; it is still watched.",
+    ),
+    Entry(
         "budget_used",
         Repeat.LATER,
         "The request budget of the provider's key is used up just now.",
