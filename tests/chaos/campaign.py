@@ -179,9 +179,16 @@ async def _statuses(there: Installation) -> dict[str, int]:
 
 
 async def _quiet(there: Installation, *, limit_s: float) -> float | None:
-    """Wait until every run has ended or is in doubt; return how long that took, None when it did not come."""
+    """Wait until every run has ended or is in doubt; return how long that took, None when it did not come.
+
+    A batch is settled after its last run, by the sweep where the worker that should have done it was killed.
+    """
     began_at = time.monotonic()
-    while {*await _statuses(there)} - {*ENDINGS, "in_doubt"}:
+
+    async def unsettled(connection: AsyncConnection) -> bool:
+        return bool((await connection.execute(books.UNSETTLED, {"endings": sorted(ENDINGS)})).first())
+
+    while {*await _statuses(there)} - {*ENDINGS, "in_doubt"} or await there.deps.db.run(unsettled):
         if time.monotonic() - began_at > limit_s:
             return None
         await asyncio.sleep(LOOK_S)
