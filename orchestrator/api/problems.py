@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Iterable, Mapping
 from http import HTTPStatus
 from typing import Any
@@ -51,6 +52,7 @@ _STATUSES: tuple[tuple[type[OrchestratorError], int], ...] = (
     (ProviderError, 502),
 )
 
+_PARAMETER = re.compile(r"\{[^}]*\}")
 _CODES = {404: "not_found", 405: "method_not_allowed"}
 
 log = get_logger("api")
@@ -163,7 +165,7 @@ async def _frameworks(request: Request, error: Exception) -> Response:
 def note_routes(app: FastAPI, routers: Iterable[APIRouter], prefix: str) -> None:
     """Let the app know every path and its methods: a route is one method, and knows nothing of its neighbours'."""
     app.state.methods = [
-        (compile_path(prefix + route.path)[0], frozenset(route.methods or ()))
+        (compile_path(prefix + route.path)[0], len(_PARAMETER.sub("", route.path)), frozenset(route.methods or ()))
         for router in routers
         for route in router.routes
         if isinstance(route, APIRoute)
@@ -172,7 +174,10 @@ def note_routes(app: FastAPI, routers: Iterable[APIRouter], prefix: str) -> None
 
 def _allowed(request: Request, error: HTTPException) -> Mapping[str, str] | None:
     """Return the header that names every method of a path."""
-    found = {m for path, methods in request.app.state.methods if path.match(request.url.path) for m in methods}
+    matching = [(words, methods) for path, words, methods in request.app.state.methods if path.match(request.url.path)]
+    # `/connections/x:pause` is that act, not a connection of this name: the path with the most words of its own.
+    most = max((words for words, _ in matching), default=0)
+    found = {method for words, methods in matching if words == most for method in methods}
     return {"Allow": ", ".join(sorted(found))} if found else error.headers
 
 

@@ -20,7 +20,7 @@ from sandbox.control import Sandbox
 from tests.api.conftest import Served, running
 
 #: How many runs the walk goes through: `WALKED_RUNS=100000 pytest tests/api/test_reading.py -k walk` for the long one.
-WALKED = int(os.environ.get("WALKED_RUNS", "2000"))
+WALKED = int(os.environ.get("WALKED_RUNS", "500"))
 
 API = "/api/v1"
 

@@ -188,7 +188,12 @@ async def _quiet(there: Installation, *, limit_s: float) -> float | None:
     async def unsettled(connection: AsyncConnection) -> bool:
         return bool((await connection.execute(books.UNSETTLED, {"endings": sorted(ENDINGS)})).first())
 
-    while {*await _statuses(there)} - {*ENDINGS, "in_doubt"} or await there.deps.db.run(unsettled):
+    async def is_busy() -> bool:
+        if {*await _statuses(there)} - {*ENDINGS, "in_doubt"}:
+            return True
+        return await there.deps.db.run(unsettled)
+
+    while await is_busy():
         if time.monotonic() - began_at > limit_s:
             return None
         await asyncio.sleep(LOOK_S)
