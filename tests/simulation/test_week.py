@@ -25,7 +25,7 @@ from tests.simulation.week_story import BERLIN, STORIES, Story
 #: On busy cores the weeks take some minutes, on idle ones about one.
 pytestmark = pytest.mark.timeout(900)
 
-#: The autumn's week, and beside it the spring's shorter one: twice if asked, for worlds replay in every run of the suite.
+#: The autumn's week, and beside it the spring's shorter one: twice if asked, for worlds replay in every run.
 IS_LIVED_AGAIN = "WEEKS_AGAIN" in os.environ
 LIVES = (("autumn",), ("spring", "spring") if IS_LIVED_AGAIN else ("spring",))
 
