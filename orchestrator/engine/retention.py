@@ -22,7 +22,7 @@ from orchestrator.engine.deps import Deps
 from orchestrator.engine.ports import RetiredExports
 from orchestrator.engine.retired_proof import prove
 from orchestrator.engine.who import SCOPES, Who
-from orchestrator.errors import Conflict, Misconfigured, Unavailable
+from orchestrator.errors import Conflict, Misconfigured, OrchestratorError, Unavailable
 from orchestrator.faultpoints import Point, reach
 from orchestrator.storage import checkpoints as signed
 from orchestrator.storage import events, retention
@@ -106,9 +106,19 @@ async def retire_next(deps: Deps, *, at_once: bool = False) -> Retired | None:
             wait_s = LOOK_S
         for fate in going:
             gone, wait_s = await _retire(deps, fate, lease=claimed[0], keep_days=keep_days), NEXT_S
+            await _sign(deps)
     finally:
         await _leave(deps, claimed[0], wait_s)
     return gone
+
+
+async def _sign(deps: Deps) -> None:
+    """Sign that the month was retired: until then verifiers find its streams missing."""
+    try:
+        await checkpoints.keep(deps, at_once=True)
+    except OrchestratorError as error:
+        # It is retired whatever comes of this, and the workers sign about every minute.
+        log.warning("that a month is retired is signed later", code=error.code, why=error.message)
 
 
 async def _leave(deps: Deps, lease: datetime, wait_s: float) -> None:
