@@ -181,14 +181,16 @@ async def _retire(deps: Deps, fate: Fate, *, lease: datetime, keep_days: int) ->
 
 
 async def _export(deps: Deps, place: RetiredExports, who: Who, month: Month, content: Content) -> tuple[str, str]:
-    """Write the month out, and everything else that moved in its time: an export of that period, as any other."""
+    """Write the month out, and everything else that moved while its streams began: an export of that period."""
 
     async def pinned(connection: AsyncConnection) -> list[str]:
         return [each.export for each in await retention.retired(connection, who.workspace_id)]
 
     place.clear(month.name, keep=await deps.db.run(pinned))
-    assert content.last_at is not None, "a month that goes has a last event"
-    period = Period(since=content.first_at, until=content.last_at + timedelta(microseconds=1))
+    # A stream that moved in a period is in its export whole, so the period ends when the last one has begun. Up to
+    # their last events it would claim, and have to hold, every stream that moved in months that are not this one.
+    assert content.begun_at is not None, "a month that goes has streams"
+    period = Period(since=content.first_at, until=content.begun_at + timedelta(microseconds=1))
     with place.writing(month.name) as sink:
         async with deps.db.transaction() as connection:
             await audit.write_export(connection, who, sink, period=period)

@@ -42,7 +42,7 @@ CONTENT = text("""
     WITH ends AS (SELECT stream, max(seq) AS seq, count(*) AS events, min(at) AS first_at, max(at) AS last_at
         FROM events WHERE stream >= :first AND stream < :until GROUP BY stream)
     SELECT count(*) AS streams, COALESCE(sum(e.events), 0)::bigint AS events,
-        min(e.first_at) AS first_at, max(e.last_at) AS last_at,
+        min(e.first_at) AS first_at, max(e.first_at) AS begun_at, max(e.last_at) AS last_at,
         array_agg(DISTINCT COALESCE(r.workspace_id, b.workspace_id, w.id))
             FILTER (WHERE COALESCE(r.id, b.id, w.id) IS NOT NULL) AS workspaces,
         count(*) FILTER (WHERE w.id IS NOT NULL) AS own,

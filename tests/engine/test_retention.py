@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from uuid import UUID
 
@@ -211,6 +212,29 @@ async def test_months_that_moved_together_are_retired_one_after_the_other(
     answers, loose = await judged(deps, who, tmp_path / "after")
     assert (answers.ours.problem, answers.alone_exit, loose) == (None, 0, None), answers.alone_text
     assert list(answers.ours.retired) == gone
+
+
+async def test_an_export_reaches_no_further_than_its_streams_began(
+    deps: Deps, office: Office, who: Who, superuser: str
+) -> None:
+    first = (await submit.submit_run(deps, who, spec_of(office, "a-1"))).id
+    assert first is not None
+    await later(deps, superuser, days=40)
+    ahead = replace(deps.sources, unix_ms=lambda: time.time_ns() // 1_000_000 + 40 * 86_400_000)
+    object.__setattr__(deps, "sources", ahead)
+    second = await ended_run(office, "a-2")
+    await operate.cancel_run(deps, who, first, reason="it ends in another month")
+    await later(deps, superuser)
+    gone = await retire(deps)
+    assert gone.holds(first)
+    assert deps.retired is not None
+    folder = Path(deps.retired.place) / gone.export
+    events = [json.loads(line) for line in (folder / EVENTS).read_bytes().splitlines()]
+    began_at = min(event["at"] for event in events if event["stream"] == str(first))
+    until = datetime.fromisoformat(json.loads((folder / MANIFEST).read_bytes())["to"])
+    assert until - datetime.fromisoformat(began_at) == timedelta(microseconds=1)
+    assert str(second) not in {event["stream"] for event in events}
+    assert any(event["stream"] == str(first) and event["at"] > began_at for event in events), "and it is whole"
 
 
 @pytest.mark.parametrize("what", [EVENTS, MANIFEST])
