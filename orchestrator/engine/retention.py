@@ -35,8 +35,11 @@ ACTOR = "orchestrator"
 
 #: So long after a death another worker takes up an export.
 LEASE_S = 3600.0
-#: Between two months that go, after one that could not, and between two looks for one.
+#: Between two months that go, after one that could not be had now, and between two looks for one.
 NEXT_S, AGAIN_S, LOOK_S = 60.0, 600.0, 6 * 3600.0
+#: The code of a month whose export does not prove it.
+UNPROVEN = "retention_unproven"
+
 #: Tries to find a moment in which nobody holds the history, and the pause between them: half a minute.
 TRIES, PAUSE_S = 600, 0.05
 
@@ -107,6 +110,10 @@ async def retire_next(deps: Deps, *, at_once: bool = False) -> Retired | None:
         for fate in going:
             gone, wait_s = await _retire(deps, fate, lease=claimed[0], keep_days=keep_days), NEXT_S
             await _sign(deps)
+    except Conflict as error:
+        # The next try would read the same month, and find the same. A person looks first.
+        wait_s = LOOK_S if error.code == UNPROVEN else wait_s
+        raise
     finally:
         await _leave(deps, claimed[0], wait_s)
     return gone
@@ -204,7 +211,7 @@ async def _export(deps: Deps, place: RetiredExports, who: Who, month: Month, con
         why = proof.problem or f"it holds {proof.events:,} of {content.events:,} events"
         raise Conflict(
             f"the export of {month.name} does not prove it: {why}; nothing was retired",
-            code="retention_unproven",
+            code=UNPROVEN,
             hint="orchestrator audit verify",
         )
     return await asyncio.to_thread(place.keep, month.name)

@@ -343,6 +343,42 @@ async def test_an_export_that_has_no_place_keeps_the_month(
     assert await months(deps) == before
 
 
+def tamper(superuser: str, stream: UUID) -> None:
+    """Change the history of a run in its partition, as only the database's owner can."""
+    with psycopg.connect(superuser) as connection:
+        found = connection.execute("SELECT tableoid::regclass FROM events WHERE stream = %s", (stream,)).fetchone()
+        assert found is not None
+        connection.execute(f"ALTER TABLE {found[0]} DISABLE TRIGGER no_change".encode())
+        changed = "UPDATE events SET data = replace(data, 'a test', 'a jest') WHERE stream = %s AND data LIKE '%%a test%%'"
+        assert connection.execute(changed, (stream,)).rowcount > 0
+        connection.execute(f"ALTER TABLE {found[0]} ENABLE ALWAYS TRIGGER no_change".encode())
+
+
+def due_in_s(superuser: str) -> float:
+    """Return in how many seconds the next look for a month is due."""
+    with psycopg.connect(superuser) as connection:
+        row = connection.execute(
+            "SELECT extract(epoch FROM due_at - orch_now()) FROM retention_rounds WHERE kind = 'history'"
+        ).fetchone()
+    assert row is not None
+    return float(row[0])
+
+
+async def test_a_month_that_cannot_be_proven_is_not_tried_again_at_once(
+    deps: Deps, office: Office, superuser: str
+) -> None:
+    run = await ended_run(office)
+    await later(deps, superuser)
+    tamper(superuser, run)
+    before = await months(deps)
+    with pytest.raises(Conflict) as told:
+        await retention.retire_next(deps, at_once=True)
+    assert told.value.code == "retention_unproven"
+    assert await months(deps) == before
+    assert due_in_s(superuser) == retention.LOOK_S
+    assert await retention.retire_next(deps) is None
+
+
 async def erased_by_age(deps: Deps) -> list[int]:
     steps = [await content_retention.step(deps, kind, at_once=True) for kind in ("batches", "runs")]
     return [step.erased for step in steps if step is not None]
