@@ -1,4 +1,4 @@
-"""A month's partition is made in a moment in which nobody holds the history: nobody queues behind whoever makes it."""
+"""Months: nobody queues behind whoever makes a partition; and which of those that should go could not be proven."""
 
 from __future__ import annotations
 
@@ -42,6 +42,10 @@ BEGIN
     RETURN 'made';
 END $$;
 """
+UNPROVEN = """
+-- Months of the history whose exports did not prove them when they were last tried.
+ALTER TABLE retention_rounds ADD COLUMN unproven text[] NOT NULL DEFAULT '{}';
+"""
 
 BEFORE = """
 DROP FUNCTION events_partition(timestamptz);
@@ -66,13 +70,13 @@ END $$;
 
 
 def upgrade() -> None:
-    """Replace a function; nothing that is there is touched."""
-    _execute(PARTITION)
+    """Replace a function, and add a column to a table of three rows."""
+    _execute(PARTITION + UNPROVEN)
 
 
 def downgrade() -> None:
     """Go back to the function of 0004."""
-    _execute(BEFORE)
+    _execute(BEFORE + "ALTER TABLE retention_rounds DROP COLUMN unproven;")
 
 
 def _execute(statements: str) -> None:

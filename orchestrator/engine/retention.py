@@ -7,6 +7,7 @@ So there is no half: a death before the commit leaves an export that nothing nam
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -35,7 +36,7 @@ ACTOR = "orchestrator"
 
 #: So long after a death another worker takes up an export.
 LEASE_S = 3600.0
-#: Between two months that go, after one that could not be had now, and between two looks for one.
+#: Between two months of a round, after one that could not be had now, and between two rounds.
 NEXT_S, AGAIN_S, LOOK_S = 60.0, 600.0, 6 * 3600.0
 #: The code of a month whose export does not prove it.
 UNPROVEN = "retention_unproven"
@@ -65,14 +66,17 @@ class Fate:
         }
 
 
-async def fates(deps: Deps, *, keep_days: int, until_one_goes: bool = False) -> list[Fate]:
+async def fates(deps: Deps, *, keep_days: int, after: UUID | None = None, until_one_goes: bool = False) -> list[Fate]:
     """Return what is to become of each month, the oldest first; read-only.
 
     Args:
+        after: look only at months whose first stream is later.
         until_one_goes: look no further than the first that may.
     """
     found: list[Fate] = []
     for month in await deps.db.run(retention.months):
+        if after is not None and month.first.int <= after.int:
+            continue
 
         async def judge(connection: AsyncConnection, month: Month = month) -> Fate:
             return await _judge(connection, month, keep_days=keep_days, erases=_erases(deps))
@@ -83,12 +87,21 @@ async def fates(deps: Deps, *, keep_days: int, until_one_goes: bool = False) -> 
     return found
 
 
-async def retire_next(deps: Deps, *, at_once: bool = False) -> Retired | None:
-    """Retire the oldest month that may go, if one may and it is our turn to look.
+async def retire_next(deps: Deps, *, at_once: bool = False, anew: bool = False) -> Retired | None:
+    """Retire the next month that may go, if one may and it is our turn to look.
+
+    A round goes through all months once, the oldest first, one at a time. One that cannot be proven stays, and is in
+    nobody's way: months share no chain, and each export has to prove itself. The next round tries it again.
+
+    Args:
+        at_once: do not wait until it is due.
+        anew: begin a round, wherever the last one is.
+
+    Returns: None at the end of a round, and where it is not our turn.
 
     Raises:
         Unavailable: the database is away or busy, or there is no place for the export; nothing was retired.
-        Conflict: what was exported does not prove the month; nothing was retired.
+        Conflict: what was exported does not prove the month; it stays, and the next call goes on after it.
     """
     keep_days = deps.settings.keep_history_days
     if keep_days is None:
@@ -100,22 +113,41 @@ async def retire_next(deps: Deps, *, at_once: bool = False) -> Retired | None:
     claimed = await deps.db.run(claim)
     if claimed is None:
         return None
-    wait_s, gone = AGAIN_S, None
+    left = _Left(reached=None if anew else claimed[1])
     try:
-        await checkpoints.keep(deps, at_once=True)
-        found = await fates(deps, keep_days=keep_days, until_one_goes=True)
-        going = [fate for fate in found if not fate.reasons]
-        if not going:
-            wait_s = LOOK_S
-        for fate in going:
-            gone, wait_s = await _retire(deps, fate, lease=claimed[0], keep_days=keep_days), NEXT_S
-            await _sign(deps)
-    except Conflict as error:
-        # The next try would read the same month, and find the same. A person looks first.
-        wait_s = LOOK_S if error.code == UNPROVEN else wait_s
-        raise
+        return await _step(deps, left, lease=claimed[0], keep_days=keep_days)
     finally:
-        await _leave(deps, claimed[0], wait_s)
+        await _leave(deps, claimed[0], left)
+
+
+@dataclass(slots=True, kw_only=True)
+class _Left:
+    """How a step leaves its round: where, for how long, which months it has judged, and which of them is unproven."""
+
+    reached: UUID | None
+    wait_s: float = AGAIN_S
+    judged: Sequence[str] = ()
+    unproven: Sequence[str] = ()
+
+
+async def _step(deps: Deps, left: _Left, *, lease: datetime, keep_days: int) -> Retired | None:
+    await checkpoints.keep(deps, at_once=True)
+    found = await fates(deps, keep_days=keep_days, after=left.reached, until_one_goes=True)
+    going = [fate for fate in found if not fate.reasons]
+    left.judged = [fate.month.name for fate in found if fate.reasons]
+    if not going:
+        left.reached, left.wait_s = None, LOOK_S
+        return None
+    [fate] = going
+    try:
+        gone = await _retire(deps, fate, lease=lease, keep_days=keep_days)
+    except Conflict as error:
+        if error.code == UNPROVEN:
+            left.reached, left.wait_s, left.unproven = fate.month.first, NEXT_S, [fate.month.name]
+            log.error("a month of the history cannot be proven", code=UNPROVEN, why=error.message, hint=error.hint)
+        raise
+    left.reached, left.wait_s, left.judged = fate.month.first, NEXT_S, [*left.judged, fate.month.name]
+    await _sign(deps)
     return gone
 
 
@@ -128,9 +160,11 @@ async def _sign(deps: Deps) -> None:
         log.warning("that a month is retired is signed later", code=error.code, why=error.message)
 
 
-async def _leave(deps: Deps, lease: datetime, wait_s: float) -> None:
+async def _leave(deps: Deps, lease: datetime, left: _Left) -> None:
     async def leave(connection: AsyncConnection) -> None:
-        await retention.leave(connection, "history", lease, wait_s=wait_s)
+        if left.judged or left.unproven:
+            await retention.note_unproven(connection, lease, judged=left.judged, unproven=left.unproven)
+        await retention.leave(connection, "history", lease, wait_s=left.wait_s, reached=left.reached)
 
     await deps.db.run(leave)
 

@@ -77,6 +77,14 @@ LEAVE = text("""
         reached = :reached
     WHERE kind = :kind AND due_at = :lease""")
 
+# What was judged now is unproven only if it is found so now.
+UNPROVEN = text("""
+    UPDATE retention_rounds SET unproven = ARRAY(
+        SELECT u FROM unnest(unproven) u WHERE NOT u = ANY(CAST(:judged AS text[]))
+        UNION SELECT unnest(CAST(:unproven AS text[])) ORDER BY 1)
+    WHERE kind = 'history' AND due_at = :lease""")
+ALL_UNPROVEN = text("SELECT unproven FROM retention_rounds WHERE kind = 'history'")
+
 # A step of a round reads so many rows of the key, whatever has been erased of them before.
 OLD_BATCHES = text("""
     SELECT id, workspace_id, erased_at IS NULL AND ended_at IS NOT NULL AND ended_at < :before AS is_due FROM batches
@@ -163,6 +171,19 @@ async def leave(
 ) -> None:
     """Give a round back, to go on after a time."""
     await execute(connection, LEAVE, {"kind": kind, "lease": lease, "wait_s": wait_s, "reached": reached})
+
+
+async def note_unproven(
+    connection: AsyncConnection, lease: datetime, *, judged: Sequence[str], unproven: Sequence[str]
+) -> None:
+    """Keep which months could not be proven when they were last tried; forget it of those that were judged since."""
+    await execute(connection, UNPROVEN, {"lease": lease, "judged": list(judged), "unproven": list(unproven)})
+
+
+async def unproven(connection: AsyncConnection) -> tuple[str, ...]:
+    """Return the months that should go and could not be proven when they were last tried."""
+    row = await one(connection, ALL_UNPROVEN, {})
+    return () if row is None else tuple(row.unproven)
 
 
 async def old(
