@@ -7,21 +7,20 @@ So there is no half: a death before the commit leaves an export that nothing nam
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from orchestrator.domain import retention as rules
-from orchestrator.domain.checkpoint_chain import Period
 from orchestrator.domain.retention import Content, Month, Retired
-from orchestrator.engine import audit, checkpoints
+from orchestrator.engine import checkpoints, retention_export
 from orchestrator.engine.deps import Deps
-from orchestrator.engine.ports import RetiredExports
-from orchestrator.engine.retired_proof import prove
+from orchestrator.engine.retention_export import UNPROVEN
+from orchestrator.engine.retention_lease import Lease
 from orchestrator.engine.who import SCOPES, Who
 from orchestrator.errors import Conflict, Misconfigured, OrchestratorError, Unavailable
 from orchestrator.faultpoints import Point, reach
@@ -34,13 +33,8 @@ log = get_logger(__name__)
 
 ACTOR = "orchestrator"
 
-#: So long after a death another worker takes up an export.
-LEASE_S = 3600.0
 #: Between two months of a round, after one that could not be had now, and between two rounds.
 NEXT_S, AGAIN_S, LOOK_S = 60.0, 600.0, 6 * 3600.0
-#: The code of a month whose export does not prove it.
-UNPROVEN = "retention_unproven"
-
 #: Tries to find a moment in which nobody holds the history, and the pause between them: half a minute.
 TRIES, PAUSE_S = 600, 0.05
 
@@ -66,12 +60,24 @@ class Fate:
         }
 
 
-async def fates(deps: Deps, *, keep_days: int, after: UUID | None = None, until_one_goes: bool = False) -> list[Fate]:
+def _in_silence() -> None:
+    """Tell nobody."""
+
+
+async def fates(
+    deps: Deps,
+    *,
+    keep_days: int,
+    after: UUID | None = None,
+    until_one_goes: bool = False,
+    on_judged: Callable[[], None] = _in_silence,
+) -> list[Fate]:
     """Return what is to become of each month, the oldest first; read-only.
 
     Args:
         after: look only at months whose first stream is later.
         until_one_goes: look no further than the first that may.
+        on_judged: called after each: one may take minutes.
     """
     found: list[Fate] = []
     for month in await deps.db.run(retention.months):
@@ -82,6 +88,7 @@ async def fates(deps: Deps, *, keep_days: int, after: UUID | None = None, until_
             return await _judge(connection, month, keep_days=keep_days, erases=_erases(deps))
 
         found.append(await deps.db.run(judge))
+        on_judged()
         if until_one_goes and not found[-1].reasons:
             break
     return found
@@ -107,17 +114,15 @@ async def retire_next(deps: Deps, *, at_once: bool = False, anew: bool = False) 
     if keep_days is None:
         return None
 
-    async def claim(connection: AsyncConnection) -> tuple[datetime, UUID | None] | None:
-        return await retention.claim(connection, "history", lease_s=LEASE_S, at_once=at_once)
-
-    claimed = await deps.db.run(claim)
-    if claimed is None:
+    lease = await Lease.take(deps, at_once=at_once)
+    if lease is None:
         return None
-    left = _Left(reached=None if anew else claimed[1])
+    left = _Left(reached=None if anew else lease.reached)
     try:
-        return await _step(deps, left, lease=claimed[0], keep_days=keep_days)
+        async with lease.kept():
+            return await _step(deps, left, lease, keep_days=keep_days)
     finally:
-        await _leave(deps, claimed[0], left)
+        await _leave(deps, lease, left)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -126,13 +131,13 @@ class _Left:
 
     reached: UUID | None
     wait_s: float = AGAIN_S
-    judged: Sequence[str] = ()
-    unproven: Sequence[str] = ()
+    judged: list[str] = field(default_factory=list)
+    unproven: list[str] = field(default_factory=list)
 
 
-async def _step(deps: Deps, left: _Left, *, lease: datetime, keep_days: int) -> Retired | None:
+async def _step(deps: Deps, left: _Left, lease: Lease, *, keep_days: int) -> Retired | None:
     await checkpoints.keep(deps, at_once=True)
-    found = await fates(deps, keep_days=keep_days, after=left.reached, until_one_goes=True)
+    found = await fates(deps, keep_days=keep_days, after=left.reached, until_one_goes=True, on_judged=lease.get_on)
     going = [fate for fate in found if not fate.reasons]
     left.judged = [fate.month.name for fate in found if fate.reasons]
     if not going:
@@ -140,7 +145,7 @@ async def _step(deps: Deps, left: _Left, *, lease: datetime, keep_days: int) -> 
         return None
     [fate] = going
     try:
-        gone = await _retire(deps, fate, lease=lease, keep_days=keep_days)
+        gone = await _retire(deps, fate, lease, keep_days=keep_days)
     except Conflict as error:
         if error.code == UNPROVEN:
             left.reached, left.wait_s, left.unproven = fate.month.first, NEXT_S, [fate.month.name]
@@ -160,11 +165,11 @@ async def _sign(deps: Deps) -> None:
         log.warning("that a month is retired is signed later", code=error.code, why=error.message)
 
 
-async def _leave(deps: Deps, lease: datetime, left: _Left) -> None:
+async def _leave(deps: Deps, lease: Lease, left: _Left) -> None:
     async def leave(connection: AsyncConnection) -> None:
         if left.judged or left.unproven:
-            await retention.note_unproven(connection, lease, judged=left.judged, unproven=left.unproven)
-        await retention.leave(connection, "history", lease, wait_s=left.wait_s, reached=left.reached)
+            await lease.note_unproven(connection, left.judged, left.unproven)
+        await lease.leave(connection, wait_s=left.wait_s, reached=left.reached)
 
     await deps.db.run(leave)
 
@@ -182,7 +187,7 @@ async def _judge(connection: AsyncConnection, month: Month, *, keep_days: int, e
     return Fate(month=month, reasons=tuple(rules.held_by(content, now=now, keep_days=keep_days)), content=content)
 
 
-async def _retire(deps: Deps, fate: Fate, *, lease: datetime, keep_days: int) -> Retired:
+async def _retire(deps: Deps, fate: Fate, lease: Lease, *, keep_days: int) -> Retired:
     content, month = fate.content, fate.month
     assert content is not None, "a month that goes was read"
     assert content.first_at is not None, "and is not empty"
@@ -190,7 +195,7 @@ async def _retire(deps: Deps, fate: Fate, *, lease: datetime, keep_days: int) ->
     if deps.retired is None or deps.signer is None:
         raise Misconfigured("history is not retired by a process that has no place for it and signs nothing")
     who = Who(workspace_id=content.workspaces[0], actor=ACTOR, scopes=frozenset(SCOPES))
-    export, digest = await _export(deps, deps.retired, who, month, content)
+    export, digest = await retention_export.export(deps, deps.retired, lease, who, month, content)
     await reach(Point.RETIREMENT_EXPORTED)
 
     async def last(connection: AsyncConnection) -> int:
@@ -207,7 +212,7 @@ async def _retire(deps: Deps, fate: Fate, *, lease: datetime, keep_days: int) ->
         export=export,
         manifest_sha256=digest,
     )
-    await _drop(deps, who, retired, content.last_at, lease=lease, keep_days=keep_days)
+    await _drop(deps, lease, who, retired, content.last_at, keep_days=keep_days)
     log.info(
         "a month of the history is retired",
         code="history_retired",
@@ -221,40 +226,11 @@ async def _retire(deps: Deps, fate: Fate, *, lease: datetime, keep_days: int) ->
     return retired
 
 
-async def _export(deps: Deps, place: RetiredExports, who: Who, month: Month, content: Content) -> tuple[str, str]:
-    """Write the month out, and everything else that moved while its streams began: an export of that period."""
-
-    async def pinned(connection: AsyncConnection) -> list[str]:
-        return [each.export for each in await retention.retired(connection, who.workspace_id)]
-
-    place.clear(month.name, keep=await deps.db.run(pinned))
-    # A stream that moved in a period is in its export whole, so the period ends when the last one has begun. Up to
-    # their last events it would claim, and have to hold, every stream that moved in months that are not this one.
-    assert content.begun_at is not None, "a month that goes has streams"
-    period = Period(since=content.first_at, until=content.begun_at + timedelta(microseconds=1))
-    with place.writing(month.name) as sink:
-        async with deps.db.transaction() as connection:
-            await audit.write_export(connection, who, sink, period=period)
-    keys = await deps.db.run(signed.keys)
-    assert deps.signer is not None, "the caller looked"
-    trusted = {**keys, deps.signer.key_id: deps.signer.public_key}
-    proof = await asyncio.to_thread(
-        prove, place.unfinished(month.name), keys=trusted, first=month.first, until=month.until
-    )
-    if proof.problem is not None or (proof.streams, proof.events) != (content.streams, content.events):
-        why = proof.problem or f"it holds {proof.events:,} of {content.events:,} events"
-        raise Conflict(
-            f"the export of {month.name} does not prove it: {why}; nothing was retired",
-            code=UNPROVEN,
-            hint="orchestrator audit verify",
-        )
-    return await asyncio.to_thread(place.keep, month.name)
-
-
-async def _drop(deps: Deps, who: Who, retired: Retired, last_at: datetime, *, lease: datetime, keep_days: int) -> None:
+async def _drop(deps: Deps, lease: Lease, who: Who, retired: Retired, last_at: datetime, *, keep_days: int) -> None:
     """Find a moment in which nobody holds the history; it waits for nobody, so that nobody waits behind it."""
     for _ in range(TRIES):
-        if await _dropped(deps, who, retired, last_at, lease=lease, keep_days=keep_days):
+        lease.get_on()
+        if await _dropped(deps, lease, who, retired, last_at, keep_days=keep_days):
             return
         await asyncio.sleep(PAUSE_S * (0.5 + deps.sources.unit()))
     raise Unavailable(
@@ -268,14 +244,11 @@ class _NotNow(Exception):
     """Rolls back."""
 
 
-async def _dropped(
-    deps: Deps, who: Who, retired: Retired, last_at: datetime, *, lease: datetime, keep_days: int
-) -> bool:
+async def _dropped(deps: Deps, lease: Lease, who: Who, retired: Retired, last_at: datetime, *, keep_days: int) -> bool:
     async def drop(connection: AsyncConnection) -> None:
         if any(each.partition == retired.partition for each in await retention.retired(connection, who.workspace_id)):
             return  # the commit before this try went through; only its answer was lost
-        if not await retention.hold(connection, "history", lease):
-            raise Conflict(f"somebody else took {retired.partition} up meanwhile", code="retention_late")
+        await lease.holds(connection)
         # The workspace before the tables: whoever holds it waits for none of ours.
         told = retired.told(who.actor, keep_days=keep_days)
         await events.append_to_workspace(connection, who.workspace_id, [told], at=await transaction_now(connection))
@@ -287,7 +260,8 @@ async def _dropped(
         await reach(Point.RETIREMENT_WRITTEN)
 
     try:
-        await deps.db.run(drop)
+        async with lease.asking():
+            await deps.db.run(drop)
     except _NotNow:
         return False
     return True

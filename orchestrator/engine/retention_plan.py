@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from orchestrator.engine import content_retention, retention
 from orchestrator.engine.deps import Deps
+from orchestrator.engine.retention_export import UNPROVEN
 from orchestrator.errors import Conflict
 from orchestrator.storage import retention as stored
 from orchestrator.storage.database import now as transaction_now
@@ -57,7 +58,7 @@ async def carry_out(deps: Deps) -> dict[str, Any]:
         try:
             gone = await retention.retire_next(deps, at_once=True, anew=at == 0)
         except Conflict as error:
-            if error.code != retention.UNPROVEN:
+            if error.code != UNPROVEN:
                 raise
             unproven.append(error.message)
             continue

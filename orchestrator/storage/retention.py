@@ -72,6 +72,9 @@ CLAIM = text("""
         FOR UPDATE SKIP LOCKED)
     RETURNING due_at, reached""")
 HOLD = text("SELECT kind FROM retention_rounds WHERE kind = :kind AND due_at = :lease FOR UPDATE")
+RENEW = text("""
+    UPDATE retention_rounds SET due_at = orch_now() + make_interval(secs => :lease_s)
+    WHERE kind = :kind AND due_at = :lease RETURNING due_at""")
 LEAVE = text("""
     UPDATE retention_rounds SET due_at = orch_now() + make_interval(secs => :wait_s), is_held = false,
         reached = :reached
@@ -159,6 +162,12 @@ async def claim(
     """
     row = await one(connection, CLAIM, {"kind": kind, "lease_s": lease_s, "at_once": at_once})
     return None if row is None else (row.due_at, row.reached)
+
+
+async def renew(connection: AsyncConnection, kind: str, lease: datetime, *, lease_s: float) -> datetime | None:
+    """Return the lease, made longer; None: it is not ours any more."""
+    row = await one(connection, RENEW, {"kind": kind, "lease": lease, "lease_s": lease_s})
+    return None if row is None else row.due_at
 
 
 async def hold(connection: AsyncConnection, kind: str, lease: datetime) -> bool:

@@ -35,6 +35,7 @@ from orchestrator.engine import (
 from orchestrator.engine import checkpoints as signing
 from orchestrator.engine.deps import Deps
 from orchestrator.engine.report_order import ReportOptions
+from orchestrator.engine.retention_lease import LEASE_S
 from orchestrator.engine.submit import RunSpec
 from orchestrator.engine.who import SCOPES, Who
 from orchestrator.errors import Conflict, Unavailable
@@ -376,7 +377,7 @@ async def test_a_round_whose_holder_died_is_taken_up_and_a_late_holder_may_not_d
     deps: Deps, who: Who, superuser: str
 ) -> None:
     async def claim(connection: AsyncConnection) -> tuple[datetime, UUID | None] | None:
-        return await stored.claim(connection, "history", lease_s=retention.LEASE_S, at_once=True)
+        return await stored.claim(connection, "history", lease_s=LEASE_S, at_once=True)
 
     first = await deps.db.run(claim)
     assert first is not None
