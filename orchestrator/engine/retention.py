@@ -127,11 +127,11 @@ async def retire_next(deps: Deps, *, at_once: bool = False, anew: bool = False) 
 
 @dataclass(slots=True, kw_only=True)
 class _Left:
-    """How a step leaves its round: where, for how long, which months it has judged, and which of them is unproven."""
+    """How a step leaves its round: where, for how long, and which month it has found proven or unproven."""
 
     reached: UUID | None
     wait_s: float = AGAIN_S
-    judged: list[str] = field(default_factory=list)
+    proven: list[str] = field(default_factory=list)
     unproven: list[str] = field(default_factory=list)
 
 
@@ -139,7 +139,6 @@ async def _step(deps: Deps, left: _Left, lease: Lease, *, keep_days: int) -> Ret
     await checkpoints.keep(deps, at_once=True)
     found = await fates(deps, keep_days=keep_days, after=left.reached, until_one_goes=True, on_judged=lease.get_on)
     going = [fate for fate in found if not fate.reasons]
-    left.judged = [fate.month.name for fate in found if fate.reasons]
     if not going:
         left.reached, left.wait_s = None, LOOK_S
         return None
@@ -151,7 +150,7 @@ async def _step(deps: Deps, left: _Left, lease: Lease, *, keep_days: int) -> Ret
             left.reached, left.wait_s, left.unproven = fate.month.first, NEXT_S, [fate.month.name]
             log.error("a month of the history cannot be proven", code=UNPROVEN, why=error.message, hint=error.hint)
         raise
-    left.reached, left.wait_s, left.judged = fate.month.first, NEXT_S, [*left.judged, fate.month.name]
+    left.reached, left.wait_s, left.proven = fate.month.first, NEXT_S, [fate.month.name]
     await _sign(deps)
     return gone
 
@@ -167,8 +166,8 @@ async def _sign(deps: Deps) -> None:
 
 async def _leave(deps: Deps, lease: Lease, left: _Left) -> None:
     async def leave(connection: AsyncConnection) -> None:
-        if left.judged or left.unproven:
-            await lease.note_unproven(connection, left.judged, left.unproven)
+        if left.proven or left.unproven:
+            await lease.note_unproven(connection, left.unproven, but=left.proven)
         await lease.leave(connection, wait_s=left.wait_s, reached=left.reached)
 
     await deps.db.run(leave)

@@ -99,9 +99,9 @@ class Lease:
         """Give it back, if it is ours."""
         await retention.leave(connection, "history", self._until, wait_s=wait_s, reached=reached)
 
-    async def note_unproven(self, connection: AsyncConnection, judged: list[str], unproven: list[str]) -> None:
-        """Keep which months could not be proven, if it is ours."""
-        await retention.note_unproven(connection, self._until, judged=judged, unproven=unproven)
+    async def note_unproven(self, connection: AsyncConnection, found: list[str], *, but: list[str]) -> None:
+        """Keep which months could not be proven, but for those that were, if it is ours."""
+        await retention.note_unproven(connection, self._until, found, but=but)
 
     def _late(self) -> Conflict:
         return Conflict("somebody else took the history's months up meanwhile, or it took too long", code=LATE)

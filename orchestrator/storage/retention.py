@@ -80,10 +80,10 @@ LEAVE = text("""
         reached = :reached
     WHERE kind = :kind AND due_at = :lease""")
 
-# What was judged now is unproven only if it is found so now.
+# Only a proof takes a month off: one that merely stays, for another reason, may have been changed once more.
 UNPROVEN = text("""
     UPDATE retention_rounds SET unproven = ARRAY(
-        SELECT u FROM unnest(unproven) u WHERE NOT u = ANY(CAST(:judged AS text[]))
+        SELECT u FROM unnest(unproven) u WHERE NOT u = ANY(CAST(:but AS text[]))
         UNION SELECT unnest(CAST(:unproven AS text[])) ORDER BY 1)
     WHERE kind = 'history' AND due_at = :lease""")
 ALL_UNPROVEN = text("SELECT unproven FROM retention_rounds WHERE kind = 'history'")
@@ -183,10 +183,10 @@ async def leave(
 
 
 async def note_unproven(
-    connection: AsyncConnection, lease: datetime, *, judged: Sequence[str], unproven: Sequence[str]
+    connection: AsyncConnection, lease: datetime, found: Sequence[str], *, but: Sequence[str]
 ) -> None:
-    """Keep which months could not be proven when they were last tried; forget it of those that were judged since."""
-    await execute(connection, UNPROVEN, {"lease": lease, "judged": list(judged), "unproven": list(unproven)})
+    """Keep which months could not be proven when they were last tried, but for those that were proven since."""
+    await execute(connection, UNPROVEN, {"lease": lease, "unproven": list(found), "but": list(but)})
 
 
 async def unproven(connection: AsyncConnection) -> tuple[str, ...]:

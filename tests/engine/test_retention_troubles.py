@@ -105,6 +105,13 @@ async def test_a_month_that_cannot_be_proven_stays_with_an_alarm_and_later_ones_
     assert (done["months"], [first in why for why in done["unproven"]]) == ([], [True])
     planned = (await retention_plan.plan(deps))["months"]
     assert [month["partition"] for month in planned if month["is_unproven"]] == [first]
+    # What makes its streams not whole besides does not end the alarm: the month stays for another reason then.
+    with psycopg.connect(superuser) as connection:
+        connection.execute("UPDATE runs SET event_seq = event_seq + 1 WHERE id = %s", (run,))
+    assert await retention.retire_next(deps, at_once=True, anew=True) is None
+    assert await alarms(deps) == [[first]]
+    with psycopg.connect(superuser) as connection:
+        connection.execute("UPDATE runs SET event_seq = event_seq - 1 WHERE id = %s", (run,))
     # Once it is as it was signed, it goes, and the alarm ends.
     tamper(superuser, run, was="a jest", becomes="a test")
     assert [month["partition"] for month in (await retention_plan.carry_out(deps))["months"]] == [first]
