@@ -66,9 +66,9 @@ async def sweep(
         done += await operation_steps.work_operations(deps)
 
     async def tidy(connection: AsyncConnection) -> None:
-        await housekeeping.tidy(connection)
         if self_id is not None:
             await workers.swept(connection, self_id)
+        await housekeeping.tidy(connection)
 
     await deps.db.run(tidy)
     return done
