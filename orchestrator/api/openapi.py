@@ -37,6 +37,15 @@ _PROBLEMS = {
 }
 
 
+#: Answers that are files, by the word for them.
+_FILES = {
+    "bytes": "application/octet-stream",
+    "zip": "application/zip",
+    "csv": "text/csv",
+    "jsonl": "application/x-ndjson",
+}
+
+
 def parameter(name: str, type: str | Schema, words: str, *, required: bool = False, repeated: bool = False) -> Schema:
     """Return the description of a query parameter.
 
@@ -116,7 +125,7 @@ def described(
     """Return a route's description, as keyword arguments of its decorator.
 
     Args:
-        answer: the schema's name; `bytes` for a file, None for no content.
+        answer: the schema's name; one of `_FILES` for a file, None for no content.
         also: other statuses of success.
         raw: media types of a body that is a file.
     """
@@ -197,6 +206,6 @@ def _complete(operation: Schema, method: str, scope: str | None) -> None:
 def _content(shape: str | None) -> Schema:
     if shape is None:
         return {}
-    if shape == "bytes":
-        return {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
+    if shape in _FILES:
+        return {_FILES[shape]: {"schema": {"type": "string", "format": "binary"}}}
     return {"application/json": {"schema": one(shape)}}

@@ -73,6 +73,13 @@ class Query:
             raise _bad(name, f"is a whole number from {least} to {most}", "field.range")
         return int(value)
 
+    def flag(self, name: str) -> bool:
+        """Return a choice that is false where nothing was said."""
+        value = self._given.get(name, "false")
+        if value not in ("true", "false"):
+            raise _bad(name, "is true or false", "field.value")
+        return value == "true"
+
     def limit(self) -> int:
         """Return the page size."""
         return self.whole("limit", least=1, most=MAX_LIMIT) or DEFAULT_LIMIT

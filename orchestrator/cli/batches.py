@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import StrEnum
-from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import typer
 
-from orchestrator.cli import erasing, files, follow, live, output
+from orchestrator.cli import batch_results, erasing, files, follow, live, output
 from orchestrator.cli.connect import connected
 from orchestrator.cli.erasing import DryRunOption, ReasonWithoutNames, YesOption
 from orchestrator.cli.exits import Exit
@@ -21,7 +20,6 @@ from orchestrator.cli.options import (
     TimeoutOption,
     group,
 )
-from orchestrator.cli.runs import report_fetched
 from orchestrator.cli.times import in_words
 from orchestrator.client import Batch, SubmittedBatch
 
@@ -168,21 +166,7 @@ def erase(
         )
 
 
-@app.command()
-def results(
-    batch_id: BatchId,
-    to: Annotated[str, typer.Option("--to", metavar="DIR", help="Store the files there.")],
-    output_: OutputOption = None,
-) -> None:
-    """Store every result of a batch in a folder, verified. Run again, it fetches what is new."""
-    from orchestrator.cli.results import fetch
-
-    with connected() as client:
-        batch = client.batches.get(batch_id)
-        done = fetch(client, client.batches.runs(batch_id), Path(to))
-    if done.without_results:
-        output.say(f"{done.without_results} of {batch['total']} runs have no results (the batch is {batch['status']})")
-    report_fetched(to, done)
+batch_results.register(app)
 
 
 def _tell_of_submission(file: str, format_: files.Format, batch: SubmittedBatch) -> None:

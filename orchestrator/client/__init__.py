@@ -27,6 +27,7 @@ from orchestrator.client.errors import (
     VerificationFailed,
 )
 from orchestrator.client.operations import Operation, OperationItem
+from orchestrator.client.received import Archive
 from orchestrator.client.shapes import (
     Batch,
     Connection,
@@ -52,6 +53,7 @@ from orchestrator.client.watched import Watched
 
 __all__ = [
     "ApiError",
+    "Archive",
     "Batch",
     "Client",
     "ClientError",
