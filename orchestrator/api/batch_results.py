@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator
-from typing import cast
 from uuid import UUID
 
 from fastapi import APIRouter
@@ -43,12 +42,11 @@ async def list_batch_results(batch_id: UUID, call: Reading) -> Response:
     return await _sent(pieces, f"batch-{batch_id}.jsonl", "application/x-ndjson")
 
 
-async def _sent(pieces: AsyncIterator[bytes], filename: str, media_type: str) -> Response:
+async def _sent(pieces: AsyncGenerator[bytes, None], filename: str, media_type: str) -> Response:
     """Stream what is made, once its first piece is there: until then a fault has its own status."""
-    made = cast(AsyncGenerator[bytes, None], pieces)
-    first = await anext(made, b"")
+    first = await anext(pieces, b"")
     return StreamingResponse(
-        _all(first, made),
+        _all(first, pieces),
         media_type=media_type,
         headers={
             "Content-Disposition": f'attachment; filename="{filename}"',

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -43,7 +43,9 @@ async def find(deps: Deps, who: Who, batch_id: UUID) -> BatchRow:
     return found
 
 
-async def walk(deps: Deps, who: Who, batch_id: UUID, *, input_bytes: int | None = None) -> AsyncIterator[WalkedRun]:
+async def walk(
+    deps: Deps, who: Who, batch_id: UUID, *, input_bytes: int | None = None
+) -> AsyncGenerator[WalkedRun, None]:
     """Give every run of a batch in input order. Each page is read in a transaction of its own, over when it is given.
 
     Args:

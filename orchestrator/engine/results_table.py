@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from uuid import UUID
 
 from orchestrator.domain import result_files, result_table
@@ -20,7 +20,7 @@ SEND_BYTES = 64 * 1024
 TURN_ROWS = 50
 
 
-async def json_lines(deps: Deps, who: Who, batch_id: UUID) -> AsyncIterator[bytes]:
+async def json_lines(deps: Deps, who: Who, batch_id: UUID) -> AsyncGenerator[bytes, None]:
     """Give a line for each run, in input order.
 
     Raises:
@@ -36,7 +36,7 @@ async def json_lines(deps: Deps, who: Who, batch_id: UUID) -> AsyncIterator[byte
     yield bytes(pending)
 
 
-async def csv(deps: Deps, who: Who, batch_id: UUID, *, raw: bool) -> AsyncIterator[bytes]:
+async def csv(deps: Deps, who: Who, batch_id: UUID, *, raw: bool) -> AsyncGenerator[bytes, None]:
     """Give a record for each run, in input order, under a header of all fields that were met.
 
     The rows wait on disk meanwhile, so that the header and every row tell of the same reading.
@@ -63,7 +63,7 @@ async def csv(deps: Deps, who: Who, batch_id: UUID, *, raw: bool) -> AsyncIterat
         yield "".join(pending).encode()
 
 
-async def _lines(deps: Deps, who: Who, batch_id: UUID) -> AsyncIterator[bytes]:
+async def _lines(deps: Deps, who: Who, batch_id: UUID) -> AsyncGenerator[bytes, None]:
     async for run in walk(deps, who, batch_id, input_bytes=MAX_TAKEN_BYTES):
         left_out: list[str] = []
         input = _input(run, left_out)

@@ -11,7 +11,8 @@ import asyncio
 import hashlib
 import json
 import zipfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import IO, Any, cast
@@ -37,10 +38,12 @@ _UNIX = 3
 #: The earliest time that a ZIP can say.
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 
+_END = b"\n]}\n"
+
 Failure = dict[str, str]
 
 
-async def stream(deps: Deps, who: Who, batch_id: UUID) -> AsyncIterator[bytes]:
+async def stream(deps: Deps, who: Who, batch_id: UUID) -> AsyncGenerator[bytes, None]:
     """Give the ZIP piece by piece.
 
     Raises:
@@ -52,9 +55,11 @@ async def stream(deps: Deps, who: Who, batch_id: UUID) -> AsyncIterator[bytes]:
         with zipfile.ZipFile(cast(IO[bytes], sink), "w", zipfile.ZIP_DEFLATED) as archive:
             writing = _Writing(deps=deps, archive=archive, sink=sink, table=table, listed=listed)
             table.write(result_files.line(result_files.HEADER).encode())
-            async for run in walk(deps, who, batch_id):
-                async for piece in _run(writing, run):
-                    yield piece
+            async with aclosing(walk(deps, who, batch_id)) as runs:
+                async for run in runs:
+                    async with aclosing(_run(writing, run)) as pieces:
+                        async for piece in pieces:
+                            yield piece
             for piece in _closing(writing, batch):
                 yield piece
         yield sink.take()
@@ -101,7 +106,7 @@ class _Writing:
         self.listed.write(lead + json.dumps(entry, ensure_ascii=False).encode())
 
 
-async def _run(writing: _Writing, run: WalkedRun) -> AsyncIterator[bytes]:
+async def _run(writing: _Writing, run: WalkedRun) -> AsyncGenerator[bytes, None]:
     """Write a run's files, its row, and its part of the manifest."""
     writing.runs += 1
     folder = result_files.folder_name(run.view)
@@ -116,8 +121,10 @@ async def _run(writing: _Writing, run: WalkedRun) -> AsyncIterator[bytes]:
             writing.missing += 1
             writing.note(path=None, **facts, error=absent)
             continue
-        async for piece in _member(writing, path, file):
-            yield piece
+        # Closed before the archive is: a reader who goes away leaves us in the midst of a member.
+        async with aclosing(_member(writing, path, file)) as pieces:
+            async for piece in pieces:
+                yield piece
         # A broken member stands in the ZIP, for it was sent before that was seen; the manifest alone names it.
         if writing.failure is None:
             writing.stored += 1
@@ -147,7 +154,7 @@ async def _absent(deps: Deps, file: FileRow | None) -> Failure | None:
     return None
 
 
-async def _member(writing: _Writing, path: str, file: FileRow) -> AsyncIterator[bytes]:
+async def _member(writing: _Writing, path: str, file: FileRow) -> AsyncGenerator[bytes, None]:
     """Write one file; `writing.failure` says what was wrong with it."""
     assert file.store_key is not None and file.size_bytes is not None, "a stored file has a key and a size"
     digest, left = hashlib.sha256(), file.size_bytes
@@ -181,8 +188,11 @@ def _closing(writing: _Writing, batch: BatchRow) -> list[bytes]:
     head |= {"files_missing": writing.missing, "complete": writing.missing == 0}
     opening = json.dumps(head, ensure_ascii=False)[:-1].encode() + b', "files": [\n'
     pieces: list[bytes] = []
-    for name, parts in ((result_files.TABLE, table.chunks()), (MANIFEST, _around(opening, writing.listed))):
-        with writing.archive.open(_info(name, batch.created_at, size_bytes=0), "w") as member:
+    for name, size, parts in (
+        (result_files.TABLE, table.size_bytes, table.chunks()),
+        (MANIFEST, len(opening) + writing.listed.size_bytes + len(_END), _around(opening, writing.listed)),
+    ):
+        with writing.archive.open(_info(name, batch.created_at, size_bytes=size), "w") as member:
             for part in parts:
                 member.write(part)
         pieces.append(writing.sink.take())
@@ -192,7 +202,7 @@ def _closing(writing: _Writing, batch: BatchRow) -> list[bytes]:
 def _around(opening: bytes, listed: Spool) -> Iterator[bytes]:
     yield opening
     yield from listed.chunks()
-    yield b"\n]}\n"
+    yield _END
 
 
 def _info(path: str, at: datetime | None, *, size_bytes: int) -> zipfile.ZipInfo:
