@@ -135,6 +135,16 @@ class Query:
             found[key] = value
         return found
 
+    def pairs(self, name: str) -> dict[str, str]:
+        """Return the `column:field` pairs of each such parameter; a column may have colons, and its field be empty."""
+        found: dict[str, str] = {}
+        for pair in self._given.getlist(name):
+            column, sign, field = pair.rpartition(":")
+            if not sign or not column or column in found or len(pair) > MAX_VALUE_CHARS or not pair.isprintable():
+                raise _bad(name, "is COLUMN:FIELD, each column once", "map.pair")
+            found[column] = field
+        return found
+
     def since(self) -> datetime | None:
         """Return the earliest moment that `dateFrom` asks for."""
         return self._moment("dateFrom", lambda day: datetime.combine(day, time.min, UTC))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, Literal, cast
 from urllib.parse import quote
@@ -44,6 +44,7 @@ class Batches:
         name: str | None = None,
         external_id: str | None = None,
         external_id_column: str | None = None,
+        map: Mapping[str, str] | None = None,
         wave_size: int | None = None,
         max_failures: str | None = None,
         skip_invalid: bool = False,
@@ -51,10 +52,14 @@ class Batches:
     ) -> SubmittedBatch:
         """Store every row of a file as a run, all or nothing (or all valid ones with `skip_invalid`).
 
+        Args:
+            map: of a CSV: a column -> the input's field that it fills; an empty field leaves the column out.
+            dry_run: store nothing; return the plan, and in `preview` what the file looks like.
+
         Raises:
-            Invalid: rows are wrong; `problems` lists each place.
+            Invalid: rows are wrong; `problems` lists each place, of a dry run `preview` too.
         """
-        query = {
+        query: dict[str, Any] = {
             "connection": connection,
             "workflow_id": workflow_id,
             "format": format,
@@ -62,6 +67,7 @@ class Batches:
             "name": name,
             "external_id": external_id,
             "external_id_column": external_id_column,
+            "map": tuple(f"{column}:{field}" for column, field in (map or {}).items()),
             "wave_size": wave_size,
             "max_failures": max_failures,
             "skip_invalid": skip_invalid or None,
