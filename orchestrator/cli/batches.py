@@ -100,12 +100,7 @@ def submit(
         )
     _tell_of_submission(file, format_, batch)
     if dry_run:
-        if seen := batch.get("preview"):
-            previews.show(seen)
-        if not output.is_for_programs():
-            batch.pop("preview", None)
-        output.one(batch, ("total", "refused", "plan"))
-        output.say("Nothing was stored. Submit it without --dry-run.")
+        previews.tell(batch)
     elif watch_:
         _follow(str(batch["id"]), timeout_s=None)
     else:

@@ -25,6 +25,16 @@ def of_refusal() -> Iterator[None]:
         raise
 
 
+def tell(batch: api.SubmittedBatch) -> None:
+    """Print what a dry run found."""
+    seen = batch.get("preview")
+    if seen is not None:
+        show(seen)
+    told = batch if output.is_for_programs() else {**batch, "preview": None}
+    output.one(told, ("total", "refused", "plan"))
+    output.say("Nothing was stored. Submit it without --dry-run.")
+
+
 def show(seen: Mapping[str, Any]) -> None:
     """Print a preview; programs have it in the answer."""
     if output.is_for_programs():

@@ -12,8 +12,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from orchestrator.domain.statuses import RunStatus
 from orchestrator.storage.database import rows
 
-# By the batch's index, its failed runs only: 10,000 at most, for no batch has more. A code alone is no cause: whatever a
-# provider says of its executions comes under one.
+# By the batch's index, its failed runs only: 10,000 at most, for no batch has more. A code alone is no cause: whatever
+# a provider says of its executions comes under one.
 TOP = text("""
     SELECT error_code AS code, error_message AS message, count(*)::int AS runs,
         (array_agg(id ORDER BY index))[1] AS run_id
