@@ -12,7 +12,8 @@ from orchestrator.cli.connect import connected
 from orchestrator.cli.options import LimitOption, OutputOption, ReasonOption, TimeoutOption, group
 
 app = group(
-    "Bulk operations: one act for each run that a filter named.\n\nStarted by `run retry`, `run cancel`, `doubt resolve`."
+    "Bulk operations: one act for each run that a filter named.\n\n"
+    "Started by `run retry`, `run cancel` and `doubt resolve`."
 )
 
 COLUMNS = ("id", "status", "verb", "total", "counts", "created_at", "created_by", "finished_at")
