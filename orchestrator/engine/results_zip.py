@@ -11,9 +11,10 @@ import asyncio
 import hashlib
 import json
 import zipfile
+from collections import Counter
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import IO, Any, cast
 from uuid import UUID
@@ -60,8 +61,9 @@ async def stream(deps: Deps, who: Who, batch_id: UUID) -> AsyncGenerator[bytes, 
                     async with aclosing(_run(writing, run)) as pieces:
                         async for piece in pieces:
                             yield piece
-            for piece in _closing(writing, batch):
-                yield piece
+            async with aclosing(_closing(writing, batch)) as pieces:
+                async for piece in pieces:
+                    yield piece
         yield sink.take()
 
 
@@ -95,7 +97,7 @@ class _Writing:
     sink: _Sink
     table: Spool
     listed: Spool
-    runs: int = 0
+    counts: Counter[str] = field(default_factory=Counter)
     stored: int = 0
     missing: int = 0
     failure: Failure | None = None
@@ -108,7 +110,7 @@ class _Writing:
 
 async def _run(writing: _Writing, run: WalkedRun) -> AsyncGenerator[bytes, None]:
     """Write a run's files, its row, and its part of the manifest."""
-    writing.runs += 1
+    writing.counts[run.view["status"]] += 1
     folder = result_files.folder_name(run.view)
     paths: list[str] = []
     for result, name in result_files.named(run.view):
@@ -178,16 +180,12 @@ async def _member(writing: _Writing, path: str, file: FileRow) -> AsyncGenerator
         writing.failure = _failure("artifact_damaged", f"the artifact store has other bytes, of SHA-256 {found}")
 
 
-def _closing(writing: _Writing, batch: BatchRow) -> list[bytes]:
+async def _closing(writing: _Writing, batch: BatchRow) -> AsyncGenerator[bytes, None]:
     """Write the table and the manifest."""
     facts = {"run_id": None, "index": None, "n": None, "error": None}
     table = writing.table
     writing.note(path=result_files.TABLE, sha256=table.sha256, size_bytes=table.size_bytes, **facts)
-    status = batch_status(batch.counts, paused=batch.paused_at is not None, cancelled=batch.cancelled_at is not None)
-    head = {"batch_id": str(batch.id), "status": status, "runs": writing.runs, "files_stored": writing.stored}
-    head |= {"files_missing": writing.missing, "complete": writing.missing == 0}
-    opening = json.dumps(head, ensure_ascii=False)[:-1].encode() + b', "files": [\n'
-    pieces: list[bytes] = []
+    opening = json.dumps(_said_at_first(writing, batch), ensure_ascii=False)[:-1].encode() + b', "files": [\n'
     for name, size, parts in (
         (result_files.TABLE, table.size_bytes, table.chunks()),
         (MANIFEST, len(opening) + writing.listed.size_bytes + len(_END), _around(opening, writing.listed)),
@@ -195,8 +193,23 @@ def _closing(writing: _Writing, batch: BatchRow) -> list[bytes]:
         with writing.archive.open(_info(name, batch.created_at, size_bytes=size), "w") as member:
             for part in parts:
                 member.write(part)
-        pieces.append(writing.sink.take())
-    return pieces
+                if writing.sink.is_full():
+                    yield writing.sink.take()
+                await asyncio.sleep(0)
+
+
+def _said_at_first(writing: _Writing, batch: BatchRow) -> dict[str, Any]:
+    """Return what the manifest says of the whole. It is complete with every stored file; `counts` tell of the runs."""
+    status = batch_status(batch.counts, paused=batch.paused_at is not None, cancelled=batch.cancelled_at is not None)
+    return {
+        "batch_id": str(batch.id),
+        "status": status,
+        "runs": writing.counts.total(),
+        "counts": dict(writing.counts),
+        "files_stored": writing.stored,
+        "files_missing": writing.missing,
+        "complete": writing.missing == 0,
+    }
 
 
 def _around(opening: bytes, listed: Spool) -> Iterator[bytes]:
