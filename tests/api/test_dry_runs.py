@@ -114,6 +114,8 @@ def test_the_command_maps_columns_and_shows_the_file(
     assert "Who: left out" in said
     assert run_command(command) == 2
     assert "email: required, but no column fills it" in capsys.readouterr().err
+    assert run_command([*command, "-o", "json"]) == 2
+    assert json.loads(capsys.readouterr().err)["preview"]["rows"] == 2
     assert run_command([*command, "--map", "Mail=email", "-o", "json"]) == 0
     assert json.loads(capsys.readouterr().out)["preview"]["rows"] == 2
     assert run_command([*command, "--map", "Mail"]) == 2
