@@ -11,6 +11,7 @@ from starlette.responses import Response
 
 from orchestrator import __version__, bootstrap
 from orchestrator.api import (
+    batch_results,
     batches,
     connections,
     doubts,
@@ -51,6 +52,7 @@ ROUTERS = tuple(
     for m in (
         reports,
         runs,
+        batch_results,
         batches,
         operations,
         schedules,
