@@ -8,7 +8,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from orchestrator.domain.statuses import RunStatus
-from orchestrator.storage import batches, deliveries, idempotency, workers
+from orchestrator.storage import batches, deliveries, idempotency, sessions, workers
 
 # Harmless when they exist; made before the month begins, because the default partition must stay empty.
 PARTITIONS = text("SELECT events_partition(orch_now()), events_partition(orch_now() + interval '1 month')")
@@ -33,3 +33,4 @@ async def tidy(connection: AsyncConnection) -> None:
     await connection.execute(PARTITIONS)
     await idempotency.forget(connection)
     await workers.forget_old(connection)
+    await sessions.forget(connection)
