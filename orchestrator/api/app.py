@@ -67,7 +67,14 @@ ROUTERS = tuple(
 
 
 #: What a program reads, below which a bug is answered as one, and everything else by the pages, where there are any.
-MACHINE_PATHS = ("/api/", "/healthz", "/readyz", "/metrics", result_links.PATH + "/", *(door.path + "/" for door in DOORS))
+MACHINE_PATHS = (
+    "/api/",
+    "/healthz",
+    "/readyz",
+    "/metrics",
+    result_links.PATH + "/",
+    *(door.path + "/" for door in DOORS),
+)
 
 
 class Pages(Protocol):
@@ -80,9 +87,7 @@ class Pages(Protocol):
         """Return the page of a bug of ours."""
 
 
-def create_app(
-    settings: Settings, *, deps_factory: DepsFactory | None = None, pages: Pages | None = None
-) -> FastAPI:
+def create_app(settings: Settings, *, deps_factory: DepsFactory | None = None, pages: Pages | None = None) -> FastAPI:
     """Return the application. It connects to nothing before its lifespan begins.
 
     Args:

@@ -20,7 +20,7 @@ def register(app: typer.Typer) -> None:
 
 
 def serve(output_: OutputOption = None) -> None:
-    """Run the API and the pages (and nothing else) on ORCH_HOST and ORCH_PORT. Beyond this machine only once a token exists."""
+    """Run the API and the pages on ORCH_HOST and ORCH_PORT. Beyond this machine only once a token exists."""
     from orchestrator.api.hosts import is_loopback
     from orchestrator.api.server import serve as run_server
     from orchestrator.cli.direct import on_database

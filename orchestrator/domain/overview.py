@@ -99,7 +99,7 @@ def _people(live: Mapping[str, int], inbox: Sequence[Mapping[str, Any]]) -> Iter
     oldest = {row["kind"]: row["oldest_at"] for row in inbox}
     if live["in_doubt"]:
         runs = counted(live["in_doubt"], "run is in doubt", "runs are in doubt")
-        text = f"{runs}: nobody knows whether they were started"
+        text = f"{runs}: nobody knows whether {'it was' if live['in_doubt'] == 1 else 'they were'} started"
         yield Point(code="in_doubt", level=Level.ASKS, text=text, since=oldest.get("doubt"))
     if live["human_in_the_loop"]:
         text = counted(live["human_in_the_loop"], "run waits for a person", "runs wait for a person")

@@ -68,7 +68,7 @@ def _laid_out(tokens: list[str]) -> Iterator[str]:
         else:
             if before in ("{", "[", ","):
                 yield _line(depth)
-            yield ": " if token == ":" else token
+            yield f"{token} " if token == ":" else token  # noqa: S105 - a token of JSON
             depth += token in ("{", "[")
         before = token
 

@@ -71,7 +71,9 @@ def _lately(counted: list[dict[str, Any]]) -> dict[str, Any]:
     for row in counted:
         by_status[row["status"]] = by_status.get(row["status"], 0) + row["runs"]
     causes = [
-        {"code": row["error_code"], "status": row["status"], "runs": row["runs"]} for row in counted if row["error_code"]
+        {"code": row["error_code"], "status": row["status"], "runs": row["runs"]}
+        for row in counted
+        if row["error_code"]
     ]
     total = sum(by_status.values())
     return {"total": total, "is_capped": total > CAP, "counts": by_status, "causes": causes[: overview.SHOWN]}

@@ -102,4 +102,11 @@ def _preview(head: bytes, size_bytes: int) -> dict[str, Any]:
     hidden = 0
     if text.lstrip()[:1] in ("{", "["):
         text, hidden = redaction.pretty(text)
-    return {"text": text, "size_bytes": size_bytes, "is_whole": is_whole, "hidden": hidden, "is_text": bool(text)}
+    return {
+        "text": text,
+        "size_bytes": size_bytes,
+        "is_whole": is_whole,
+        "hidden": hidden,
+        "is_text": bool(text),
+        "error": None,
+    }

@@ -97,7 +97,8 @@ def bug_page(request_id: str) -> Response:
     text = (
         '<!doctype html><html lang="en"><meta charset="utf-8"><title>A bug of ours</title><h1>A bug of ours</h1>'
         "<p>What you sent may or may not have been done: look before you send it again.</p>"
-        f'<p>The server\'s log has the reason, under request id <code>{request_id}</code>.</p><p><a href="/">Overview</a>'
+        f"<p>The server's log has the reason, under request id <code>{request_id}</code>.</p>"
+        '<p><a href="/">Overview</a></p>'
     )
     return Response(text.encode(), status_code=500, media_type=HTML, headers=dict(HEADERS))
 

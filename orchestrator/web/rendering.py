@@ -58,6 +58,7 @@ def _environment() -> Environment:
     }
     made.filters |= {"number": wording.number, "capped": wording.capped, "size": wording.size}
     made.filters |= {"duration": wording.duration, "short_id": wording.short_id}
+    made.filters |= {"spoken": wording.spoken}
     # Every file of macros is there as `ui.<noun>`, in each template and in each other.
     ui = SimpleNamespace()
     made.globals["ui"] = ui

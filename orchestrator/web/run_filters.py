@@ -170,4 +170,6 @@ def _since(value: str, now: datetime) -> str:
 
 def _unknown(name: str) -> BadInput:
     message = f"there is no filter {name[:50]}: it knows {', '.join(sorted({*_NAMES, 'since'}))}"
-    return BadInput(message, code="query.unknown", problems=(Problem(message=message, code="query.unknown", field="q"),))
+    return BadInput(
+        message, code="query.unknown", problems=(Problem(message=message, code="query.unknown", field="q"),)
+    )

@@ -45,7 +45,9 @@ async def list_runs(visit: Reading) -> Response:
             for title, statuses in run_filters.QUICK
         ],
         query=spelled,
-        next_page=None if cursor is None else f"{PATH}?{spelled}{'&' if spelled else ''}{urlencode({'cursor': cursor})}",
+        next_page=None
+        if cursor is None
+        else f"{PATH}?{spelled}{'&' if spelled else ''}{urlencode({'cursor': cursor})}",
         is_first="cursor" not in params,
         commands=commands.list_runs(str(visit.request.base_url), params),
     )
@@ -57,7 +59,9 @@ async def count_runs(visit: Reading) -> Response:
     query = run_filters.query_of(visit.request.query_params, paged=False)
     count = await run_look.count_runs(visit.deps, visit.who, **run_filters.filters_of(query))
     text = "" if count is None else f"{capped(count)} run{'' if count == 1 else 's'}"
-    return Response(ENVIRONMENT.from_string("{{ text }}").render(text=text).encode(), media_type=HTML, headers=dict(HEADERS))
+    return Response(
+        ENVIRONMENT.from_string("{{ text }}").render(text=text).encode(), media_type=HTML, headers=dict(HEADERS)
+    )
 
 
 async def _go(visit: Reading, text: str) -> Response:

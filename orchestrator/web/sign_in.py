@@ -113,5 +113,3 @@ def _door(request: Request, *, back: str, error: OrchestratorError | None = None
         error=error,
     )
     return Response(text.encode(), status_code=status, media_type=HTML, headers=dict(HEADERS))
-
-

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlencode
+
+from markupsafe import Markup, escape
 
 from orchestrator.domain.overview import CAP
 from orchestrator.domain.statuses import MEANINGS, BatchStatus, RunStatus
@@ -94,7 +97,9 @@ def duration(seconds: float | None) -> str:
     if seconds is None:
         return "–"
     if seconds < 60:
-        return f"{seconds:.1f} s" if 0 < seconds < 10 else f"{max(seconds, 0):.0f} s"
+        if isinstance(seconds, float) and 0 < seconds < 10:
+            return f"{seconds:.1f} s" if seconds >= 1 else f"{seconds * 1000:.0f} ms"
+        return f"{max(seconds, 0):.0f} s"
     left, parts = int(seconds), list[str]()
     for length, unit in _UNITS:
         if left >= length:
@@ -140,6 +145,11 @@ def between(began: str | None, ended: str | datetime | None) -> float | None:
 def short_id(value: str) -> str:
     """Return the end of an id: its beginning is when it was made, and is the same for all of a minute."""
     return value[-8:]
+
+
+def spoken(text: str) -> Markup:
+    """Return our own prose with what stands in backticks as code; everything is escaped first."""
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))  # noqa: S704 - escaped above
 
 
 def link(path: str, **query: Any) -> str:

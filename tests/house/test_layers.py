@@ -154,7 +154,13 @@ def test_every_third_party_import_is_a_dependency_that_we_declare() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     declared = {_distribution(line) for line in project["dependencies"]}
     # What comes as a part of a declared one, under its own name.
-    parts = {"markupsafe": "jinja2", "kombu": "kombu", "pgmq": "kombu", "starlette": "fastapi", "pydantic_core": "pydantic"}
+    parts = {
+        "markupsafe": "jinja2",
+        "kombu": "kombu",
+        "pgmq": "kombu",
+        "starlette": "fastapi",
+        "pydantic_core": "pydantic",
+    }
     strange = []
     for module in modules():
         for i in imports(module):
