@@ -25,11 +25,11 @@ class Point:
     """One thing that needs somebody.
 
     Args:
-        code: names its tile.
+        about: what it is about, for where it leads.
         text: ends the sentence "…".
     """
 
-    code: str
+    about: str
     level: Level
     text: str
     since: datetime | None = None
@@ -67,16 +67,16 @@ def counted(number: int, one: str, many: str | None = None) -> str:
 
 def _machine(health: Mapping[str, Any]) -> Iterator[Point]:
     if health.get("launches_held"):
-        yield Point(code="held", level=Level.WRONG, text=f"nothing is launched: {health['launches_held']}")
+        yield Point(about="held", level=Level.WRONG, text=f"nothing is launched: {health['launches_held']}")
     if not health["ready"]:
-        yield Point(code="workers", level=Level.WRONG, text=f"work stands still: {health['because']}")
+        yield Point(about="workers", level=Level.WRONG, text=f"work stands still: {health['because']}")
 
 
 def _results(results: Mapping[str, Any]) -> Iterator[Point]:
     if results["at_risk"]:
         runs = counted(results["at_risk"], "run")
         text = f"results of {runs} are lost soon if they are not stored"
-        yield Point(code="at_risk", level=Level.WRONG, text=text, until=results["first_loss_at"])
+        yield Point(about="at_risk", level=Level.WRONG, text=text, until=results["first_loss_at"])
 
 
 def _lanes(lanes: Sequence[Mapping[str, Any]]) -> Iterator[Point]:
@@ -84,15 +84,15 @@ def _lanes(lanes: Sequence[Mapping[str, Any]]) -> Iterator[Point]:
         names = ", ".join(lane["names"])
         if lane["launches_stopped"]:
             why = "its key was refused" if lane["launches_stopped"] == "key_refused" else lane["launches_stopped"]
-            yield Point(code="lane", level=Level.WRONG, text=f"connection {names} launches nothing: {why}")
+            yield Point(about="lane", level=Level.WRONG, text=f"connection {names} launches nothing: {why}")
         elif lane["breaker"] != "closed":
             text = f"connection {names} is in trouble and is only probed"
-            yield Point(code="lane", level=Level.WRONG, text=text, until=lane["probe_at"])
+            yield Point(about="lane", level=Level.WRONG, text=text, until=lane["probe_at"])
         elif lane["blocked_until"]:
             text = f"connection {names} asked us to wait"
-            yield Point(code="lane", level=Level.ASKS, text=text, until=lane["blocked_until"])
+            yield Point(about="lane", level=Level.ASKS, text=text, until=lane["blocked_until"])
         elif lane["paused"]:
-            yield Point(code="lane", level=Level.ASKS, text=f"connection {', '.join(lane['paused'])} is paused")
+            yield Point(about="lane", level=Level.ASKS, text=f"connection {', '.join(lane['paused'])} is paused")
 
 
 def _people(live: Mapping[str, int], inbox: Sequence[Mapping[str, Any]]) -> Iterator[Point]:
@@ -100,11 +100,11 @@ def _people(live: Mapping[str, int], inbox: Sequence[Mapping[str, Any]]) -> Iter
     if live["in_doubt"]:
         runs = counted(live["in_doubt"], "run is in doubt", "runs are in doubt")
         text = f"{runs}: nobody knows whether {'it was' if live['in_doubt'] == 1 else 'they were'} started"
-        yield Point(code="in_doubt", level=Level.ASKS, text=text, since=oldest.get("doubt"))
+        yield Point(about="in_doubt", level=Level.ASKS, text=text, since=oldest.get("doubt"))
     if live["human_in_the_loop"]:
         text = counted(live["human_in_the_loop"], "run waits for a person", "runs wait for a person")
-        yield Point(code="human", level=Level.ASKS, text=text, since=oldest.get("human"))
+        yield Point(about="human", level=Level.ASKS, text=text, since=oldest.get("human"))
     for row in inbox:
         if row["kind"] == "overdue":
             text = counted(row["items"], "run is overdue at the provider", "runs are overdue at the provider")
-            yield Point(code="overdue", level=Level.ASKS, text=text, since=row["oldest_at"])
+            yield Point(about="overdue", level=Level.ASKS, text=text, since=row["oldest_at"])

@@ -39,7 +39,7 @@ async def read_overview(deps: Deps, who: Who) -> dict[str, Any]:
     points = words.points(found)
     found["batches"], found["more_batches"] = found["batches"][: overview.SHOWN], len(found["batches"]) > overview.SHOWN
     verdict = {"level": words.level(points), "sentence": words.sentence(points)}
-    told = [{"code": p.code, "level": p.level, "text": p.text, "since": p.since, "until": p.until} for p in points]
+    told = [{"about": p.about, "level": p.level, "text": p.text, "since": p.since, "until": p.until} for p in points]
     return shown(found | {"verdict": verdict, "points": told})
 
 

@@ -77,19 +77,19 @@ async def make_link(deps: Deps, bearer: str) -> str:
     Raises:
         Unauthorized: as `begin`.
     """
-    code = _new_secret(deps)
+    once = _new_secret(deps)
     token = tokens.digest_of(deps, bearer)
 
     async def write(connection: AsyncConnection) -> bool:
-        link = _digest(deps, "sign-in link", code)
+        link = _digest(deps, "sign-in link", once)
         return await sessions.make_link(connection, digest=link, token=token, life_s=LINK_LIFE_S)
 
     if not await deps.db.run(write, tries=1):
         raise Unauthorized("the token is unknown, expired or revoked", hint=_NOT_GOOD)
-    return code
+    return once
 
 
-async def redeem_link(deps: Deps, code: str) -> str:
+async def redeem_link(deps: Deps, once: str) -> str:
     """Begin the session of a link, which is then used up. Returns the secret of its cookie.
 
     Raises:
@@ -98,10 +98,10 @@ async def redeem_link(deps: Deps, code: str) -> str:
     secret = _new_secret(deps)
 
     async def write(connection: AsyncConnection) -> bool:
-        link = _digest(deps, "sign-in link", code)
+        link = _digest(deps, "sign-in link", once)
         return await sessions.redeem_link(connection, link=link, digest=_digest(deps, "session", secret))
 
-    if not _is_well_formed(code) or not await deps.db.run(write, tries=1):
+    if not _is_well_formed(once) or not await deps.db.run(write, tries=1):
         raise Unauthorized(
             "this sign-in link was used already, or is over", hint="paste a token, or start `orchestrator up` again"
         )

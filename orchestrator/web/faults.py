@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from http import HTTPStatus
+from typing import Any, cast
 
 from fastapi import FastAPI
 from starlette.exceptions import HTTPException
@@ -35,20 +37,21 @@ _TITLES = {
     503: "Not available just now",
 }
 
+Handler = Callable[[Request, Exception], Awaitable[Response]]
+
 log = get_logger("web")
 
 
 def install(app: FastAPI) -> None:
     """Answer errors outside the paths of programs as pages."""
     for kind in (OrchestratorError, HTTPException):
-        app.add_exception_handler(kind, _either(app.exception_handlers[kind]))
+        app.add_exception_handler(kind, _either(cast(Handler, app.exception_handlers[kind])))
 
 
-def _either(machines):  # type: ignore[no-untyped-def]
+def _either(machines: Handler) -> Handler:
     async def answer(request: Request, error: Exception) -> Response:
         if request.url.path.startswith(MACHINE_PATHS):
-            found: Response = await machines(request, error)
-            return found
+            return await machines(request, error)
         if isinstance(error, SignInFirst):
             return to_sign_in(request, error.back)
         return fault(request, _ours(request, error))
@@ -103,7 +106,7 @@ def bug_page(request_id: str) -> Response:
     return Response(text.encode(), status_code=500, media_type=HTML, headers=dict(HEADERS))
 
 
-def _page(request: Request, status: int, *, headers: dict[str, str], **shown: object) -> Response:
+def _page(request: Request, status: int, *, headers: dict[str, str], **shown: Any) -> Response:
     title = _TITLES.get(status, HTTPStatus(status).phrase)
     text = render(
         request,

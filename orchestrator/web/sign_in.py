@@ -37,8 +37,8 @@ async def sign_in(request: Request) -> Response:
     form = await forms.read(request)
     back = own_path(form.text("next", max_chars=2_000) or "/")
     try:
-        code = form.text("code", max_chars=auth.MAX_TOKEN_CHARS)
-        secret = await (_by_token(request, form) if code is None else _by_link(request, code))
+        once = form.text("code", max_chars=auth.MAX_TOKEN_CHARS)
+        secret = await (_by_token(request, form) if once is None else _by_link(request, once))
     except Unauthorized as error:
         return _door(request, back=back, error=error, status=401)
     except RequestRefused as error:
@@ -82,11 +82,11 @@ async def _by_token(request: Request, form: forms.Form) -> str:
     return await sessions.begin(request.app.state.deps, token)
 
 
-async def _by_link(request: Request, code: str) -> str:
+async def _by_link(request: Request, once: str) -> str:
     """Redeem a link's code. Wrong ones count as wrong tokens do."""
     guesses: Guesses = request.app.state.guesses
     address = request.client.host if request.client else "?"
-    wait_s = guesses.wait_s(address, code, now_s=time.monotonic())
+    wait_s = guesses.wait_s(address, once, now_s=time.monotonic())
     if wait_s > 0:
         raise RequestRefused(
             429,
@@ -95,7 +95,7 @@ async def _by_link(request: Request, code: str) -> str:
             hint=f"Wait {math.ceil(wait_s)} s, then try a good one.",
         )
     try:
-        return await sessions.redeem_link(request.app.state.deps, code)
+        return await sessions.redeem_link(request.app.state.deps, once)
     except Unauthorized:
         guesses.wrong(address, now_s=time.monotonic())
         raise

@@ -34,7 +34,7 @@ def pages(made: Product) -> dict[str, str]:
         "run-doubt": f"/runs/{ids['doubt']}",
         "run-processing": f"/runs/{ids['processing']}",
         "operations": "/operations",
-        "operation": f"/operations/{ids['operation']}",
+        "operation": f"/operations/{ids.get('operation', '')}",
         "not-found": "/nowhere",
     }
 

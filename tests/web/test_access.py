@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -10,10 +11,11 @@ import pytest
 from fastapi.routing import APIRoute
 
 from orchestrator.engine.who import SCOPES
+from orchestrator.settings import Settings
 from orchestrator.web.installed import ROUTERS
 from orchestrator.web.visits import Visits
 from tests.web.conftest import visitor
-from tests.web.product import Product
+from tests.web.product import Product, serving
 
 ABSENT = "0198f000-0000-7000-8000-000000000000"
 
@@ -37,7 +39,7 @@ ROUTES: list[tuple[str, str, str | None]] = sorted(
     for router in ROUTERS
     for route in router.routes
     if isinstance(route, APIRoute)
-    for method in route.methods
+    for method in route.methods or ()
 )
 GUARDED = [(method, path, scope) for method, path, scope in ROUTES if scope is not None]
 
@@ -145,6 +147,15 @@ def test_an_error_is_a_page_that_says_what_to_do(web: httpx.Client, path: str, s
     assert answer.headers["content-type"].startswith("text/html")
     assert code in answer.text
     assert answer.headers["request-id"] in answer.text
+
+
+def test_while_the_database_is_away_a_page_says_so(tmp_path: Path) -> None:
+    away = {"database_url": "postgresql://nobody@127.0.0.1:9/nothing", "data_dir": tmp_path, "port": 0}
+    with serving(Settings.model_validate(away)) as url:
+        answer = httpx.get(url + "/runs", cookies={"orch_session": "x" * 43}, trust_env=False, timeout=30)
+    assert answer.status_code == 503
+    assert answer.headers["content-type"].startswith("text/html")
+    assert "Not available just now" in answer.text
 
 
 @pytest.mark.parametrize("path", ["/api/v1/nowhere", "/api/v1/runs", "/metrics/nowhere", "/scripe/v1/nowhere"])

@@ -9,6 +9,7 @@ from playwright.sync_api import Browser, Page, expect
 from tests.web.browsing import signed_in
 from tests.web.product import Product
 from tests.web.shots import pages
+from tests.web.test_sign_in import link_of
 
 #: The picture's list names an operation that is made there.
 PLACES = (
@@ -26,7 +27,6 @@ PLACES = (
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_axe_finds_nothing_and_no_script_of_anybody_runs(browser: Browser, made: Product, scheme: str) -> None:
-    made.ids.setdefault("operation", "0198f000-0000-7000-8000-000000000000")
     with signed_in(browser, made, scheme=scheme) as view:
         told: list[str] = []
         view.on("console", lambda message: told.append(message.text))
@@ -84,12 +84,12 @@ def test_by_keys_alone_a_failed_run_is_found_opened_and_retried(view: Page, made
     view.keyboard.press("r")
     view.wait_for_url("**/runs")
     view.keyboard.press("/")
-    view.keyboard.insert_text("invoice-2026-0003")
+    view.keyboard.insert_text("invoice-2026-0004")
     view.keyboard.press("Enter")
     view.wait_for_url("**external_id**")
     view.keyboard.press("j")
     view.keyboard.press("Enter")
-    view.wait_for_url(f"**/runs/{made.ids['failed']}")
+    view.wait_for_url(f"**/runs/{made.ids['by keys']}")
     view.locator("#act-retry summary").focus()
     view.keyboard.press("Enter")
     view.keyboard.press("Tab")
@@ -102,11 +102,9 @@ def test_by_keys_alone_a_failed_run_is_found_opened_and_retried(view: Page, made
 
 
 def test_a_printed_link_signs_in_by_a_click_and_leaves_no_code_behind(browser: Browser, made: Product) -> None:
-    from tests.web.test_sign_in import _link
-
     context = browser.new_context()
     view = context.new_page()
-    view.goto(f"{made.url}/sign-in#{_link(made, made.token)}")
+    view.goto(f"{made.url}/sign-in#{link_of(made, made.token)}")
     expect(view).to_have_url(f"{made.url}/sign-in")
     view.click("#by-link button")
     expect(view.locator("h1")).to_have_text("Overview")
@@ -114,7 +112,7 @@ def test_a_printed_link_signs_in_by_a_click_and_leaves_no_code_behind(browser: B
 
 
 def test_a_bulk_retry_runs_from_ticks_to_done(view: Page, made: Product) -> None:
-    view.goto(made.url + "/runs?status=error")
+    view.goto(made.url + "/runs?external_id=invoice-2026-0006")
     view.locator("input[name=id]").first.check()
     view.click("text=Preview…")
     view.click("button:has-text('Retry 1 run')")

@@ -13,12 +13,11 @@ import pytest
 from sqlalchemy import Engine, event
 
 from orchestrator.web.assets import ASSETS
+from tests.web.conftest import visitor
 from tests.web.product import HOSTILE, Product
 
 PATHS = ("/", "/runs", "/runs/{finished}", "/runs/{hostile}?preview=0", "/runs/{failed}", "/operations", "/sign-in")
 MAX_WEIGHT = 150_000
-#: Statements of one page; the server's own commits and asks are not among them.
-MOST_STATEMENTS = 40
 
 
 @contextmanager
@@ -173,8 +172,6 @@ def test_an_act_that_is_refused_says_why_and_leads_back(made: Product, web: http
 
 
 def test_the_page_hides_what_the_token_may_not(made: Product) -> None:
-    from tests.web.conftest import visitor
-
     with visitor(made, made.new_token("read")) as reader:
         for path in ("/runs", f"/runs/{made.ids['failed']}"):
             text = reader.get(path).text

@@ -14,7 +14,7 @@ from tests.web.conftest import visitor
 from tests.web.product import Product, finished
 
 
-def _link(made: Product, token: str) -> str:
+def link_of(made: Product, token: str) -> str:
     async def make() -> str:
         async with build(made.settings, program="test") as deps:
             return await sessions.make_link(deps, token)
@@ -53,7 +53,7 @@ def test_a_wrong_token_stays_at_the_door_and_gets_nothing(made: Product) -> None
 
 
 def test_looking_at_the_door_signs_nobody_in_and_uses_no_link_up(made: Product) -> None:
-    code = _link(made, made.token)
+    code = link_of(made, made.token)
     with visitor(made) as client:
         for path in ("/sign-in", f"/sign-in?next=/{code}", f"/sign-in#{code}"):
             assert "set-cookie" not in client.get(path).headers
@@ -62,7 +62,7 @@ def test_looking_at_the_door_signs_nobody_in_and_uses_no_link_up(made: Product) 
 
 
 def test_a_link_works_once(made: Product) -> None:
-    code = _link(made, made.token)
+    code = link_of(made, made.token)
     with visitor(made) as first, visitor(made) as second:
         assert first.post("/sign-in", data={"code": code}).status_code == 303
         answer = second.post("/sign-in", data={"code": code})
@@ -70,7 +70,7 @@ def test_a_link_works_once(made: Product) -> None:
 
 
 def test_a_link_that_is_over_signs_nobody_in(made: Product) -> None:
-    code = _link(made, made.token)
+    code = link_of(made, made.token)
     made.sql("UPDATE sign_in_links SET expires_at = orch_now() - interval '1 second'")
     with visitor(made) as client:
         assert client.post("/sign-in", data={"code": code}).status_code == 401
