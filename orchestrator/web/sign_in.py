@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import math
-import time
-
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from orchestrator.api import auth
-from orchestrator.api.guesses import Guesses
 from orchestrator.api.problems import RequestRefused
 from orchestrator.engine import sessions
 from orchestrator.engine.deps import Deps
@@ -84,20 +80,10 @@ async def _by_token(request: Request, form: forms.Form) -> str:
 
 async def _by_link(request: Request, once: str) -> str:
     """Redeem a link's code. Wrong ones count as wrong tokens do."""
-    guesses: Guesses = request.app.state.guesses
-    address = request.client.host if request.client else "?"
-    wait_s = guesses.wait_s(address, once, now_s=time.monotonic())
-    if wait_s > 0:
-        raise RequestRefused(
-            429,
-            "too many wrong tokens came from this address",
-            code="token.guessed",
-            hint=f"Wait {math.ceil(wait_s)} s, then try a good one.",
-        )
     try:
         return await sessions.redeem_link(request.app.state.deps, once)
     except Unauthorized:
-        guesses.wrong(address, now_s=time.monotonic())
+        auth.refuse_guessing(request)
         raise
 
 
