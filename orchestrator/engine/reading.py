@@ -121,7 +121,7 @@ def run_conditions(
     """Return the filters of runs in the words of `storage.run_pages`; those that do not narrow are left out.
 
     Args:
-        others: `batch`, `workflow`, `connection`, `since`, `until`.
+        others: `batch`, `workflow`, `connection`, `since`, `until`, `ids`.
     """
     given = others | {
         "statuses": list(statuses) or None,
