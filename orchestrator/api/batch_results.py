@@ -23,7 +23,7 @@ async def download_batch(batch_id: UUID, call: Reading) -> Response:
     """Stream every stored result of a batch as a ZIP, with `results.csv` and `manifest.json`."""
     Query(call.request.query_params, ())
     pieces = results_zip.stream(call.deps, call.who, batch_id)
-    return await _sent(pieces, f"batch-{batch_id}.zip", "application/zip")
+    return await sent(pieces, f"batch-{batch_id}.zip", "application/zip")
 
 
 @router.get("/results.csv", **described("csv", parameters=(_RAW,)))
@@ -31,7 +31,7 @@ async def tabulate_batch(batch_id: UUID, call: Reading) -> Response:
     """Give one table of all runs in input order: how each stands, its input's fields, a small JSON result's."""
     query = Query(call.request.query_params, ("raw",))
     pieces = results_table.csv(call.deps, call.who, batch_id, raw=query.flag("raw"))
-    return await _sent(pieces, f"batch-{batch_id}.csv", "text/csv; charset=utf-8; header=present")
+    return await sent(pieces, f"batch-{batch_id}.csv", "text/csv; charset=utf-8; header=present")
 
 
 @router.get("/results.jsonl", **described("jsonl"))
@@ -39,10 +39,10 @@ async def list_batch_results(batch_id: UUID, call: Reading) -> Response:
     """Give a line of JSON for each run in input order, with its input and a small JSON result as they came."""
     Query(call.request.query_params, ())
     pieces = results_table.json_lines(call.deps, call.who, batch_id)
-    return await _sent(pieces, f"batch-{batch_id}.jsonl", "application/x-ndjson")
+    return await sent(pieces, f"batch-{batch_id}.jsonl", "application/x-ndjson")
 
 
-async def _sent(pieces: AsyncGenerator[bytes, None], filename: str, media_type: str) -> Response:
+async def sent(pieces: AsyncGenerator[bytes, None], filename: str, media_type: str) -> Response:
     """Stream what is made, once its first piece is there: until then a fault has its own status."""
     first = await anext(pieces, b"")
     return StreamingResponse(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 
 from starlette.requests import ClientDisconnect, Request
 
@@ -88,6 +88,15 @@ async def read_body(request: Request, *, max_bytes: int) -> bytes:
 async def read_into(request: Request, write: Callable[[bytes], object], *, max_bytes: int) -> None:
     """Hand on the body as it comes.
 
+    Raises: as `chunks`.
+    """
+    async for chunk in chunks(request, max_bytes=max_bytes):
+        write(chunk)
+
+
+async def chunks(request: Request, *, max_bytes: int) -> AsyncGenerator[bytes, None]:
+    """Give the body as it comes.
+
     Raises:
         TooLarge: by what it declares, or by what came; no more than the limit is read.
         RequestRefused: 408; it stopped coming.
@@ -95,31 +104,25 @@ async def read_into(request: Request, write: Callable[[bytes], object], *, max_b
     declared = request.headers.get("content-length", "")
     if declared.isascii() and declared.isdigit() and int(declared[:20]) > max_bytes:
         raise _too_large(max_bytes)
-    size = 0
-    try:
-        async with asyncio.timeout(WHOLE_BODY_S):
-            async for chunk in _unstalled(request):
-                size += len(chunk)
-                if size > max_bytes:
-                    raise _too_large(max_bytes)
-                write(chunk)
-    except TimeoutError:
-        raise RequestRefused(
-            408, "the body stopped coming", code="body.stalled", headers={"Connection": "close"}
-        ) from None
-    except ClientDisconnect:
-        # Nobody reads the answer; this only ends the request quietly.
-        raise RequestRefused(400, "the client went away", code="body.cut") from None
-
-
-async def _unstalled(request: Request) -> AsyncIterator[bytes]:
-    chunks = request.stream()
+    size, coming = 0, request.stream()
+    until = asyncio.get_running_loop().time() + WHOLE_BODY_S
     while True:
         try:
-            async with asyncio.timeout(STALL_S):
-                chunk = await anext(chunks)
+            # Around each piece and not around all: it would be whoever takes the pieces that is cut off.
+            async with asyncio.timeout(min(STALL_S, until - asyncio.get_running_loop().time())):
+                chunk = await anext(coming)
         except StopAsyncIteration:
             return
+        except TimeoutError:
+            raise RequestRefused(
+                408, "the body stopped coming", code="body.stalled", headers={"Connection": "close"}
+            ) from None
+        except ClientDisconnect:
+            # Nobody reads the answer; this only ends the request quietly.
+            raise RequestRefused(400, "the client went away", code="body.cut") from None
+        size += len(chunk)
+        if size > max_bytes:
+            raise _too_large(max_bytes)
         yield chunk
 
 

@@ -204,6 +204,8 @@ ANSWERS: Schema = _ANSWERS | {
             "failures": or_null(many(_FAILURE) | {"description": "by cause, the most first; in lists null"}),
             "forecast": or_null(_FORECAST | {"description": "while it goes on by itself; in lists null"}),
             "waiting_because": or_null(_WAITING),
+            "source_format": TEXT,
+            "max_failures": or_null(TEXT | {"description": "a count (5) or a share (10%)"}),
             "erased_at": or_null(TIME),
         },
     ),

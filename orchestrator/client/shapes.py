@@ -117,6 +117,8 @@ class _BatchFacts(TypedDict, total=False):
     erased_at: str | None
     paused_because: str | None
     source_sha256: str
+    source_format: str
+    max_failures: str | None
     rate_per_minute: float | None
     eta_s: float | None
     failures: list[Failure] | None

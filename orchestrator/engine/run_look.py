@@ -70,10 +70,15 @@ async def run_history(deps: Deps, who: Who, run_id: UUID) -> dict[str, Any]:
     head, found = await deps.db.run(read)
     if head is None:
         raise NotFound(f"there is no run {run_id}", code="run_not_found", hint="orchestrator run list")
+    return history_of(head, found)
+
+
+def history_of(head: Head, found: list[Event]) -> dict[str, Any]:
+    """Judge the events of a stream, of which one more than `MOST_EVENTS` were asked for."""
     is_cut, is_retired = len(found) > MOST_EVENTS, not found and head.seq > 0
     broken = None if is_retired else chain.first_break(found[:MOST_EVENTS])
     if broken is None and not is_cut and not is_retired and found and found[-1].hash != head.hash:
-        broken = "its last event is not the one that the run's row names"
+        broken = "its last event is not the one that its row names"
     told = [views.event(event) for event in found[:MOST_EVENTS]]
     return {"events": told, "is_cut": is_cut, "is_retired": is_retired, "broken": broken, "total": head.seq}
 

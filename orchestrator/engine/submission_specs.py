@@ -37,6 +37,7 @@ class BatchSpec:
         max_failures: `5` or `10%`: pause when more runs failed.
         skip_invalid: store the good rows and give the bad ones back.
         dry_run: check and plan, store nothing.
+        once_per_file: refuse a file of which there is a batch already.
         id: as of a run.
     """
 
@@ -52,6 +53,7 @@ class BatchSpec:
     max_failures: str | None = None
     skip_invalid: bool = False
     dry_run: bool = False
+    once_per_file: bool = False
     id: UUID | None = None
 
 
@@ -65,7 +67,10 @@ class Submitted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SubmittedBatch:
-    """A stored batch, or (id None) what a dry run found, with `preview`: what the file looks like."""
+    """A stored batch, or (id None) what a dry run found, with `preview`: what the file looks like.
+
+    `earlier` is the latest batch that was made of the same file.
+    """
 
     id: UUID | None
     created: bool
@@ -75,3 +80,4 @@ class SubmittedBatch:
     warnings: tuple[str, ...]
     plan: dict[str, Any]
     preview: dict[str, Any] | None = None
+    earlier: UUID | None = None

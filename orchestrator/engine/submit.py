@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -98,7 +100,7 @@ async def submit_batch(
 
     Raises:
         BadInput: some rows are bad, with each one's number, line and field; nothing is stored.
-        Conflict: the external id was used with another file.
+        Conflict: the external id was used with another file; or there is a batch of this one, and one is enough.
     """
     found = await find_connection(deps, who, spec.connection)
     row = await known_workflow(deps, found, spec.workflow_id)
@@ -111,7 +113,10 @@ async def submit_batch(
             intake, seen = await file.read(spec), None
         plan = await forecast.plan(deps, row.id, spec.concurrency, spec.wave_size, count=len(intake.rows))
         if spec.dry_run:
-            return _answer(intake, None, plan, created=False, warnings=(), preview=seen)
+            earlier = await _earlier(deps, who, batch_file.content_sha256(intake, spec.mapping))
+            told = () if earlier is None else (_same_file_warning(*earlier, would_be=True),)
+            found_out = _answer(intake, None, plan, created=False, warnings=told, preview=seen)
+            return replace(found_out, earlier=None if earlier is None else earlier[0])
         stored, warnings = await _store(deps, who, _place(who, found, row), spec, intake, within)
         return _answer(intake, stored.id, plan, created=stored.created, warnings=warnings)
 
@@ -139,6 +144,8 @@ async def _store(
             if known is not None:
                 return _same(known, batch.source_sha256, "batch"), ()
         earlier = await submissions.same_file(connection, who.workspace_id, batch.source_sha256)
+        if earlier is not None and spec.once_per_file:
+            raise _repeated(*earlier)
         moment = await transaction_now(connection)
         await submissions.insert_batch(connection, place, batch, runs, actor=who.actor, now=moment)
         if within is not None:
@@ -179,9 +186,26 @@ def _same(known: tuple[UUID, bytes], sha256: bytes, what: str) -> Submitted:
     return Submitted(id=known[0], created=False)
 
 
-def _same_file_warning(batch_id: UUID, created_at: object) -> str:
+async def _earlier(deps: Deps, who: Who, sha256: bytes) -> tuple[UUID, datetime] | None:
+    async def read(connection: AsyncConnection) -> tuple[UUID, datetime] | None:
+        return await submissions.same_file(connection, who.workspace_id, sha256)
+
+    return await deps.db.run(read)
+
+
+def _same_file_warning(batch_id: UUID, created_at: datetime, *, would_be: bool = False) -> str:
     when = shown({"at": created_at})["at"]
-    return f"the same file was submitted before, as batch {batch_id} at {when}; this is a second batch"
+    second = "would be" if would_be else "is"
+    return f"the same file was submitted before, as batch {batch_id} at {when}; this {second} a second batch"
+
+
+def _repeated(batch_id: UUID, created_at: datetime) -> Conflict:
+    when = shown({"at": created_at})["at"]
+    return Conflict(
+        f"the same file was submitted before, as batch {batch_id} at {when}",
+        code="batch_repeated",
+        hint=f"orchestrator batch get {batch_id}",
+    )
 
 
 def _answer(

@@ -196,8 +196,17 @@ def batch(
             "forecast": forecast,
             "waiting_because": None if waiting is None else _reason(waiting),
             "source_sha256": row.source_sha256,
+            "source_format": row.source_format,
+            "max_failures": _max_failures(row),
         }
     )
+
+
+def _max_failures(row: BatchRow) -> str | None:
+    """Return the rule as it was given: `5` or `10%`."""
+    if row.max_failures_percent is not None:
+        return f"{row.max_failures_percent:g}%"
+    return None if row.max_failures_count is None else str(row.max_failures_count)
 
 
 def _failure(row: FailureRow) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from orchestrator.storage.listening import LISTENS
 
 _COLUMNS = """b.id, b.workspace_id, b.workflow_id, w.lane_id, b.name, b.external_id, b.total, b.refused, b.concurrency,
     b.wave_size, b.max_failures_count, b.max_failures_percent, b.created_at, b.created_by, b.paused_at,
-    b.paused_because, b.cancelled_at, b.ended_at, b.final_counts, b.source_sha256, b.erased_at,
+    b.paused_because, b.cancelled_at, b.ended_at, b.final_counts, b.source_sha256, b.source_format, b.erased_at,
     w.remote_id AS workflow, w.name AS workflow_name, n.name AS connection"""
 
 _FROM = "FROM batches b JOIN workflows w ON w.id = b.workflow_id JOIN connections n ON n.id = b.connection_id"
@@ -117,6 +117,9 @@ class BatchRow:
     ended_at: datetime | None
     erased_at: datetime | None
     source_sha256: str
+    source_format: str
+    max_failures_count: int | None
+    max_failures_percent: float | None
     counts: Mapping[RunStatus, int]
 
 

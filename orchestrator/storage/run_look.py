@@ -29,6 +29,8 @@ INPUT = text("""
 
 HEAD = text("SELECT event_seq, event_hash FROM runs WHERE workspace_id = :workspace AND id = :run")
 
+BATCH_HEAD = text("SELECT event_seq, event_hash FROM batches WHERE workspace_id = :workspace AND id = :batch")
+
 
 async def attempts(connection: AsyncConnection, workspace: UUID, run_id: UUID) -> list[dict[str, Any]]:
     """Return a run's attempts at the provider, the latest first."""
@@ -47,6 +49,12 @@ async def input_head(
 async def head(connection: AsyncConnection, workspace: UUID, run_id: UUID) -> Head | None:
     """Return where a run's history ends, as its row says; None when the workspace has no such run."""
     row = await one(connection, HEAD, {"workspace": workspace, "run": run_id})
+    return None if row is None else Head(seq=row.event_seq, hash=bytes(row.event_hash))
+
+
+async def batch_head(connection: AsyncConnection, workspace: UUID, batch_id: UUID) -> Head | None:
+    """Return the same of a batch's own history."""
+    row = await one(connection, BATCH_HEAD, {"workspace": workspace, "batch": batch_id})
     return None if row is None else Head(seq=row.event_seq, hash=bytes(row.event_hash))
 
 

@@ -45,6 +45,33 @@ def get_run(base_url: str, run_id: str) -> Commands:
     }
 
 
+def list_batches(base_url: str, params: QueryParams) -> Commands:
+    """Say a list of batches."""
+    pairs = [(name, value) for name, value in params.multi_items() if name not in ("cursor", "limit")]
+    query = f"?{urlencode(pairs)}" if pairs else ""
+    told = {
+        "curl": _curl(f"{base_url.rstrip('/')}/api/v1/batches{query}"),
+        "Python": f"{_CLIENT}\nbatches = list(client.batches.list({_arguments(pairs)}))",
+    }
+    return told if pairs else {"CLI": "orchestrator batch list", **told}
+
+
+def get_batch(base_url: str, batch_id: str) -> Commands:
+    """Say one batch, and how its results are had."""
+    path = f"{base_url.rstrip('/')}/api/v1/batches/{batch_id}"
+    return {
+        "CLI": f"orchestrator batch get {batch_id}\norchestrator batch results {batch_id} --zip results.zip",
+        "curl": f"{_curl(path)}\n{_curl(path + '/results.zip')} -o results.zip",
+        "Python": f"from pathlib import Path\n{_CLIENT}\nbatch = client.batches.get({batch_id!r})\n"
+        f"client.batches.results_zip({batch_id!r}, Path('results.zip'))",
+    }
+
+
+def submit_batch(words: list[str]) -> Commands:
+    """Say a submission by the words of its command."""
+    return {"CLI": shlex.join(words)}
+
+
 _CLIENT = "from orchestrator.client import Client\n\nclient = Client(ORCH_URL, ORCH_TOKEN)"
 
 

@@ -64,7 +64,7 @@ class Form:
         return [value for field, value in self._pairs if field == name]
 
 
-async def read(request: Request) -> Form:
+async def read(request: Request, *, max_fields: int = MAX_FIELDS) -> Form:
     """Return the fields of a form.
 
     Raises:
@@ -73,7 +73,7 @@ async def read(request: Request) -> Form:
     limits.require_type(request, FORM)
     content = await limits.read_body(request, max_bytes=limits.JSON_BYTES)
     try:
-        pairs = parse_qsl(content.decode(), keep_blank_values=True, max_num_fields=MAX_FIELDS, errors="strict")
+        pairs = parse_qsl(content.decode(), keep_blank_values=True, max_num_fields=max_fields, errors="strict")
     except ValueError:
         raise RequestRefused(400, "the form cannot be read", code="bad_input") from None
     return Form(pairs)

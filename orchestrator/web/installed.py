@@ -6,11 +6,31 @@ from fastapi import APIRouter, FastAPI
 from starlette.responses import Response
 
 from orchestrator.settings import Settings
-from orchestrator.web import assets, bulk, faults, navigation, operations, overview, run, run_acts, runs, sign_in
+from orchestrator.web import (
+    assets,
+    batch,
+    batch_acts,
+    batches,
+    bulk,
+    draft,
+    faults,
+    navigation,
+    new_batch,
+    operations,
+    overview,
+    run,
+    run_acts,
+    runs,
+    sign_in,
+)
 
 #: Every page. A new one is added here, and shows in the rail by its path.
 ROUTERS: tuple[APIRouter, ...] = tuple(
-    m.router for m in (assets, sign_in, overview, bulk, runs, run, run_acts, operations)
+    m.router
+    for m in (
+        *(assets, sign_in, overview, bulk, runs, run, run_acts, operations),
+        *(batches, batch, batch_acts, new_batch, draft),
+    )
 )
 
 

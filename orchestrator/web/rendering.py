@@ -16,6 +16,7 @@ from starlette.responses import Response
 from orchestrator import __version__
 from orchestrator.api import etags
 from orchestrator.api.auth import Call
+from orchestrator.domain.redaction import is_secret
 from orchestrator.domain.statuses import RunStatus
 from orchestrator.engine import overview
 from orchestrator.engine.who import Who
@@ -58,6 +59,7 @@ def _environment() -> Environment:
     }
     made.filters |= {"number": wording.number, "capped": wording.capped, "size": wording.size}
     made.filters |= {"duration": wording.duration, "short_id": wording.short_id}
+    made.tests["secret"] = is_secret
     made.filters |= {"spoken": wording.spoken}
     # Every file of macros is there as `ui.<noun>`, in each template and in each other.
     ui = SimpleNamespace()

@@ -21,11 +21,13 @@ from orchestrator import __version__
 from orchestrator.api import server
 from orchestrator.bootstrap import build
 from orchestrator.client import Client
-from orchestrator.engine import connections, pump, sweep, tokens
+from orchestrator.engine import connections, drafts, pump, sweep, tokens
 from orchestrator.engine.deps import Deps
+from orchestrator.engine.spool import Spool
 from orchestrator.engine.who import SCOPES, Who
 from orchestrator.settings import Settings
 from orchestrator.storage import workers
+from orchestrator.web import batch_options
 from orchestrator.web.installed import WebPages
 from sandbox.control import Sandbox
 
@@ -140,6 +142,7 @@ def product(database_url: str, data_dir: Path) -> Iterator[Product]:
         made = finished(_begin(settings, url, sandbox))
         with made.client() as client:
             _fill(made, client)
+        made.ids.update(finished(_drafts(made)))
         yield made
 
 
@@ -215,6 +218,23 @@ def _fill(made: Product, client: Client) -> None:
         id=UUID(ids["lost"]),
     )
     submit("rejected", "duration_s=1", on="troubled", external_id="waits-for-its-turn")
+
+
+async def _drafts(made: Product) -> dict[str, str]:
+    """Leave files to be looked at: one with mapped columns, a bad row and hostile cells; one that is refused."""
+    lines = ["customer_id,Total,note,api_key", f"c-1,1.5,{HOSTILE.replace(',', ' ')},sk-hidden-1234", "c-2,high,plain,"]
+    lines += [f"c-{n},{n},row {n}," for n in range(3, 30)]
+    begun = batch_options.begun("main", made.sandbox.workflows["Score customer"], "csv")
+    mapped = begun | {"mapping": {"Total": "amount", "api_key": ""}, "name": "Scores of November"}
+    found: dict[str, str] = {}
+    async with build(made.settings, program="test") as deps:
+        who = Who(workspace_id=made.workspace, actor="token:Ada Operator", scopes=frozenset(SCOPES))
+        for name, options in (("draft", mapped), ("draft refused", begun)):
+            with Spool() as content:
+                content.write("\n".join(lines).encode())
+                filename = f"customers {HOSTILE}.csv"
+                found[name] = str(await drafts.keep(deps, who, content, filename=filename, options=options))
+    return found
 
 
 def _await(client: Client, ids: dict[str, str], **wanted: tuple[str, ...]) -> None:

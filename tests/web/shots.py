@@ -34,6 +34,13 @@ def pages(made: Product) -> dict[str, str]:
         "run-doubt": f"/runs/{ids['doubt']}",
         "run-processing": f"/runs/{ids['processing']}",
         "operations": "/operations",
+        "batches": "/batches",
+        "batches-empty": "/batches?workflow=nothing",
+        "batch": f"/batches/{ids['batch']}",
+        "batch-failed": f"/batches/{ids['batch']}?status=error,result_lost#rows",
+        "batch-new": "/batches/new",
+        "batch-draft": f"/batches/new/{ids['draft']}",
+        "batch-draft-refused": f"/batches/new/{ids['draft refused']}",
         "operation": f"/operations/{ids.get('operation', '')}",
         "not-found": "/nowhere",
     }

@@ -46,6 +46,7 @@ GUARDED = [(method, path, scope) for method, path, scope in ROUTES if scope is n
 
 def _path(made: Product, path: str) -> str:
     known = {"run_id": made.ids["finished"], "operation_id": ABSENT, "n": "0"}
+    known |= {"batch_id": made.ids["batch"], "draft_id": ABSENT}
     return re.sub(r"\{(\w+)(?::\w+)?\}", lambda match: known[match[1]], path)
 
 
@@ -89,6 +90,21 @@ def test_a_strangers_run_is_not_there(made: Product, path: str) -> None:
         assert "Statements for November" not in stranger.get("/").text
 
 
+@pytest.mark.parametrize("path", [path for method, path, _ in GUARDED if "{batch_id" in path and method == "GET"])
+def test_a_strangers_batch_is_not_there(made: Product, path: str) -> None:
+    with visitor(made, made.stranger) as stranger:
+        answer = stranger.get(_path(made, path))
+        assert (answer.status_code, "batch_not_found" in answer.text) == (404, True)
+        assert made.ids["batch"] not in stranger.get("/batches").text
+
+
+def test_a_file_that_waits_is_seen_by_whoever_uploaded_it_alone(made: Product) -> None:
+    with visitor(made, made.stranger) as stranger, visitor(made, made.new_token("submit")) as colleague:
+        for other in (stranger, colleague):
+            answer = other.get(f"/batches/new/{made.ids['draft']}")
+            assert (answer.status_code, "draft_not_found" in answer.text) == (404, True)
+
+
 FOREIGN: list[dict[str, str]] = [
     {"Origin": "https://evil.example"},
     {"Origin": "null"},
@@ -117,7 +133,9 @@ def test_our_own_page_is_known_by_either_header(made: Product, web: httpx.Client
         assert web.post("/preferences", data={"theme": "dark"}, headers=headers).status_code == 303
 
 
-@pytest.mark.parametrize("path", ["/", "/runs", "/operations", "/sign-in", "/nowhere", "/runs?status=nonsense"])
+@pytest.mark.parametrize(
+    "path", ["/", "/runs", "/operations", "/batches", "/batches/new", "/sign-in", "/nowhere", "/runs?status=nonsense"]
+)
 def test_every_page_says_strictly_what_a_browser_may_load(web: httpx.Client, path: str) -> None:
     answer = web.get(path)
     assert answer.headers["content-type"] == "text/html; charset=utf-8"

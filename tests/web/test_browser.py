@@ -21,6 +21,10 @@ PLACES = (
     "run-hostile",
     "run-doubt",
     "operations",
+    "batches",
+    "batch",
+    "batch-new",
+    "batch-draft",
     "not-found",
 )
 

@@ -16,7 +16,8 @@ from orchestrator.web.assets import ASSETS
 from tests.web.conftest import visitor
 from tests.web.product import HOSTILE, Product
 
-PATHS = ("/", "/runs", "/runs/{finished}", "/runs/{hostile}?preview=0", "/runs/{failed}", "/operations", "/sign-in")
+PATHS = ("/", "/runs", "/runs/{finished}", "/runs/{hostile}?preview=0", "/runs/{failed}", "/operations", "/sign-in",
+         "/batches", "/batches/{batch}", "/batches/new", "/batches/new/{draft}")  # fmt: skip
 MAX_WEIGHT = 150_000
 
 
@@ -47,7 +48,9 @@ def test_what_anybody_wrote_is_text_and_nothing_else(made: Product, web: httpx.C
 
 @pytest.mark.parametrize("path", PATHS)
 def test_a_page_with_all_it_loads_is_light(made: Product, web: httpx.Client, path: str) -> None:
-    text = web.get(path.format(**made.ids)).text
+    answer = web.get(path.format(**made.ids))
+    assert answer.status_code == 200
+    text = answer.text
     loaded = sum(len(web.get(url).content) for url in set(re.findall(r'"(/assets/[^"#]+)', text)))
     assert len(text.encode()) + loaded <= MAX_WEIGHT
 

@@ -182,6 +182,12 @@ IDEMPOTENCY = (
         "This external id names a run or batch with other content.",
         "Look at the one that the message names; new content needs a new external id.",
     ),
+    Entry(
+        "batch_repeated",
+        Repeat.MEND,
+        "There is a batch of this very file already, and nobody said that a second one is meant.",
+        "Look at the one that the message names; if it is to be done twice, say so.",
+    ),
 )
 
 DOORS = (

@@ -13,6 +13,12 @@ NOT_FOUND = (
     ),
     Entry("run_not_found", Repeat.MEND, "There is no such run in this workspace.", "`orchestrator run list`."),
     Entry("batch_not_found", Repeat.MEND, "There is no such batch in this workspace.", "`orchestrator batch list`."),
+    Entry(
+        "draft_not_found",
+        Repeat.MEND,
+        "The file that was uploaded to the pages does not wait here any more.",
+        "Look at the batches: it may have been started. Else upload it again.",
+    ),
     Entry("operation_not_found", Repeat.MEND, "There is no such bulk operation.", "`orchestrator operation list`."),
     Entry("doubt_not_found", Repeat.MEND, "There is no such run or wave.", "`orchestrator doubt list`."),
     Entry("inbox_not_found", Repeat.MEND, "There is no such question.", "`orchestrator inbox list`."),
