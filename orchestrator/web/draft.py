@@ -95,7 +95,7 @@ async def start(draft_id: UUID, visit: Submitting) -> Response:
     if not done.created:
         await drafts.discard(visit.deps, visit.who, draft_id)
         return forms.done(visit.request, f"/batches/{done.id}", "This external id and file came before: this is it.")
-    left_out = f" {number(done.refused)} bad rows were left out." if done.refused else ""
+    left_out = _left_out(done.refused)
     text = f"Started: {number(done.total)} run{'' if done.total == 1 else 's'}.{left_out}"
     return forms.done(visit.request, f"/batches/{done.id}", text)
 
@@ -121,6 +121,10 @@ async def save_refused(draft_id: UUID, visit: Submitting) -> Response:
         "Content-Security-Policy": "default-src 'none'; sandbox",
     }
     return Response(done.refused_file, media_type="application/octet-stream", headers=headers)
+
+
+def _left_out(count: int) -> str:
+    return f" {number(count)} bad row{' was' if count == 1 else 's were'} left out." if count else ""
 
 
 async def _looked(visit: Submitting, draft: DraftRow, spec: BatchSpec) -> tuple[SubmittedBatch | None, BadInput | None]:

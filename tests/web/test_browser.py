@@ -122,3 +122,19 @@ def test_a_bulk_retry_runs_from_ticks_to_done(view: Page, made: Product) -> None
     view.click("button:has-text('Retry 1 run')")
     expect(view.locator(".said")).to_contain_text("Started for 1 run.")
     expect(view.locator(".lead")).to_contain_text("1 of 1 done", timeout=15_000)
+
+
+def test_a_file_with_a_bad_row_becomes_a_batch(view: Page, made: Product) -> None:
+    rows = b"customer_id,amount,sandbox\nb-1,1,files=0\nb-2,much,files=0\nb-3,3,files=0\n"
+    view.goto(made.url + "/batches")
+    view.click("text=New batch")
+    view.select_option("#workflow", made.sandbox.workflows["Score customer"])
+    view.set_input_files("#file", {"name": "by browser.csv", "mimeType": "text/csv", "buffer": rows})
+    view.click("text=Look at it")
+    expect(view.locator(".verdict")).to_contain_text("1 of 3 rows is bad")
+    view.fill("#name", "By browser")
+    view.check("input[name=skip_invalid]")
+    view.click("text=Start 2 runs")
+    expect(view.locator(".said")).to_contain_text("Started: 2 runs. 1 bad row was left out.")
+    expect(view.locator("h1")).to_have_text("By browser")
+    expect(view.locator(".lead")).to_contain_text("All 2 runs finished.", timeout=20_000)
