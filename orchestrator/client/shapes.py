@@ -1,7 +1,6 @@
 """What the API answers with. Typed dicts, so that an answer costs no parsing and unknown fields stay in it.
 
-Times are ISO 8601 text with `Z`, ids are lower-case UUIDs. A key may be absent where a server is older or newer.
-"""
+Times are ISO 8601 text with `Z`, ids are lower-case UUIDs. A key may be absent where a server is older or newer."""
 
 from __future__ import annotations
 

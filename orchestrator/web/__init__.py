@@ -10,6 +10,9 @@ forms.py        what a form sent; the answer that redirects and says what came o
 faults.py       errors as pages
 sign_in.py      in by token or by a link that was printed, out, and what a browser prefers
 overview.py runs.py run.py run_acts.py bulk.py operations.py    the pages
+batches.py batch.py batch_acts.py new_batch.py draft.py new_run.py    more of them
+uploads.py      a form with a file, taken as it comes
+batch_options.py preview_rows.py input_form.py    what a file or a schema is to whoever looks at it
 run_filters.py  the query bar: words in, filters and chips out
 commands.py     "as CLI, curl, Python"
 templates/      one for each page; macros/ has a file for each noun

@@ -64,14 +64,14 @@ class Form:
         return [value for field, value in self._pairs if field == name]
 
 
-async def read(request: Request, *, max_fields: int = MAX_FIELDS) -> Form:
+async def read(request: Request, *, max_fields: int = MAX_FIELDS, max_bytes: int = limits.JSON_BYTES) -> Form:
     """Return the fields of a form.
 
     Raises:
         BadInput, TooLarge, RequestRefused: it is no form, or too much.
     """
     limits.require_type(request, FORM)
-    content = await limits.read_body(request, max_bytes=limits.JSON_BYTES)
+    content = await limits.read_body(request, max_bytes=max_bytes)
     try:
         pairs = parse_qsl(content.decode(), keep_blank_values=True, max_num_fields=max_fields, errors="strict")
     except ValueError:

@@ -16,6 +16,7 @@ from orchestrator.web import (
     faults,
     navigation,
     new_batch,
+    new_run,
     operations,
     overview,
     run,
@@ -29,7 +30,7 @@ ROUTERS: tuple[APIRouter, ...] = tuple(
     m.router
     for m in (
         *(assets, sign_in, overview, bulk, runs, run, run_acts, operations),
-        *(batches, batch, batch_acts, new_batch, draft),
+        *(batches, batch, batch_acts, new_batch, draft, new_run),
     )
 )
 

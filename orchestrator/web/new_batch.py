@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import urlencode
 
 from fastapi import APIRouter
 from starlette.responses import Response
@@ -52,8 +53,12 @@ async def upload(visit: Submitting) -> Response:
     return Response(status_code=303, headers={"Location": f"{PATH}/{id}"})
 
 
-async def listed(visit: Submitting, connection: str | None) -> dict[str, Any]:
-    """Return the connections, the one that is chosen, and its workflows; what is in the way of those is told."""
+async def listed(visit: Submitting, connection: str | None, path: str) -> dict[str, Any]:
+    """Return the connections, the one that is chosen, and its workflows; what is in the way of those is told.
+
+    Args:
+        path: of the form, which is there for each connection.
+    """
     known = await connections.list_connections(visit.deps, visit.who)
     names = [row["name"] for row in known]
     if visit.who.connection is not None:
@@ -66,7 +71,8 @@ async def listed(visit: Submitting, connection: str | None) -> dict[str, Any]:
             found = await workflow_lists.list_workflows(visit.deps, visit.who, chosen)
         except OrchestratorError as error:
             trouble = error.message
-    return {"connections": names, "connection": chosen, "workflows": found, "trouble": trouble}
+    quick = [(name, f"{path}?{urlencode({'connection': name})}", name == chosen) for name in names]
+    return {"connections": names, "connection": chosen, "workflows": found, "trouble": trouble, "quick": quick}
 
 
 async def _form(
@@ -77,7 +83,7 @@ async def _form(
     pasted: str = "",
     error: OrchestratorError | None = None,
 ) -> Response:
-    shown = await listed(visit, connection)
+    shown = await listed(visit, connection, PATH)
     return await page(
         visit,
         "batch_new.html",
@@ -87,7 +93,6 @@ async def _form(
         workflow=workflow,
         pasted=pasted,
         error=error,
-        quick=[(name, f"{PATH}?connection={name}", name == shown["connection"]) for name in shown["connections"]],
         max_bytes=MAX_FILE_BYTES,
         max_rows=MAX_ROWS,
         **shown,

@@ -34,6 +34,7 @@ def pages(made: Product) -> dict[str, str]:
         "run-doubt": f"/runs/{ids['doubt']}",
         "run-processing": f"/runs/{ids['processing']}",
         "operations": "/operations",
+        "run-new": f"/runs/new?connection=main&workflow={made.sandbox.workflows['Score customer']}",
         "batches": "/batches",
         "batches-empty": "/batches?workflow=nothing",
         "batch": f"/batches/{ids['batch']}",

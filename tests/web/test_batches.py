@@ -208,7 +208,7 @@ def test_a_batch_is_paused_resumed_retried_and_cancelled_from_its_page(made: Pro
     with made.client() as client:
         content = "\n".join(json.dumps(row) for row in rows).encode()
         free = made.sandbox.workflows["Free form"]
-        id = client.batches.submit(content, "jsonl", connection="main", workflow_id=free, wave_size=1)["id"]
+        id = str(client.batches.submit(content, "jsonl", connection="main", workflow_id=free, wave_size=1)["id"])
         until = time.monotonic() + 20
         while not client.batches.get(id)["counts"]["error"]:
             assert time.monotonic() < until

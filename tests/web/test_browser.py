@@ -21,6 +21,7 @@ PLACES = (
     "run-hostile",
     "run-doubt",
     "operations",
+    "run-new",
     "batches",
     "batch",
     "batch-new",

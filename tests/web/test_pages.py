@@ -17,7 +17,7 @@ from tests.web.conftest import visitor
 from tests.web.product import HOSTILE, Product
 
 PATHS = ("/", "/runs", "/runs/{finished}", "/runs/{hostile}?preview=0", "/runs/{failed}", "/operations", "/sign-in",
-         "/batches", "/batches/{batch}", "/batches/new", "/batches/new/{draft}")  # fmt: skip
+         "/batches", "/batches/{batch}", "/runs/new", "/batches/new", "/batches/new/{draft}")  # fmt: skip
 MAX_WEIGHT = 150_000
 
 
