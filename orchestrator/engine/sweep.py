@@ -19,6 +19,7 @@ from orchestrator.faultpoints import Point, reach
 from orchestrator.storage import (
     batches,
     deliveries,
+    drafts,
     housekeeping,
     intents,
     lanes,
@@ -63,6 +64,7 @@ async def sweep(
         done += await settle_leftovers(deps)
         done += await removal.remove_files(deps)
         await deps.db.run(deliveries.forget)
+        await deps.db.run(drafts.forget)
         done += await operation_steps.work_operations(deps)
 
     async def tidy(connection: AsyncConnection) -> None:

@@ -36,6 +36,8 @@ PIECE = text("SELECT body FROM draft_pieces WHERE draft_id = :id AND n = :n")
 CHANGE = text(f"UPDATE drafts SET options = CAST(:options AS jsonb) WHERE {_OWN}")  # noqa: S608 - our own words
 DISCARD = text(f"DELETE FROM drafts WHERE {_OWN}")  # noqa: S608 - our own words
 
+#: Whether any has waited too long.
+OLD = f"EXISTS (SELECT FROM drafts WHERE created_at <= orch_now() - make_interval(hours => {LIFE_H}))"
 # Few at a time: each takes its pieces along.
 FORGET = text(f"""
     DELETE FROM drafts WHERE id IN (SELECT id FROM drafts

@@ -8,18 +8,18 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from orchestrator.domain.statuses import RunStatus
-from orchestrator.storage import batches, deliveries, drafts, idempotency, sessions, workers
+from orchestrator.storage import batches, deliveries, drafts, idempotency, workers
 
 # Harmless when they exist; made before the month begins, because the default partition must stay empty. While somebody
 # reads the history they answer 'busy' at once: there is a month of sweeps to make the next one in.
 PARTITIONS = text("SELECT events_partition(orch_now()), events_partition(orch_now() + interval '1 month')")
 
 # What only a sweep does: launches that nobody recorded, cancels and settles that were cut off, files of erased runs,
-# bulk operations, webhook messages that were kept long enough. Each by a small index of what is open.
+# bulk operations, webhook messages and uploads that were kept long enough. Each by a small index of what is open.
 LEFT = text(f"""
     SELECT EXISTS (SELECT FROM timers WHERE kind = 'sending' AND due_at <= orch_now())
         OR EXISTS (SELECT FROM erasures WHERE due_at <= orch_now())
-        OR EXISTS (SELECT FROM operations WHERE due_at <= orch_now()) OR {deliveries.OLD}
+        OR EXISTS (SELECT FROM operations WHERE due_at <= orch_now()) OR {deliveries.OLD} OR {drafts.OLD}
         OR EXISTS ({batches.QUEUED_IN_CANCELLED}) OR EXISTS ({batches.UNSETTLED})""")  # noqa: S608 - our own words
 
 
@@ -33,6 +33,4 @@ async def tidy(connection: AsyncConnection) -> None:
     """Do what is due; cheap when nothing is. Let it be the last of its transaction: it may hold the whole history."""
     await idempotency.forget(connection)
     await workers.forget_old(connection)
-    await sessions.forget(connection)
-    await drafts.forget(connection)
     await connection.execute(PARTITIONS)

@@ -16,7 +16,7 @@ import httpx
 import pytest
 
 from orchestrator.bootstrap import build
-from orchestrator.engine import drafts
+from orchestrator.engine import drafts, sweep
 from orchestrator.storage import drafts as kept
 from tests.web.conftest import visitor
 from tests.web.product import HOSTILE, Product, finished
@@ -191,7 +191,7 @@ def test_a_file_that_nobody_starts_goes(made: Product, web: httpx.Client, send: 
 
     async def forgotten() -> bool:
         async with build(made.settings, program="test") as deps:
-            await deps.db.run(kept.forget)
+            await sweep.sweep(deps, may_judge_silence=False)
             return await deps.db.run(lambda connection: kept.piece(connection, id, 0)) is None
 
     assert finished(forgotten())
