@@ -80,16 +80,9 @@ async def start(draft_id: UUID, visit: Submitting) -> Response:
     """Make the batch: of the draft's own id, so that pressed twice, or sent again, it is one batch."""
     form = await forms.read(visit.request, max_fields=batch_options.MAX_FIELDS)
     try:
-        draft = await drafts.find(visit.deps, visit.who, draft_id)
+        done = await _started(visit, draft_id, form)
     except NotFound as gone:
         return await _started_before(visit, draft_id, gone)
-    options = batch_options.chosen(form, draft.options)
-    await drafts.change(visit.deps, visit.who, draft_id, options)
-    spec = batch_options.spec(
-        options, skip_invalid=form.ticked("skip_invalid"), id=draft_id, once_per_file=not form.ticked("again")
-    )
-    try:
-        done = await _submitted(visit, draft, spec)
     except (BadInput, Conflict) as error:
         return forms.done(visit.request, f"{NEW}/{draft_id}", f"Not started: {error.message}.", tone="bad")
     if not done.created:
@@ -123,6 +116,16 @@ async def save_refused(draft_id: UUID, visit: Submitting) -> Response:
     return Response(done.refused_file, media_type="application/octet-stream", headers=headers)
 
 
+async def _started(visit: Submitting, draft_id: UUID, form: forms.Form) -> SubmittedBatch:
+    """Submit the draft as the form has it. It may go at any step, when the other of two clicks is faster."""
+    draft = await drafts.find(visit.deps, visit.who, draft_id)
+    options = batch_options.chosen(form, draft.options)
+    await drafts.change(visit.deps, visit.who, draft_id, options)
+    skip_invalid, again = form.ticked("skip_invalid"), form.ticked("again")
+    spec = batch_options.spec(options, skip_invalid=skip_invalid, id=draft_id, once_per_file=not again)
+    return await _submitted(visit, draft, spec)
+
+
 def _left_out(count: int) -> str:
     return f" {number(count)} bad row{' was' if count == 1 else 's were'} left out." if count else ""
 
@@ -145,6 +148,7 @@ async def _submitted(visit: Submitting, draft: DraftRow, spec: BatchSpec) -> Sub
 
 
 async def _started_before(visit: Submitting, draft_id: UUID, gone: NotFound) -> Response:
+    """Lead to the batch that the draft has become, if it has."""
     try:
         batch = await reading.get_batch(visit.deps, visit.who, draft_id)
     except NotFound:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from urllib.parse import urlencode
+from uuid import UUID
 
 from fastapi import APIRouter
 from starlette.responses import Response
 
 from orchestrator.api import cursors
-from orchestrator.engine import reading, run_look
+from orchestrator.engine import batch_look, reading, run_look
+from orchestrator.errors import NotFound
 from orchestrator.web import commands, run_filters
 from orchestrator.web.rendering import ENVIRONMENT, HEADERS, HTML, page
 from orchestrator.web.visits import Reading
@@ -67,8 +69,17 @@ async def count_runs(visit: Reading) -> Response:
 async def _go(visit: Reading, text: str) -> Response:
     """Go where the bar says: to the run or the batch of an id, or to the list under its filters."""
     if run_filters.is_id(text):
-        there = f"{PATH}/{text.strip().lower()}"
+        there = await _place_of(visit, UUID(text.strip()))
     else:
         pairs = run_filters.read_words(text, now=visit.deps.sources.utc_now())
         there = f"{PATH}?{urlencode(pairs)}" if pairs else PATH
     return Response(status_code=303, headers={"Location": there, **HEADERS})
+
+
+async def _place_of(visit: Reading, id: UUID) -> str:
+    """Return the page of a batch, if the id is one's; else that of a run, which says so if there is none."""
+    try:
+        await batch_look.batch_history(visit.deps, visit.who, id)
+    except NotFound:
+        return f"{PATH}/{id}"
+    return f"/batches/{id}"

@@ -9,6 +9,7 @@ import re
 import time
 import zipfile
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from uuid import UUID
 
@@ -134,6 +135,15 @@ def test_a_file_is_looked_at_mended_by_choices_and_started_once(made: Product, w
         batch = client.batches.get(there.rsplit("/", 1)[1])
         assert (batch["name"], batch["concurrency"], batch["total"]) == ("Ours", "low", 3)
         assert [run["external_id"] for run in client.batches.runs(batch["id"])] == ["c-1", "c-3", "c-9"]
+
+
+def test_two_clicks_at_once_make_one_batch(made: Product, web: httpx.Client, send: Send) -> None:
+    there = send(unique(b"customer_id,amount,note\nc-1,1,x\n")).headers["location"]
+    with ThreadPoolExecutor(4) as threads:
+        answers = list(threads.map(lambda _: web.post(f"{there}/start", data={"concurrency": "low"}), range(4)))
+    assert {answer.headers.get("location") for answer in answers} == {there.replace("/new", "")}
+    with made.client() as client:
+        assert client.batches.get(there.rsplit("/", 1)[1])["total"] == 2
 
 
 def test_the_same_file_again_names_the_earlier_batch_and_needs_a_word(web: httpx.Client, send: Send) -> None:

@@ -93,6 +93,7 @@ def test_words_in_the_bar_become_the_apis_own_parameters(made: Product, web: htt
         "invoice-2026-0003": "/runs?external_id=invoice-2026-0003",
         'workflow:"two words"': "/runs?workflow=two+words",
         made.ids["failed"]: f"/runs/{made.ids['failed']}",
+        made.ids["batch"].upper(): f"/batches/{made.ids['batch']}",
         "": "/runs",
     }.items():
         assert web.get("/runs", params={"q": words}).headers["location"] == there
@@ -144,7 +145,13 @@ def test_a_bulk_act_is_previewed_then_started_then_followed(made: Product, web: 
     preview = web.post("/runs/bulk", data=ticked).text
     assert "<b>0</b> of 2 matching runs can be taken" in preview
     assert "None of them can be taken." in preview
-    matching = {"scope": "matching", "act": "retry", "query": "status=cancelled", "reason": HOSTILE, "seen": "1"}
+    matching = {
+        "scope": "matching",
+        "act": "retry",
+        "query": "status=cancelled&external_id=never-sent",
+        "reason": HOSTILE,
+        "seen": "1",
+    }
     assert "<b>1</b> of 1 matching runs can be taken" in web.post("/runs/bulk", data=matching).text
     started = web.post("/operations", data=matching)
     assert started.status_code == 303
