@@ -6,7 +6,7 @@ fields; a client keeps what it does not know.
 
 from __future__ import annotations
 
-from orchestrator.api import operation_schemas, schedule_schemas, webhook_schemas
+from orchestrator.api import operation_schemas, run_schemas, schedule_schemas, webhook_schemas
 from orchestrator.api.schema_words import (
     ANY_OBJECT,
     FLAG,
@@ -14,7 +14,6 @@ from orchestrator.api.schema_words import (
     LEVEL,
     NUMBER,
     REASON,
-    SHA256,
     SHORT,
     TEXT,
     TIME,
@@ -28,7 +27,7 @@ from orchestrator.api.schema_words import (
     view,
 )
 from orchestrator.domain.forecast import Bound
-from orchestrator.domain.statuses import BatchStatus, ResultsState, RunStatus
+from orchestrator.domain.statuses import BatchStatus
 
 _LIMITS: Schema = {
     "requests_per_minute": WHOLE | {"minimum": 1},
@@ -50,7 +49,7 @@ _OPTIONS: Schema = {
 _SUBMISSION: Schema = {"connection": SHORT, "workflow_id": SHORT}
 
 _BODIES: Schema = schedule_schemas.BODIES | operation_schemas.BODIES | webhook_schemas.BODIES
-_ANSWERS: Schema = schedule_schemas.ANSWERS | operation_schemas.ANSWERS | webhook_schemas.ANSWERS
+_ANSWERS: Schema = schedule_schemas.ANSWERS | operation_schemas.ANSWERS | webhook_schemas.ANSWERS | run_schemas.ANSWERS
 
 BODIES: Schema = _BODIES | {
     "Nothing": body({}),
@@ -104,8 +103,6 @@ BODIES: Schema = _BODIES | {
     ),
 }
 
-_WAITING = view({"code": TEXT, "message": TEXT}, {"until": or_null(TIME)})
-
 _FORECAST = view(
     {
         "finish_p50_at": TIME,
@@ -152,42 +149,6 @@ ANSWERS: Schema = _ANSWERS | {
             "field": or_null(TEXT),
         },
     ),
-    "Run": view(
-        {
-            "id": ID,
-            "status": {"type": "string", "enum": [*RunStatus]},
-            "event_seq": WHOLE | {"description": "the number of its last event"},
-            "provider_status": or_null(TEXT),
-            "results_state": {"type": "string", "enum": [*ResultsState]},
-            "workflow_id": TEXT,
-            "connection": TEXT,
-            "provider": TEXT,
-            "batch_id": or_null(ID),
-            "index": or_null(WHOLE),
-            "external_id": or_null(TEXT),
-            "labels": mapping(TEXT),
-            "created_at": TIME,
-            "updated_at": TIME | {"description": "when its status last changed"},
-            "launched_at": or_null(TIME),
-            "finished_at": or_null(TIME),
-            "erased_at": or_null(TIME | {"description": "since then its input, results and texts are gone"}),
-            "attempts": WHOLE,
-            "execution_id": or_null(TEXT),
-            "waiting_because": or_null(_WAITING),
-            "results_expire_at": or_null(
-                TIME | {"description": "while downloading: when the first URL of a file dies that is not stored yet"}
-            ),
-            "error": or_null(view({"code": TEXT, "message": or_null(TEXT)})),
-            "results": many(one("Result")),
-        }
-    ),
-    "Result": view(
-        {"n": WHOLE, "filename": TEXT, "size_bytes": WHOLE, "sha256": SHA256, "url": TEXT, "stored_at": or_null(TIME)},
-        {"erased": FLAG | {"description": "the bytes and the name are gone; fetching answers 409"}},
-    ),
-    "Event": view(
-        {"seq": WHOLE, "at": TIME, "type": TEXT, "actor": TEXT, "data": ANY_OBJECT, "hash": SHA256},
-    ),
     "Batch": view(
         {"id": ID, "status": {"type": "string", "enum": [*BatchStatus]}}
         | _BATCH_ALWAYS
@@ -198,7 +159,7 @@ ANSWERS: Schema = _ANSWERS | {
             "rate_per_minute": or_null(NUMBER),
             "eta_s": or_null(NUMBER),
             "forecast": or_null(_FORECAST | {"description": "while it goes on by itself; in lists null"}),
-            "waiting_because": or_null(_WAITING),
+            "waiting_because": or_null(run_schemas.WAITING),
             "erased_at": or_null(TIME),
         },
     ),

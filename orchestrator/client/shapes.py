@@ -45,6 +45,14 @@ class Result(TypedDict, total=False):
     erased: bool
 
 
+class Progress(TypedDict):
+    """How far the provider says an execution is. `fraction` is 0 to 1; each part is None where it does not say."""
+
+    fraction: float | None
+    message: str | None
+    estimated_completion_at: str | None
+
+
 class Run(TypedDict, total=False):
     """One piece of work: one input for one workflow. A single run has no `batch_id` and no `index`."""
 
@@ -76,6 +84,7 @@ class Run(TypedDict, total=False):
     input_bytes: int
     looks: int
     last_look_at: str | None
+    progress: Progress | None
     results_expire_at: str | None
     results: list[Result]
 

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from orchestrator.domain import look_decisions
+from orchestrator.domain import look_decisions, progress
 from orchestrator.domain.answers import Observation, RemoteStatus
 from orchestrator.domain.changes import Urgency
 from orchestrator.domain.look_facts import LookFacts
@@ -160,7 +160,8 @@ def result_of(deps: Deps, claim: LookClaim, seen: Seen, *, now: datetime) -> Loo
         late_s=claim.late_s,
         wave=claim.wave,
     )
-    life_s = deps.provider(claim.provider).capabilities.url_life_s
+    can = deps.provider(claim.provider).capabilities
+    life_s = can.url_life_s
     facts = LookFacts(
         run_id=claim.run_id,
         status=claim.status,
@@ -200,6 +201,7 @@ def result_of(deps: Deps, claim: LookClaim, seen: Seen, *, now: datetime) -> Loo
         took=took,
         worth_s=sighted.worth_s(timing) if sighted is not None and isinstance(seen, Observation) else None,
         timing=timing,
+        standing=progress.standing(seen.progress, now=now) if can.progress and isinstance(seen, Observation) else None,
     )
 
 

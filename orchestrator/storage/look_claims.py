@@ -15,6 +15,7 @@ from orchestrator.domain.changes import Change, Urgency
 from orchestrator.domain.durations import Durations
 from orchestrator.domain.look_timing import Timing, WaveClock
 from orchestrator.domain.offered_files import KnownFile
+from orchestrator.domain.progress import Standing
 from orchestrator.domain.statuses import RunStatus
 from orchestrator.domain.windows import WaveLook
 from orchestrator.storage.lanes import Lane
@@ -74,6 +75,7 @@ class LookResult:
     Args:
         worth_s: what the look was worth when it was made; None for one that others asked for, or that failed.
         timing: what times the looks at this execution and at those after it in its wave.
+        standing: how far it is; None where the look did not show it.
     """
 
     claim: LookClaim
@@ -82,6 +84,7 @@ class LookResult:
     took: Took | None = None
     worth_s: float | None = None
     timing: Timing | None = None
+    standing: Standing | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,7 +18,7 @@ from orchestrator.domain.look_timing import late_after, price_after
 from orchestrator.domain.statuses import RunStatus
 from orchestrator.domain.windows import WaveState
 from orchestrator.runtime import Sources
-from orchestrator.storage import changes, fences, lanes, learning, look_claims, offers, waves
+from orchestrator.storage import changes, fences, lanes, learning, look_claims, offers, progress, waves
 from orchestrator.storage.changes import Applied
 from orchestrator.storage.database import rows
 from orchestrator.storage.lanes import Lane, Turn
@@ -195,6 +195,7 @@ async def record(
     plans, opened_s = await _teach_waves(connection, lane, locked, valid, sources=sources)
     await learning.teach_durations(connection, [t for r in valid if (t := _took(r, locked, plans, now=lane.now))])
     await _plan_anew(connection, valid)
+    await progress.write(connection, [s for r in valid if (s := _progress(r)) is not None])
     lane = replace(lane, look_price_s=price_after(lane.look_price_s, valid))
     await lanes.save(connection, _told(lane, valid, news, opened_s=opened_s))
     return applied
@@ -255,6 +256,13 @@ def _took(
         return took
     mean_s = windows.mean_by_throughput(plan, age_s=(now - wave.launched_at).total_seconds())
     return replace(took, after_s=mean_s, by_s=mean_s)
+
+
+def _progress(result: LookResult) -> progress.Seen | None:
+    claim = result.claim
+    if result.standing is None or result.change.to not in AT_PROVIDER:
+        return None
+    return progress.Seen(run_id=claim.run_id, attempt=claim.attempt, standing=result.standing)
 
 
 async def _plan_anew(connection: AsyncConnection, valid: Sequence[LookResult]) -> None:
