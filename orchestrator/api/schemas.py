@@ -33,6 +33,7 @@ _LIMITS: Schema = {
     "requests_per_minute": WHOLE | {"minimum": 1},
     "max_concurrent": WHOLE | {"minimum": 1},
     "console_url": TEXT | {"description": "a template with {workflow_id} and {execution_id}"},
+    "api_version": TEXT | {"format": "date", "description": "of the provider's API; only where it has versions"},
 }
 
 _OPTIONS: Schema = {
@@ -102,6 +103,8 @@ BODIES: Schema = _BODIES | {
         },
     ),
 }
+
+_ENDING = view({"version": or_null(TEXT), "sunset_at": or_null(TIME), "replacement": or_null(TEXT), "told_at": TIME})
 
 _FORECAST = view(
     {
@@ -199,7 +202,14 @@ ANSWERS: Schema = _ANSWERS | {
             "max_concurrent": WHOLE,
             "created_at": TIME,
         },
-        {"key_hint": TEXT, "limit_group": or_null(TEXT), "console_url": or_null(TEXT)},
+        {
+            "key_hint": TEXT,
+            "limit_group": or_null(TEXT),
+            "console_url": or_null(TEXT),
+            "told_limit": or_null(WHOLE | {"description": "the provider's own limit, where it tells a lower one"}),
+            "api_version": or_null(TEXT),
+            "api_version_ending": or_null(_ENDING | {"description": "the provider says that this version ends"}),
+        },
     ),
     "ConnectionTest": view(
         {

@@ -11,6 +11,7 @@ runs.py  batches.py  operations.py  connections.py (and workflows)  workspace.py
 from __future__ import annotations
 
 from orchestrator.client.client import Client, discover
+from orchestrator.client.connection_shapes import ApiVersionEnding, Connection, ConnectionTest, Workflow
 from orchestrator.client.errors import (
     ApiError,
     ClientError,
@@ -29,8 +30,6 @@ from orchestrator.client.errors import (
 from orchestrator.client.operations import Operation, OperationItem
 from orchestrator.client.shapes import (
     Batch,
-    Connection,
-    ConnectionTest,
     CreatedToken,
     Doubt,
     Erasure,
@@ -38,6 +37,7 @@ from orchestrator.client.shapes import (
     Forecast,
     InboxItem,
     Problem,
+    Progress,
     Readiness,
     Resolved,
     Result,
@@ -46,12 +46,12 @@ from orchestrator.client.shapes import (
     SubmittedBatch,
     Token,
     Waiting,
-    Workflow,
 )
 from orchestrator.client.watched import Watched
 
 __all__ = [
     "ApiError",
+    "ApiVersionEnding",
     "Batch",
     "Client",
     "ClientError",
@@ -71,6 +71,7 @@ __all__ = [
     "Operation",
     "OperationItem",
     "Problem",
+    "Progress",
     "RateLimited",
     "Readiness",
     "Resolved",

@@ -181,57 +181,6 @@ class Event(TypedDict, total=False):
     hash: str
 
 
-class Connection(TypedDict, total=False):
-    """A provider, its address, a key that is never shown, and the limits of that key."""
-
-    id: str
-    name: str
-    provider: str
-    base_url: str
-    key_hint: str
-    status: str
-    requests_per_minute: int
-    max_concurrent: int
-    limit_group: str | None
-    console_url: str | None
-    blocked_until: str | None
-    paused_at: str | None
-    paused_by: str | None
-    checked_at: str | None
-    check_result: str | None
-    created_at: str
-    budget: dict[str, int]
-
-
-class ConnectionTest(TypedDict, total=False):
-    """What a connection's test found. Nothing was launched."""
-
-    ok: bool
-    workflows: list[dict[str, str]]
-    limits: dict[str, Any]
-    plan: list[str]
-    error: dict[str, Any] | None
-
-
-class Workflow(TypedDict, total=False):
-    """Something that a provider can run. `stale` says that the provider was away and this was known before."""
-
-    id: str
-    name: str
-    description: str | None
-    connection: str
-    input_schema: dict[str, Any] | None
-    on_doubt: str
-    poll: dict[str, float]
-    durations: dict[str, Any]
-    created_at: str | None
-    updated_at: str | None
-    fetched_at: str | None
-    launches_blocked_until: str | None
-    launches_blocked_because: str | None
-    stale: bool
-
-
 class Doubt(TypedDict, total=False):
     """Launches that were sent and whose outcome nobody knows: one run's, or a wave's."""
 

@@ -26,7 +26,10 @@ KEY_CONFLICT = "idempotency_key_conflict"
 #: The answer came, and could not be written down; the next one would fare no better.
 UNRECORDED = "unrecorded"
 
-NEVER_AGAIN = frozenset({KEY_CONFLICT, UNRECORDED})
+#: It was sent with a version of the API that its connection asks for no more, and that the provider takes no more.
+VERSION_LEFT = "version_left"
+
+NEVER_AGAIN = frozenset({KEY_CONFLICT, UNRECORDED, VERSION_LEFT})
 
 FIRST_PAUSE_S = 2.0
 LONGEST_PAUSE_S = 300.0

@@ -108,7 +108,14 @@ def _order(
         remote_workflow_id=found.remote_workflow_id,
         connection_id=found.connection_id,
         provider=found.provider,
-        access=deps.access(connection_id=found.connection_id, base_url=found.base_url, api_key=found.api_key),
+        # The version is part of the request: another one might not be the same launch to the provider.
+        access=deps.access(
+            connection_id=found.connection_id,
+            base_url=found.base_url,
+            api_key=found.api_key,
+            api_version=found.api_version,
+        ),
+        is_of_old_version=found.api_version != found.version_now,
         body=body,
         facts=LaunchFacts(
             runs=(found.run,),

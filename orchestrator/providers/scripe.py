@@ -29,16 +29,15 @@ from orchestrator.domain.answers import (
     WorkflowSummary,
     WorkflowView,
 )
+from orchestrator.domain.heard import Heard
 from orchestrator.errors import BadInput, Gone
 from orchestrator.providers import scripe_shapes as shapes
+from orchestrator.providers.hearing import Hearing
 from orchestrator.providers.http import Answer, ApiClient, Call, Timeouts
 from orchestrator.providers.keys import checked_key
 from orchestrator.providers.outcomes import SCRIPE_CANCEL, SCRIPE_LAUNCH, SCRIPE_READ, Outcomes
 from orchestrator.providers.reading import Reader
 from orchestrator.runtime import since_boot_s
-from orchestrator.telemetry import get_logger
-
-log = get_logger(__name__)
 
 VERSION = "2026-08-01"
 
@@ -120,7 +119,7 @@ class ScripeProvider:
             network=network,
         )
         self._reader = Reader(own_error=shapes.own_error, utc_now=utc_now)
-        self._told: set[tuple[str, str]] = set()
+        self._hearing = Hearing(monotonic=monotonic, utc_now=utc_now)
 
     async def list_workflows(self, access: Access, *, cursor: str | None = None, limit: int = 100) -> WorkflowPage:
         """Return the job types that can be started, once the API has shown that it takes the key and the version."""
@@ -171,6 +170,9 @@ class ScripeProvider:
         answer = await self._read(access, _job_path(execution_id) + "/cancel", method="POST")
         return self._seen(access, answer, SCRIPE_CANCEL, execution_id)
 
+    def heard(self, connection_id: str) -> Heard:
+        return self._hearing.heard(connection_id)
+
     async def aclose(self) -> None:
         await self._http.aclose()
 
@@ -187,21 +189,16 @@ class ScripeProvider:
         return answer
 
     def _hear(self, access: Access, answer: Answer) -> None:
-        """Tell the log, once for each connection, that the version we ask for will end."""
-        said = answer.headers.get("scripe-deprecation")
-        if said is not None and (access.connection_id, said[:200]) not in self._told and len(self._told) < 1_000:
-            self._told.add((access.connection_id, said[:200]))
-            log.warning(
-                "the provider will end the API version that is asked for",
-                code="version_deprecated",
-                connection=access.connection_id,
-                version=VERSION,
-                said=said[:200],
-            )
+        is_own = 200 <= answer.status <= 299
+        self._hearing.listen(access, answer.headers, version=_version(access), is_own=is_own)
 
 
 def _headers(access: Access) -> dict[str, str]:
-    return {"Authorization": f"Bearer {checked_key(access)}", "Scripe-Api-Version": VERSION}
+    return {"Authorization": f"Bearer {checked_key(access)}", "Scripe-Api-Version": _version(access)}
+
+
+def _version(access: Access) -> str:
+    return access.api_version or VERSION
 
 
 def _job_path(execution_id: str) -> str:

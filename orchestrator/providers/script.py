@@ -27,6 +27,7 @@ from orchestrator.domain.answers import (
     WorkflowPage,
     WorkflowView,
 )
+from orchestrator.domain.heard import Heard
 from orchestrator.errors import Gone
 from orchestrator.providers import script_shapes as shapes
 from orchestrator.providers.http import ANSWER_CAP_BYTES, WAVE_ANSWER_CAP_BYTES, Answer, ApiClient, Call, Timeouts
@@ -130,6 +131,10 @@ class ScriptProvider:
 
     async def cancel(self, access: Access, workflow_id: str, execution_id: str) -> Observation:
         raise AssertionError("it has no cancel, so nobody asks for one")
+
+    def heard(self, connection_id: str) -> Heard:
+        """Nothing is told beside what is asked, says its page."""
+        return Heard()
 
     async def aclose(self) -> None:
         await self._http.aclose()

@@ -13,6 +13,7 @@ from sqlalchemy import Row
 from orchestrator.domain.backoff import OwnFigures
 from orchestrator.domain.changes import Change, Urgency
 from orchestrator.domain.durations import Durations
+from orchestrator.domain.heard import RateSaid
 from orchestrator.domain.look_timing import Timing, WaveClock
 from orchestrator.domain.offered_files import KnownFile
 from orchestrator.domain.progress import Standing
@@ -49,6 +50,7 @@ class LookClaim:
     base_url: str
     api_key: bytes = field(repr=False)
     poll: OwnFigures
+    api_version: str | None = None
     files: tuple[KnownFile, ...] = ()
     urgency: int = Urgency.NORMAL
     durations: Durations = field(default_factory=Durations)
@@ -93,6 +95,7 @@ class LaneNews:
 
     blocked_until: datetime | None = None
     launches_stopped: str | None = None
+    rate: RateSaid | None = None
 
 
 def read(row: Row[Any], lane: Lane, files: Sequence[KnownFile]) -> LookClaim:
@@ -120,6 +123,7 @@ def read(row: Row[Any], lane: Lane, files: Sequence[KnownFile]) -> LookClaim:
         provider=row.provider,
         base_url=row.base_url,
         api_key=bytes(row.api_key),
+        api_version=row.api_version,
         poll=(row.poll_initial_s, row.poll_factor, row.poll_cap_s, row.poll_jitter, row.poll_polite),
         files=tuple(files),
         urgency=row.urgency,

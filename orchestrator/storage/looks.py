@@ -42,7 +42,7 @@ _CLAIMED = """
         r.workflow_id, w.remote_id AS remote_workflow_id, w.poll_initial_s, w.poll_factor, w.poll_cap_s, w.poll_jitter,
         w.poll_polite, w.durations_count, w.durations_log_mean, w.durations_log_var,
         v.width AS wave_width, v.size - v.ended - v.human AS wave_remaining, v.in_order AS wave_in_order,
-        n.id AS connection_id, n.provider, n.base_url, n.api_key
+        n.id AS connection_id, n.provider, n.base_url, n.api_key, n.api_version
     FROM claimed c JOIN runs r ON r.id = c.subject_id JOIN workflows w ON w.id = r.workflow_id
     JOIN connections n ON n.id = r.connection_id LEFT JOIN waves v ON v.id = c.wave_id"""
 
@@ -212,7 +212,7 @@ def _told(lane: Lane, valid: Sequence[LookResult], news: LaneNews, *, opened_s: 
         lane = replace(lane, blocked_until=max(news.blocked_until, lane.blocked_until or news.blocked_until))
     if news.launches_stopped is not None:
         lane = replace(lane, launches_stopped=news.launches_stopped)
-    return lane
+    return lane.heard(news.rate)
 
 
 async def _teach_waves(

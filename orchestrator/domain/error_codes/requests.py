@@ -195,7 +195,7 @@ DOORS = (
         "version_unsupported",
         Repeat.MEND,
         "The version that was asked for is none: of the jobs door, or of the provider itself.",
-        "At our door: mend the version's header. At the provider: upgrade, then `orchestrator connection test NAME`.",
+        "At our door: mend the version's header. At the provider: `orchestrator connection set NAME --api-version D`.",
     ),
     Entry(
         "not_cancellable",
