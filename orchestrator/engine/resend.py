@@ -16,7 +16,7 @@ from orchestrator.domain.breaker import BreakerState
 from orchestrator.domain.governor import CallKind
 from orchestrator.domain.launch_decisions import LaunchFacts
 from orchestrator.domain.resending import Resend, launch_key
-from orchestrator.engine import highwater, launch
+from orchestrator.engine import highwater, launch, poison, unrecorded
 from orchestrator.engine.deps import Deps
 from orchestrator.engine.launch_orders import LONGEST_CALL_S, SEND_WITHIN_S, LaunchOrder
 from orchestrator.storage import lanes, setbacks, turns, unanswered
@@ -38,10 +38,34 @@ class Not(StrEnum):
     ANY_MORE = "any_more"
 
 
-def may_be_sent_again(deps: Deps, due: DueSending) -> bool:
-    """Tell whether the provider of a launch still remembers its key."""
-    keys = deps.provider(due.provider).capabilities.launch_key
-    return keys is not None and not due.is_wave and due.now < due.committed_at + timedelta(seconds=keys.resent_for_s)
+async def send_lost(deps: Deps, *, worker: UUID) -> int:
+    """Send again what is due to be; where no sending can tell any more what became of it, it is a doubt.
+
+    Args:
+        worker: who sends.
+    """
+    due = [one for one in await unrecorded.find(deps) if unrecorded.may_be_sent_again(deps, one)]
+    orders: list[LaunchOrder] = []
+    for one in due:
+        claimed = await _claim_once(deps, one, worker)
+        if isinstance(claimed, LaunchOrder):
+            orders.append(claimed)
+        elif claimed is Not.ANY_MORE:
+            await unrecorded.decide(deps, one)
+    await send(deps, orders)
+    return len(due)
+
+
+async def _claim_once(deps: Deps, due: DueSending, worker: UUID) -> LaunchOrder | Not:
+    async def take(connection: AsyncConnection) -> LaunchOrder | Not:
+        return await claim(deps, connection, due, worker=worker)
+
+    # One try: a commit whose answer was lost must not be followed by sending. The timer stands for it meanwhile.
+    claimed = await poison.caught(lambda: deps.db.run(take, tries=1))
+    if isinstance(claimed, poison.Poisoned):
+        await unrecorded.put_off(deps, due.intent_id, due.fence, claimed)
+        return Not.NOW
+    return claimed
 
 
 async def claim(deps: Deps, connection: AsyncConnection, due: DueSending, *, worker: UUID) -> LaunchOrder | Not:
