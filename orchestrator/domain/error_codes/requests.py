@@ -216,6 +216,12 @@ DOORS = (
         "As `internal`: the server's log has the reason under the request's id.",
     ),
     Entry(
+        "generation_not_served",
+        Repeat.MEND,
+        "The jobs door starts no jobs.",
+        "Submit to the orchestrator's own API: `POST /api/v1/runs`.",
+    ),
+    Entry(
         "job_not_found",
         Repeat.MEND,
         "The jobs door: there is no such job.",
