@@ -12,6 +12,7 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from orchestrator.domain import resending
 from orchestrator.domain.breaker import BreakerState
 from orchestrator.domain.governor import CallKind
 from orchestrator.domain.launch_decisions import LaunchFacts
@@ -36,6 +37,8 @@ class Not(StrEnum):
     NOW = "now"
     OURS = "ours"
     ANY_MORE = "any_more"
+    #: A doubt, too: its connection leads elsewhere since.
+    ELSEWHERE = "elsewhere"
 
 
 async def send_lost(deps: Deps, *, worker: UUID) -> int:
@@ -52,6 +55,8 @@ async def send_lost(deps: Deps, *, worker: UUID) -> int:
             orders.append(claimed)
         elif claimed is Not.ANY_MORE:
             await unrecorded.decide(deps, one)
+        elif claimed is Not.ELSEWHERE:
+            await unrecorded.decide(deps, one, because=resending.LEADS_ELSEWHERE)
     await send(deps, orders)
     return len(due)
 
@@ -76,6 +81,8 @@ async def claim(deps: Deps, connection: AsyncConnection, due: DueSending, *, wor
     found = await unanswered.read_unanswered(connection, due.intent_id)
     if found is None:
         return Not.ANY_MORE  # its run moved on, and left the intent open
+    if not found.leads_there_still:
+        return Not.ELSEWHERE
     body = deps.provider(found.provider).launch_body(found.item)
     if hashlib.sha256(body).digest() != found.sha256:
         # Other bytes under the same key would be refused, and prove nothing.

@@ -33,7 +33,7 @@ log = get_logger(__name__)
 
 ACTOR = "orchestrator"
 
-#: An export of fifty million events takes less. So long after a death another worker takes it up.
+#: So long after a death another worker takes up an export.
 LEASE_S = 3600.0
 #: Between two months that go, after one that could not, and between two looks for one.
 NEXT_S, AGAIN_S, LOOK_S = 60.0, 600.0, 6 * 3600.0

@@ -46,11 +46,11 @@ async def doubt_all(deps: Deps) -> int:
     return len(due)
 
 
-async def decide(deps: Deps, due: DueSending) -> None:
-    """Turn one launch into a doubt, if nobody recorded it meanwhile."""
+async def decide(deps: Deps, due: DueSending, *, because: str | None = None) -> None:
+    """Turn one launch into a doubt, if nobody recorded it meanwhile. Without a reason its worker died."""
 
     async def write(connection: AsyncConnection) -> frozenset[UUID]:
-        return await _doubt(deps, connection, due.intent_id, due.fence, due.lane_id)
+        return await _doubt(deps, connection, due, because)
 
     ended_in = await poison.caught(lambda: deps.db.run(write))
     if isinstance(ended_in, poison.Poisoned):
@@ -70,16 +70,14 @@ async def put_off(deps: Deps, intent_id: UUID, fence: int, why: poison.Poisoned)
     await deps.db.run(write)
 
 
-async def _doubt(
-    deps: Deps, connection: AsyncConnection, intent_id: UUID, fence: int, lane_id: UUID
-) -> frozenset[UUID]:
-    lane = await lanes.lock(connection, lane_id)
-    intent = await intents.read_intent(connection, intent_id, states=frozenset({"launching"}))
+async def _doubt(deps: Deps, connection: AsyncConnection, due: DueSending, because: str | None) -> frozenset[UUID]:
+    lane = await lanes.lock(connection, due.lane_id)
+    intent = await intents.read_intent(connection, due.intent_id, states=frozenset({"launching"}))
     if intent is None:
         return frozenset()
     if intent.batch_id is not None:
         await turns.lock_batch(connection, intent.batch_id)
-    if not await intents.take_sending(connection, {intent_id: fence}):
+    if not await intents.take_sending(connection, {due.intent_id: due.fence}):
         return frozenset()
     facts = LaunchFacts(
         runs=intent.runs,
@@ -89,13 +87,17 @@ async def _doubt(
         looks_first_s=0.0,
         window=0,
     )
-    decision = launch_decisions.unknown_outcome(facts, None, breaker=lane.breaker, now=lane.now)
+    decision = launch_decisions.unknown_outcome(facts, None, breaker=lane.breaker, now=lane.now, because=because)
     log.warning(
-        "launch in doubt: its worker never recorded it", code="in_doubt", intent=str(intent_id), runs=len(intent.runs)
+        "launch in doubt: nobody recorded it",
+        code="in_doubt",
+        intent=str(due.intent_id),
+        runs=len(intent.runs),
+        because=because or "its worker died",
     )
     decided = Decided(
         decision=decision,
-        intent=intent_id,
+        intent=due.intent_id,
         workflow=intent.workflow_id,
         wave=intent.wave_id,
         batch=intent.batch_id,

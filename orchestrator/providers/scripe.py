@@ -9,13 +9,9 @@ Source: the Scripe API's own page and reference pages.
 
 from __future__ import annotations
 
-import ssl
-from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from urllib.parse import quote
-
-import httpcore
 
 from orchestrator.domain.answers import (
     Accepted,
@@ -29,15 +25,12 @@ from orchestrator.domain.answers import (
     WorkflowSummary,
     WorkflowView,
 )
-from orchestrator.domain.heard import Heard
 from orchestrator.errors import BadInput, Gone
 from orchestrator.providers import scripe_shapes as shapes
-from orchestrator.providers.hearing import Hearing
-from orchestrator.providers.http import Answer, ApiClient, Call, Timeouts
+from orchestrator.providers.adapter import Adapter
+from orchestrator.providers.http import Answer, Call
 from orchestrator.providers.keys import checked_key
 from orchestrator.providers.outcomes import SCRIPE_CANCEL, SCRIPE_LAUNCH, SCRIPE_READ, Outcomes
-from orchestrator.providers.reading import Reader
-from orchestrator.runtime import since_boot_s
 
 VERSION = "2026-08-01"
 
@@ -73,13 +66,8 @@ TYPES: Mapping[str, tuple[str, Mapping[str, object]] | None] = MappingProxyType(
 )
 
 
-class ScripeProvider:
-    """Calls the Scripe API.
-
-    Args:
-        allow_private_networks: also call http URLs and private addresses (a stand-in on this machine).
-        utc_now: the clock for a `Retry-After` date in an answer that has no date of its own.
-    """
+class ScripeProvider(Adapter, own_error=shapes.own_error):
+    """Calls the Scripe API."""
 
     name = "scripe"
     capabilities = Capabilities(
@@ -100,26 +88,6 @@ class ScripeProvider:
         concurrent_per_workflow=200,
         execution_timeout_s=900.0,
     )
-
-    def __init__(
-        self,
-        *,
-        allow_private_networks: bool = False,
-        timeouts: Timeouts | None = None,
-        ssl_context: ssl.SSLContext | None = None,
-        monotonic: Callable[[], float] = since_boot_s,
-        utc_now: Callable[[], datetime] = lambda: datetime.now(UTC),
-        network: httpcore.AsyncNetworkBackend | None = None,
-    ) -> None:
-        self._http = ApiClient(
-            timeouts=timeouts,
-            allow_private_networks=allow_private_networks,
-            ssl_context=ssl_context,
-            monotonic=monotonic,
-            network=network,
-        )
-        self._reader = Reader(own_error=shapes.own_error, utc_now=utc_now)
-        self._hearing = Hearing(monotonic=monotonic, utc_now=utc_now)
 
     async def list_workflows(self, access: Access, *, cursor: str | None = None, limit: int = 100) -> WorkflowPage:
         """Return the job types that can be started, once the API has shown that it takes the key and the version."""
@@ -169,12 +137,6 @@ class ScripeProvider:
         # It changes something, but no more the second time: a kept connection may carry it.
         answer = await self._read(access, _job_path(execution_id) + "/cancel", method="POST")
         return self._seen(access, answer, SCRIPE_CANCEL, execution_id)
-
-    def heard(self, connection_id: str) -> Heard:
-        return self._hearing.heard(connection_id)
-
-    async def aclose(self) -> None:
-        await self._http.aclose()
 
     def _seen(self, access: Access, answer: Answer, outcomes: Outcomes, execution_id: str) -> Observation:
         def parse(body: bytes) -> Observation:

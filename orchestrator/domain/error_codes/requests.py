@@ -111,7 +111,7 @@ ACCESS = (
         "token.guessed",
         Repeat.LATER,
         "Too many wrong tokens came from this address.",
-        "Wait for `Retry-After`, then send a good one.",
+        "Send a good one: that is answered at once.",
     ),
     Entry(
         "token.in_url",
