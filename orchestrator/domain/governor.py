@@ -169,10 +169,10 @@ class Budget:
             budget = replace(budget, told_limit=said.limit if said.limit < self.limit else None)
         if said.remaining is None:
             return budget
-        budget = replace(budget, elsewhere=None)
-        count = budget.free(now) - max(0, said.remaining - sum(self.in_flight.values()))
+        # What is in flight is no part of it: it is kept from what remains like from all else, until it is recorded.
+        count = budget.most - _out(self.spent, now) - said.remaining
         if count <= 0:
-            return budget
+            return replace(budget, elsewhere=None)
         reset_s = WINDOW_S if said.reset_s is None else min(max(said.reset_s, 1.0), WINDOW_S)
         one_back_at, until = now + timedelta(seconds=reset_s), now + timedelta(seconds=WINDOW_S)
         return replace(budget, elsewhere=Elsewhere(count=count, one_back_at=one_back_at, until=until))

@@ -59,7 +59,7 @@ async def tell(deps: Deps, said: Said) -> None:
         return [one for one in told if one is not None]
 
     what, hint = alarm_words.WORDS[Code.VERSION_ENDING]
-    for one in await deps.db.run(write):
+    for one in await deps.db.run(write, tries=20):
         log.warning(
             what,
             code=str(Code.VERSION_ENDING),

@@ -112,9 +112,9 @@ async def _record(deps: Deps, answered: Sequence[Answered]) -> None:
     ended_in = await poison.caught(write)
     if isinstance(ended_in, poison.Poisoned):
         await _record_apart(deps, answered, ended_in)
-        return
-    await reach(Point.LAUNCH_RECORDED)
-    await settle.settle_batches(deps, ended_in)
+    else:
+        await reach(Point.LAUNCH_RECORDED)
+        await settle.settle_batches(deps, ended_in)
     await heard.tell(deps, said)
 
 

@@ -37,7 +37,10 @@ ENSURE_LANE = text("""
     INSERT INTO lanes (id, limit_key, requests_per_minute, created_at) VALUES (:id, :limit_key, :rate, orch_now())
     ON CONFLICT (limit_key) DO UPDATE SET limit_key = excluded.limit_key RETURNING id, requests_per_minute""")
 
-SET_RATE = text("UPDATE lanes SET requests_per_minute = :rate WHERE id = :lane")
+# A limit that the provider told, and that is no lower than this one, is no news any more.
+SET_RATE = text("""
+    UPDATE lanes SET requests_per_minute = :rate, told_limit = CASE WHEN told_limit < :rate THEN told_limit END
+    WHERE id = :lane""")
 
 # Whoever changes a connection waits here for the one before, then reads it anew: its lane may be another one now.
 LOCK = text("""

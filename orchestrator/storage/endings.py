@@ -10,6 +10,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from orchestrator.domain.heard import Ending, EndingNews
 from orchestrator.domain.sights import EndingSight
+from orchestrator.domain.webhooks import VERSION_ENDING, Message
+from orchestrator.storage import outbox
 from orchestrator.storage.database import one, rows
 
 # What was heard of a version that the connection does not ask for any more is nothing to it; nor is what it knows.
@@ -19,7 +21,7 @@ TELL = text("""
     WHERE id = :id AND api_version = :asked AND (ending_told_at IS NULL
         OR (ending_version, ending_sunset_at, ending_replacement) IS DISTINCT FROM
            (CAST(:version AS text), CAST(:sunset_at AS timestamptz), CAST(:replacement AS text)))
-    RETURNING name""")
+    RETURNING workspace_id, name, orch_now() AS now""")
 
 # The provider has thought better of it.
 TAKE_BACK = text("""
@@ -44,14 +46,24 @@ class Told:
 
 
 async def write(connection: AsyncConnection, id: UUID, news: EndingNews) -> Told | None:
-    """Write down what a connection was told; return it if it is new, and the version does end."""
+    """Write down what a connection was told, and tell of it; return it if it is new, and the version does end."""
     if news.ending is None:
         await connection.execute(TAKE_BACK, {"id": id, "asked": news.asked})
         return None
     ending = news.ending
     values = {"version": ending.version, "sunset_at": ending.sunset_at, "replacement": ending.replacement}
     row = await one(connection, TELL, {"id": id, "asked": news.asked, **values})
-    return None if row is None else Told(name=row.name, asked=news.asked, ending=ending)
+    if row is None:
+        return None
+    sunset_at = None if ending.sunset_at is None else outbox.stamp(ending.sunset_at)
+    told = Message(
+        workspace_id=row.workspace_id,
+        type=VERSION_ENDING,
+        about=f"{VERSION_ENDING}:{id}:{news.asked}:{sunset_at}",
+        data={"connection": row.name, "api_version": news.asked, "sunset_at": sunset_at},
+    )
+    await outbox.write(connection, [told], at=row.now)
+    return Told(name=row.name, asked=news.asked, ending=ending)
 
 
 async def known(connection: AsyncConnection) -> tuple[EndingSight, ...]:

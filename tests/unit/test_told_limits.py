@@ -87,6 +87,12 @@ def test_the_last_word_counts() -> None:
     assert (again.most, again.free(NOW + s(20)), again.told_limit) == (100, 90, None)
 
 
+def test_what_is_just_recorded_may_still_stand_as_in_flight() -> None:
+    recording = Budget(limit=100, in_flight={LOOK: 50}).spend(LOOK, [0.0] * 50, now=NOW)
+    heard = recording.heard(RateSaid(limit=100, remaining=10), now=NOW)
+    assert replace(heard, in_flight={}).free(NOW) == 10
+
+
 def test_where_nobody_else_uses_the_key_nothing_is_held_back() -> None:
     ours = Budget(limit=100, in_flight={LAUNCH: 2}).spend(LOOK, [0.0] * 30, now=NOW)
     # The provider forgot five of ours already, and has not seen the two that are on the wire.
