@@ -25,6 +25,7 @@ _numbers = itertools.count()
 #: Where there is room, folders of tests are in memory: what they write must outlive processes, not the machine.
 MEMORY = Path("/dev/shm")
 MEMORY_NEEDED_BYTES = 6 << 30
+FOLDER = "orchestrator-tests-"
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -32,7 +33,11 @@ def pytest_configure(config: pytest.Config) -> None:
     """Choose where folders of tests are. Workers are told by who starts them."""
     if config.option.basetemp or not MEMORY.is_dir() or shutil.disk_usage(MEMORY).free < MEMORY_NEEDED_BYTES:
         return
-    config.option.basetemp = str(MEMORY / f"orchestrator-tests-{os.getpid()}")
+    for left in MEMORY.glob(f"{FOLDER}*"):
+        # Of a suite that was killed: memory is given back at the next.
+        if not Path("/proc", left.name.removeprefix(FOLDER)).exists():
+            shutil.rmtree(left, ignore_errors=True)
+    config.option.basetemp = str(MEMORY / f"{FOLDER}{os.getpid()}")
     config.add_cleanup(lambda: shutil.rmtree(config.option.basetemp, ignore_errors=True))
 
 

@@ -89,17 +89,27 @@ async def identified(request: Request, token: str) -> Who:
     try:
         return await tokens.authenticate(request.app.state.deps, token)
     except Unauthorized:
-        guesses: Guesses = request.app.state.guesses
-        wait_s = guesses.wrong(request.client.host if request.client else "?", now_s=time.monotonic())
-        if wait_s == 0:
-            raise
+        refuse_guessing(request)
+        raise
+
+
+def refuse_guessing(request: Request) -> None:
+    """Count a wrong secret of a request's address.
+
+    Raises:
+        RequestRefused: 429; too many came from there lately.
+    """
+    guesses: Guesses = request.app.state.guesses
+    wait_s = guesses.wrong(request.client.host if request.client else "?", now_s=time.monotonic())
+    if wait_s == 0:
+        return
     raise RequestRefused(
         429,
         "too many wrong tokens came from this address",
         code="token.guessed",
         hint="Send a good one: that is answered at once.",
         headers={"Retry-After": str(math.ceil(wait_s))},
-    )
+    ) from None
 
 
 async def refuse_tokens_in_url(request: Request) -> None:

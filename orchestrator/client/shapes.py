@@ -100,6 +100,15 @@ class Forecast(TypedDict, total=False):
     mean_is_a_guess: bool
 
 
+class Failure(TypedDict):
+    """One cause of a batch's failures, with the first run that it met."""
+
+    code: str
+    message: str | None
+    count: int
+    run_id: str
+
+
 class _BatchFacts(TypedDict, total=False):
     name: str | None
     external_id: str | None
@@ -119,6 +128,7 @@ class _BatchFacts(TypedDict, total=False):
     source_sha256: str
     rate_per_minute: float | None
     eta_s: float | None
+    failures: list[Failure] | None
     forecast: Forecast | None
     waiting_because: Waiting | None
     waves: list[dict[str, Any]]
@@ -143,6 +153,7 @@ class SubmittedBatch(_BatchFacts, total=False):
     created: bool
     dry_run: bool
     plan: dict[str, Any]
+    preview: dict[str, Any] | None
     refused_file: str | None
 
 

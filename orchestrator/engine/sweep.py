@@ -61,9 +61,9 @@ async def sweep(
         await deps.db.run(deliveries.forget)
 
     async def tidy(connection: AsyncConnection) -> None:
-        await housekeeping.tidy(connection)
         if self_id is not None:
             await workers.swept(connection, self_id)
+        await housekeeping.tidy(connection)
 
     await deps.db.run(tidy)
     for name, work in _asking_providers(deps, self_id).items() if is_left else ():
