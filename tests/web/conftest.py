@@ -49,7 +49,7 @@ def web(made: Product) -> Iterator[httpx.Client]:
         yield client
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """Chromium; without it these tests are skipped, which the summary of the run says loudly."""
     if chromium() is None:
