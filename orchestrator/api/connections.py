@@ -29,6 +29,7 @@ def _changes(fields: Fields) -> dict[str, Any]:
         "requests_per_minute": fields.whole_or_none("requests_per_minute", least=1, most=MAX_RATE),
         "max_concurrent": fields.whole_or_none("max_concurrent", least=1, most=MAX_SLOTS),
         "console_url": fields.text_or_none("console_url", max_chars=MAX_URL_CHARS),
+        "api_version": fields.text_or_none("api_version"),
     }
 
 

@@ -6,7 +6,7 @@ fields; a client keeps what it does not know.
 
 from __future__ import annotations
 
-from orchestrator.api import operation_schemas, preview_schemas, schedule_schemas, webhook_schemas
+from orchestrator.api import operation_schemas, preview_schemas, run_schemas, schedule_schemas, webhook_schemas
 from orchestrator.api.schema_words import (
     ANY_OBJECT,
     FLAG,
@@ -14,7 +14,6 @@ from orchestrator.api.schema_words import (
     LEVEL,
     NUMBER,
     REASON,
-    SHA256,
     SHORT,
     TEXT,
     TIME,
@@ -28,12 +27,13 @@ from orchestrator.api.schema_words import (
     view,
 )
 from orchestrator.domain.forecast import Bound
-from orchestrator.domain.statuses import BatchStatus, ResultsState, RunStatus
+from orchestrator.domain.statuses import BatchStatus
 
 _LIMITS: Schema = {
     "requests_per_minute": WHOLE | {"minimum": 1},
     "max_concurrent": WHOLE | {"minimum": 1},
     "console_url": TEXT | {"description": "a template with {workflow_id} and {execution_id}"},
+    "api_version": TEXT | {"format": "date", "description": "of the provider's API; only where it has versions"},
 }
 
 _OPTIONS: Schema = {
@@ -51,7 +51,11 @@ _SUBMISSION: Schema = {"connection": SHORT, "workflow_id": SHORT}
 
 _BODIES: Schema = schedule_schemas.BODIES | operation_schemas.BODIES | webhook_schemas.BODIES
 _ANSWERS: Schema = (
-    schedule_schemas.ANSWERS | operation_schemas.ANSWERS | webhook_schemas.ANSWERS | preview_schemas.ANSWERS
+    schedule_schemas.ANSWERS
+    | operation_schemas.ANSWERS
+    | webhook_schemas.ANSWERS
+    | preview_schemas.ANSWERS
+    | run_schemas.ANSWERS
 )
 
 BODIES: Schema = _BODIES | {
@@ -106,7 +110,7 @@ BODIES: Schema = _BODIES | {
     ),
 }
 
-_WAITING = view({"code": TEXT, "message": TEXT}, {"until": or_null(TIME)})
+_ENDING = view({"version": or_null(TEXT), "sunset_at": or_null(TIME), "replacement": or_null(TEXT), "told_at": TIME})
 
 _FORECAST = view(
     {
@@ -156,42 +160,6 @@ ANSWERS: Schema = _ANSWERS | {
             "field": or_null(TEXT),
         },
     ),
-    "Run": view(
-        {
-            "id": ID,
-            "status": {"type": "string", "enum": [*RunStatus]},
-            "event_seq": WHOLE | {"description": "the number of its last event"},
-            "provider_status": or_null(TEXT),
-            "results_state": {"type": "string", "enum": [*ResultsState]},
-            "workflow_id": TEXT,
-            "connection": TEXT,
-            "provider": TEXT,
-            "batch_id": or_null(ID),
-            "index": or_null(WHOLE),
-            "external_id": or_null(TEXT),
-            "labels": mapping(TEXT),
-            "created_at": TIME,
-            "updated_at": TIME | {"description": "when its status last changed"},
-            "launched_at": or_null(TIME),
-            "finished_at": or_null(TIME),
-            "erased_at": or_null(TIME | {"description": "since then its input, results and texts are gone"}),
-            "attempts": WHOLE,
-            "execution_id": or_null(TEXT),
-            "waiting_because": or_null(_WAITING),
-            "results_expire_at": or_null(
-                TIME | {"description": "while downloading: when the first URL of a file dies that is not stored yet"}
-            ),
-            "error": or_null(view({"code": TEXT, "message": or_null(TEXT)})),
-            "results": many(one("Result")),
-        }
-    ),
-    "Result": view(
-        {"n": WHOLE, "filename": TEXT, "size_bytes": WHOLE, "sha256": SHA256, "url": TEXT, "stored_at": or_null(TIME)},
-        {"erased": FLAG | {"description": "the bytes and the name are gone; fetching answers 409"}},
-    ),
-    "Event": view(
-        {"seq": WHOLE, "at": TIME, "type": TEXT, "actor": TEXT, "data": ANY_OBJECT, "hash": SHA256},
-    ),
     "Batch": view(
         {"id": ID, "status": {"type": "string", "enum": [*BatchStatus]}}
         | _BATCH_ALWAYS
@@ -203,7 +171,7 @@ ANSWERS: Schema = _ANSWERS | {
             "eta_s": or_null(NUMBER),
             "failures": or_null(many(_FAILURE) | {"description": "by cause, the most first; in lists null"}),
             "forecast": or_null(_FORECAST | {"description": "while it goes on by itself; in lists null"}),
-            "waiting_because": or_null(_WAITING),
+            "waiting_because": or_null(run_schemas.WAITING),
             "erased_at": or_null(TIME),
         },
     ),
@@ -244,7 +212,14 @@ ANSWERS: Schema = _ANSWERS | {
             "max_concurrent": WHOLE,
             "created_at": TIME,
         },
-        {"key_hint": TEXT, "limit_group": or_null(TEXT), "console_url": or_null(TEXT)},
+        {
+            "key_hint": TEXT,
+            "limit_group": or_null(TEXT),
+            "console_url": or_null(TEXT),
+            "told_limit": or_null(WHOLE | {"description": "the provider's own limit, where it tells a lower one"}),
+            "api_version": or_null(TEXT),
+            "api_version_ending": or_null(_ENDING | {"description": "the provider says that this version ends"}),
+        },
     ),
     "ConnectionTest": view(
         {

@@ -26,6 +26,10 @@ ConsoleOption = Annotated[
     str | None,
     typer.Option("--console-url", metavar="TEMPLATE", help="Where people act: …/{workflow_id}/…/{execution_id}"),
 ]
+VersionOption = Annotated[
+    str | None,
+    typer.Option("--api-version", metavar="YYYY-MM-DD", help="Of the provider's API, where it has versions."),
+]
 
 
 class Provider(StrEnum):
@@ -47,6 +51,7 @@ def add(
         str | None, typer.Option("--limit-group", help="Connections of one group share their rate.")
     ] = None,
     console_url: ConsoleOption = None,
+    api_version: VersionOption = None,
     output_: OutputOption = None,
 ) -> None:
     """Store a connection. Its key is sealed and never shown again."""
@@ -61,6 +66,7 @@ def add(
             max_concurrent=max_concurrent,
             limit_group=limit_group,
             console_url=console_url,
+            api_version=api_version,
         )
     output.brief(added, COLUMNS)
     output.say(f"Next: orchestrator connection test {name}")
@@ -106,6 +112,7 @@ def set_(
     requests_per_minute: RateOption = None,
     max_concurrent: SlotsOption = None,
     console_url: ConsoleOption = None,
+    api_version: VersionOption = None,
     reason: ReasonOption = None,
     output_: OutputOption = None,
 ) -> None:
@@ -117,6 +124,7 @@ def set_(
             requests_per_minute=requests_per_minute,
             max_concurrent=max_concurrent,
             console_url=console_url,
+            api_version=api_version,
             reason=reason,
         )
     output.brief(changed, COLUMNS)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, cast
 from urllib.parse import quote
 
-from orchestrator.client.shapes import Connection, ConnectionTest, Workflow
+from orchestrator.client.connection_shapes import Connection, ConnectionTest, Workflow
 from orchestrator.client.wire import Wire
 
 #: A test asks the provider, and may wait for the rate.
@@ -30,6 +30,7 @@ class Connections:
         max_concurrent: int | None = None,
         limit_group: str | None = None,
         console_url: str | None = None,
+        api_version: str | None = None,
     ) -> Connection:
         """Store a connection. The key is sealed and never shown again."""
         body = {
@@ -41,6 +42,7 @@ class Connections:
             "max_concurrent": max_concurrent,
             "limit_group": limit_group,
             "console_url": console_url,
+            "api_version": api_version,
         }
         return cast(Connection, self._wire.post("/connections", _given(body)))
 
@@ -65,6 +67,7 @@ class Connections:
         requests_per_minute: int | None = None,
         max_concurrent: int | None = None,
         console_url: str | None = None,
+        api_version: str | None = None,
         reason: str | None = None,
     ) -> Connection:
         """Change what is given."""
@@ -73,6 +76,7 @@ class Connections:
             "requests_per_minute": requests_per_minute,
             "max_concurrent": max_concurrent,
             "console_url": console_url,
+            "api_version": api_version,
             "reason": reason,
         }
         return cast(Connection, self._wire.patch(_path(name), _given(body)))

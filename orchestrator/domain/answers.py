@@ -164,11 +164,15 @@ class Capabilities:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Access:
-    """What a call needs to reach a provider on a user's behalf. The key never shows in a repr."""
+    """What a call needs to reach a provider on a user's behalf. The key never shows in a repr.
+
+    `api_version` is the version of the API that is asked for; None: the adapter's own, or there are none.
+    """
 
     connection_id: str
     base_url: str
     api_key: str = field(repr=False)
+    api_version: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

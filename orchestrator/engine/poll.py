@@ -10,15 +10,16 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from orchestrator.domain import look_decisions
-from orchestrator.domain.answers import Observation, RemoteStatus
+from orchestrator.domain import look_decisions, progress
+from orchestrator.domain.answers import Access, Observation, RemoteStatus
 from orchestrator.domain.changes import Urgency
+from orchestrator.domain.heard import RateSaid
 from orchestrator.domain.look_facts import LookFacts
 from orchestrator.domain.look_timing import Timing
 from orchestrator.domain.statuses import ENDINGS
 from orchestrator.domain.statuses import RunStatus as S
 from orchestrator.domain.windows import WaveLook
-from orchestrator.engine import poison, settle, watch
+from orchestrator.engine import heard, poison, settle, watch
 from orchestrator.engine.deps import Deps
 from orchestrator.engine.ports import Claimed, unheard
 from orchestrator.errors import KeyRefused, Misconfigured, NotSent, OutcomeUnknown, ProviderError, Throttled
@@ -84,6 +85,7 @@ async def poll_due(deps: Deps, *, worker: UUID, claimed: Claimed = unheard) -> i
 
 async def _record(deps: Deps, batch: LookBatch, sights: Sequence[Sight], *, claimed_at: float) -> None:
     """Write down what was seen: all of it together, or where one row breaks that, each apart."""
+    said = heard.take(deps, heard.ears(batch.claims[0].provider, [claim.connection_id for claim in batch.claims]))
 
     async def write(seen: Sequence[Sight]) -> Applied:
         async def record(connection: AsyncConnection) -> Applied:
@@ -91,7 +93,7 @@ async def _record(deps: Deps, batch: LookBatch, sights: Sequence[Sight], *, clai
             # The claim's own time is the database's; what has passed since is the same on every clock.
             now = batch.now + timedelta(seconds=deps.sources.monotonic() - claimed_at)
             results = [result_of(deps, s.claim, s.seen, now=now) for s in seen]
-            news = news_of([s.seen for s in sights], now=now)
+            news = news_of([s.seen for s in sights], now=now, rate=said.rate)
             applied = await looks.record(
                 connection, batch, results, ago_s, news, sources=deps.sources, sealer=deps.sealer
             )
@@ -108,6 +110,7 @@ async def _record(deps: Deps, batch: LookBatch, sights: Sequence[Sight], *, clai
     await reach(Point.POLL_RECORDED)
     watch.tell_lost(applied.changes)
     await settle.settle_batches(deps, applied.batches_with_endings)
+    await heard.tell(deps, said)
 
 
 async def _record_apart(
@@ -129,7 +132,7 @@ async def _look(deps: Deps, claim: LookClaim) -> Sight:
     """Look once; return what was seen, or why not, and when the answer came."""
 
     async def observe() -> Observation:
-        access = deps.access(connection_id=claim.connection_id, base_url=claim.base_url, api_key=claim.api_key)
+        access = access_of(deps, claim)
         return await deps.provider(claim.provider).observe(access, claim.remote_workflow_id, claim.execution_id)
 
     try:
@@ -147,6 +150,16 @@ async def _look(deps: Deps, claim: LookClaim) -> Sight:
     return Sight(claim=claim, seen=seen, at=deps.sources.monotonic())
 
 
+def access_of(deps: Deps, claim: LookClaim) -> Access:
+    """Open the way to the provider of an execution."""
+    return deps.access(
+        connection_id=claim.connection_id,
+        base_url=claim.base_url,
+        api_key=claim.api_key,
+        api_version=claim.api_version,
+    )
+
+
 def _cost_nothing(seen: Seen) -> bool:
     return isinstance(seen, NotSent)
 
@@ -160,7 +173,8 @@ def result_of(deps: Deps, claim: LookClaim, seen: Seen, *, now: datetime) -> Loo
         late_s=claim.late_s,
         wave=claim.wave,
     )
-    life_s = deps.provider(claim.provider).capabilities.url_life_s
+    can = deps.provider(claim.provider).capabilities
+    life_s = can.url_life_s
     facts = LookFacts(
         run_id=claim.run_id,
         status=claim.status,
@@ -200,6 +214,7 @@ def result_of(deps: Deps, claim: LookClaim, seen: Seen, *, now: datetime) -> Loo
         took=took,
         worth_s=sighted.worth_s(timing) if sighted is not None and isinstance(seen, Observation) else None,
         timing=timing,
+        standing=progress.standing(seen.progress, now=now) if can.progress and isinstance(seen, Observation) else None,
     )
 
 
@@ -256,8 +271,12 @@ def _wave_look(
     )
 
 
-def news_of(seen: Sequence[Seen], *, now: datetime) -> LaneNews:
-    """Say what the answers mean for the lane: throttled, asked to come back later, or its key refused."""
+def news_of(seen: Sequence[Seen], *, now: datetime, rate: RateSaid | None) -> LaneNews:
+    """Say what the answers mean for the lane: throttled, asked to come back later, or its key refused.
+
+    Args:
+        rate: how the provider's own count stands, where the answers told it.
+    """
     until: datetime | None = None
     stopped: str | None = None
     for answer in seen:
@@ -272,4 +291,4 @@ def news_of(seen: Sequence[Seen], *, now: datetime) -> LaneNews:
             case _:
                 continue
         until = at if until is None else max(until, at)
-    return LaneNews(blocked_until=until, launches_stopped=stopped)
+    return LaneNews(blocked_until=until, launches_stopped=stopped, rate=rate)

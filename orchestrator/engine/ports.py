@@ -18,6 +18,7 @@ from orchestrator.domain.answers import (
     WorkflowPage,
     WorkflowView,
 )
+from orchestrator.domain.heard import Heard
 from orchestrator.domain.highwater import Mark, OutsideMark
 from orchestrator.domain.webhooks import WebhookAnswer
 
@@ -67,6 +68,9 @@ class Provider(Protocol):
         Raises:
             NotCancellable: it has begun, or has ended.
         """
+
+    def heard(self, connection_id: str) -> Heard:
+        """Hand over what answers on a connection told beside what was asked, since this was last asked."""
 
     async def aclose(self) -> None: ...
 

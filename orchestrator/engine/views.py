@@ -88,10 +88,21 @@ def _run(row: RunRow, labels: Mapping[str, str], files: Sequence[FileRow], reaso
             "input_bytes": row.input_bytes,
             "looks": row.looks or 0,
             "last_look_at": row.looked_at,
+            "progress": _progress(row),
             "results_expire_at": _results_expire_at(row, files),
             "results": [result(file) for file in files if file.stored_at is not None],
         }
     )
+
+
+def _progress(row: RunRow) -> dict[str, Any] | None:
+    """Return how far the provider says it is; None where it says nothing of it, which is not zero."""
+    told = {
+        "fraction": row.progress_fraction,
+        "message": row.progress_message,
+        "estimated_completion_at": row.estimated_completion_at,
+    }
+    return told if any(value is not None for value in told.values()) else None
 
 
 def _results_expire_at(row: RunRow, files: Sequence[FileRow]) -> datetime | None:

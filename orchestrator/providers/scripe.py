@@ -10,7 +10,6 @@ Source: the Scripe API's own page and reference pages.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import cached_property
 from types import MappingProxyType
 from urllib.parse import quote
 
@@ -32,9 +31,6 @@ from orchestrator.providers.adapter import Adapter
 from orchestrator.providers.http import Answer, Call
 from orchestrator.providers.keys import checked_key
 from orchestrator.providers.outcomes import SCRIPE_CANCEL, SCRIPE_LAUNCH, SCRIPE_READ, Outcomes
-from orchestrator.telemetry import get_logger
-
-log = get_logger(__name__)
 
 VERSION = "2026-08-01"
 
@@ -142,11 +138,6 @@ class ScripeProvider(Adapter, own_error=shapes.own_error):
         answer = await self._read(access, _job_path(execution_id) + "/cancel", method="POST")
         return self._seen(access, answer, SCRIPE_CANCEL, execution_id)
 
-    @cached_property
-    def _told(self) -> set[tuple[str, str]]:
-        """What the log was told, of which connection."""
-        return set()
-
     def _seen(self, access: Access, answer: Answer, outcomes: Outcomes, execution_id: str) -> Observation:
         def parse(body: bytes) -> Observation:
             return shapes.observation(body, execution_id=execution_id)
@@ -160,21 +151,16 @@ class ScripeProvider(Adapter, own_error=shapes.own_error):
         return answer
 
     def _hear(self, access: Access, answer: Answer) -> None:
-        """Tell the log, once for each connection, that the version we ask for will end."""
-        said = answer.headers.get("scripe-deprecation")
-        if said is not None and (access.connection_id, said[:200]) not in self._told and len(self._told) < 1_000:
-            self._told.add((access.connection_id, said[:200]))
-            log.warning(
-                "the provider will end the API version that is asked for",
-                code="version_deprecated",
-                connection=access.connection_id,
-                version=VERSION,
-                said=said[:200],
-            )
+        is_own = 200 <= answer.status <= 299
+        self._hearing.listen(access, answer.headers, version=_version(access), is_own=is_own)
 
 
 def _headers(access: Access) -> dict[str, str]:
-    return {"Authorization": f"Bearer {checked_key(access)}", "Scripe-Api-Version": VERSION}
+    return {"Authorization": f"Bearer {checked_key(access)}", "Scripe-Api-Version": _version(access)}
+
+
+def _version(access: Access) -> str:
+    return access.api_version or VERSION
 
 
 def _job_path(execution_id: str) -> str:

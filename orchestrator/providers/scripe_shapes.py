@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
+from typing import TypeGuard
 
 from orchestrator.domain.answers import Accepted, Observation, Progress, RemoteStatus
 from orchestrator.domain.intake import strict_json
@@ -130,13 +131,18 @@ def _why(job: Mapping[str, object]) -> str | None:
     return one_line(": ".join(parts), max_chars=1_000) or None
 
 
+def _is_number(value: object) -> TypeGuard[int | float]:
+    """Tell a JSON number; `true` is none."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
 def _progress(job: Mapping[str, object]) -> Progress | None:
     """Return how far a job is, as far as it says: it is only shown, so an odd part is left out and spoils nothing."""
     told, left_ms = job.get("progress"), job.get("estimatedCompletionMs")
     share = told.get("progress") if isinstance(told, dict) else None
     message = told.get("message") if isinstance(told, dict) else None
     progress = Progress(
-        share=float(share) if isinstance(share, int | float) and 0 <= share <= 1 else None,
+        share=float(share) if _is_number(share) and 0 <= share <= 1 else None,
         message=one_line(message, max_chars=200) or None if isinstance(message, str) else None,
         left_ms=left_ms if type(left_ms) is int and 0 <= left_ms < 2**53 else None,
     )

@@ -13,8 +13,10 @@ from sqlalchemy import Row
 from orchestrator.domain.backoff import OwnFigures
 from orchestrator.domain.changes import Change, Urgency
 from orchestrator.domain.durations import Durations
+from orchestrator.domain.heard import RateSaid
 from orchestrator.domain.look_timing import Timing, WaveClock
 from orchestrator.domain.offered_files import KnownFile
+from orchestrator.domain.progress import Standing
 from orchestrator.domain.statuses import RunStatus
 from orchestrator.domain.windows import WaveLook
 from orchestrator.storage.lanes import Lane
@@ -48,6 +50,7 @@ class LookClaim:
     base_url: str
     api_key: bytes = field(repr=False)
     poll: OwnFigures
+    api_version: str | None = None
     files: tuple[KnownFile, ...] = ()
     urgency: int = Urgency.NORMAL
     durations: Durations = field(default_factory=Durations)
@@ -74,6 +77,7 @@ class LookResult:
     Args:
         worth_s: what the look was worth when it was made; None for one that others asked for, or that failed.
         timing: what times the looks at this execution and at those after it in its wave.
+        standing: how far it is; None where the look did not show it.
     """
 
     claim: LookClaim
@@ -82,6 +86,7 @@ class LookResult:
     took: Took | None = None
     worth_s: float | None = None
     timing: Timing | None = None
+    standing: Standing | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,6 +95,7 @@ class LaneNews:
 
     blocked_until: datetime | None = None
     launches_stopped: str | None = None
+    rate: RateSaid | None = None
 
 
 def read(row: Row[Any], lane: Lane, files: Sequence[KnownFile]) -> LookClaim:
@@ -117,6 +123,7 @@ def read(row: Row[Any], lane: Lane, files: Sequence[KnownFile]) -> LookClaim:
         provider=row.provider,
         base_url=row.base_url,
         api_key=bytes(row.api_key),
+        api_version=row.api_version,
         poll=(row.poll_initial_s, row.poll_factor, row.poll_cap_s, row.poll_jitter, row.poll_polite),
         files=tuple(files),
         urgency=row.urgency,

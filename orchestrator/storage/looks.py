@@ -18,7 +18,7 @@ from orchestrator.domain.look_timing import late_after, price_after
 from orchestrator.domain.statuses import RunStatus
 from orchestrator.domain.windows import WaveState
 from orchestrator.runtime import Sources
-from orchestrator.storage import changes, fences, lanes, learning, look_claims, offers, waves
+from orchestrator.storage import changes, fences, lanes, learning, look_claims, offers, progress, waves
 from orchestrator.storage.changes import Applied
 from orchestrator.storage.database import rows
 from orchestrator.storage.lanes import Lane, Turn
@@ -42,7 +42,7 @@ _CLAIMED = """
         r.workflow_id, w.remote_id AS remote_workflow_id, w.poll_initial_s, w.poll_factor, w.poll_cap_s, w.poll_jitter,
         w.poll_polite, w.durations_count, w.durations_log_mean, w.durations_log_var,
         v.width AS wave_width, v.size - v.ended - v.human AS wave_remaining, v.in_order AS wave_in_order,
-        n.id AS connection_id, n.provider, n.base_url, n.api_key
+        n.id AS connection_id, n.provider, n.base_url, n.api_key, n.api_version
     FROM claimed c JOIN runs r ON r.id = c.subject_id JOIN workflows w ON w.id = r.workflow_id
     JOIN connections n ON n.id = r.connection_id LEFT JOIN waves v ON v.id = c.wave_id"""
 
@@ -195,6 +195,7 @@ async def record(
     plans, opened_s = await _teach_waves(connection, lane, locked, valid, sources=sources)
     await learning.teach_durations(connection, [t for r in valid if (t := _took(r, locked, plans, now=lane.now))])
     await _plan_anew(connection, valid)
+    await progress.write(connection, [s for r in valid if (s := _progress(r)) is not None])
     lane = replace(lane, look_price_s=price_after(lane.look_price_s, valid))
     await lanes.save(connection, _told(lane, valid, news, opened_s=opened_s))
     return applied
@@ -211,7 +212,7 @@ def _told(lane: Lane, valid: Sequence[LookResult], news: LaneNews, *, opened_s: 
         lane = replace(lane, blocked_until=max(news.blocked_until, lane.blocked_until or news.blocked_until))
     if news.launches_stopped is not None:
         lane = replace(lane, launches_stopped=news.launches_stopped)
-    return lane
+    return lane.heard(news.rate)
 
 
 async def _teach_waves(
@@ -255,6 +256,13 @@ def _took(
         return took
     mean_s = windows.mean_by_throughput(plan, age_s=(now - wave.launched_at).total_seconds())
     return replace(took, after_s=mean_s, by_s=mean_s)
+
+
+def _progress(result: LookResult) -> progress.Seen | None:
+    claim = result.claim
+    if result.standing is None or result.change.to not in AT_PROVIDER:
+        return None
+    return progress.Seen(run_id=claim.run_id, attempt=claim.attempt, standing=result.standing)
 
 
 async def _plan_anew(connection: AsyncConnection, valid: Sequence[LookResult]) -> None:

@@ -22,6 +22,7 @@ _COLUMNS = """r.id, r.workspace_id, w.lane_id, r.batch_id, r.index, r.external_i
     r.workflow_id AS workflow, w.remote_id AS workflow_id, w.name AS workflow_name, n.name AS connection,
     n.provider, n.console_url, n.paused_at AS connection_paused_at, w.launches_blocked_until,
     w.launches_blocked_because, t.kind AS timer_kind, t.due_at, GREATEST(t.looks, e.looks) AS looks, t.looked_at,
+    e.progress_fraction, e.progress_message, e.estimated_completion_at,
     t.tries, t.worker_id, t.deadline_at, t.position, t.wave_id, e.wave_id AS execution_wave_id,
     b.paused_at AS batch_paused_at, b.paused_because AS batch_paused_because, r.erased_at, r.event_seq"""
 
@@ -108,6 +109,9 @@ class RunRow:
     due_at: datetime | None
     looks: int | None
     looked_at: datetime | None
+    progress_fraction: float | None
+    progress_message: str | None
+    estimated_completion_at: datetime | None
     tries: int | None
     worker_id: UUID | None
     deadline_at: datetime | None

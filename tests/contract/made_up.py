@@ -19,6 +19,7 @@ from orchestrator.domain.answers import (
     WorkflowSummary,
     WorkflowView,
 )
+from orchestrator.domain.heard import Heard
 from orchestrator.errors import Gone, KeyRefused, NotCancellable, NotSent, OutcomeUnknown, Refused
 from orchestrator.providers.inline import inline_file
 from orchestrator.runtime import since_boot_s
@@ -108,6 +109,9 @@ class ParcelProvider:
             raise NotCancellable(f"it is {seen.word}", http_status=409)
         self.recalled.add(execution_id)
         return await self.observe(access, workflow_id, execution_id)
+
+    def heard(self, connection_id: str) -> Heard:
+        return Heard()
 
     async def aclose(self) -> None:
         """Nothing is kept open."""
