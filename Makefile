@@ -45,7 +45,7 @@ test: check  ## everything: check, then the whole suite
 	@$(BIN)/pytest --ignore=tests/house --numprocesses 4 --dist worksteal
 
 bench: $(VENV)/.dev  ## the benchmarks, one JSON line each
-	@for what in polling forecasts throughput scale; do $(BIN)/python -m benchmarks.$$what || exit 1; done
+	@for what in polling observing forecasts throughput scale; do $(BIN)/python -m benchmarks.$$what || exit 1; done
 
 simulate: $(VENV)/.dev  ## simulated worlds until 20,000 runs have lived (long)
 	@$(BIN)/python -m tests.simulation --lifecycles 20000 --size 200 --hot --quiet

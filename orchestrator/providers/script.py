@@ -21,7 +21,9 @@ from orchestrator.domain.answers import (
     Accepted,
     Access,
     Capabilities,
+    ExecutionPage,
     LimitScope,
+    ListAsk,
     Observation,
     WaveAccepted,
     WorkflowPage,
@@ -57,6 +59,7 @@ class ScriptProvider:
         cancel=False,
         progress=False,
         inline_results=False,
+        bulk_observe=0,
         human_step=True,
         version=None,
         limit_scope=LimitScope.KEY,
@@ -127,6 +130,9 @@ class ScriptProvider:
     async def observe(self, access: Access, workflow_id: str, execution_id: str) -> Observation:
         answer = await self._read(access, f"/workflows/{_part(workflow_id)}/executions/{_part(execution_id)}")
         return self._parsed(access, answer, READ, lambda body: shapes.observation(body, execution_id=execution_id))
+
+    async def list_executions(self, access: Access, ask: ListAsk) -> ExecutionPage:
+        raise AssertionError("it has no list of executions, so nobody asks for one")
 
     async def cancel(self, access: Access, workflow_id: str, execution_id: str) -> Observation:
         raise AssertionError("it has no cancel, so nobody asks for one")
