@@ -40,6 +40,7 @@ COUNT = text(f"""
     SELECT count(*)::int AS live, count(*) FILTER (WHERE t.due_at <= orch_now())::int AS due
     FROM timers t WHERE {_LISTED}""")  # noqa: S608 - our own words
 
+# Those that wait longest first; the CTE is a fence, as for single looks.
 CLAIM = text(f"""
     WITH due AS MATERIALIZED (
         SELECT t.subject_id FROM timers t WHERE {_LISTED} ORDER BY t.due_at LIMIT :limit FOR UPDATE SKIP LOCKED),

@@ -55,7 +55,8 @@ def test_where_all_are_alive_the_ended_ones_are_not_asked_for() -> None:
 
 def test_the_ended_are_asked_for_from_the_oldest_that_is_missing() -> None:
     walk = Walk(sought("a", "b", "c", "d", "e"), most_requests=9)
-    assert walk.ask is not None and walk.ask.standing is Standing.LIVE and walk.ask.since == T0 - SKEW
+    first = walk.ask
+    assert first is not None and (first.standing, first.since) == (Standing.LIVE, T0 - SKEW)
     walk.take(page(("a", RUNNING), ("b", RUNNING)))
     ask = walk.ask
     assert ask is not None and ask.standing is Standing.ENDED and ask.workflow_ids == ("POSTS",)

@@ -69,8 +69,8 @@ EFFORT: Mapping[str, str] = {
     "attempts": "launches under numbers of their own: rows of executions",
     "launch requests": "committed launch requests; each was at most one request, and a wave's is one for all its runs",
     "of these, nothing started": "launch requests that never left, or that the provider turned away to be sent again",
-    "looks": "answers that showed, or should have, how an execution stands, as they are recorded per attempt; looks that"
-    " only renewed result URLs after an execution's end are not among them",
+    "looks": "answers that showed, or should have, how an execution stands, recorded per attempt; looks"
+    " that only renewed result URLs after an execution's end are not among them",
     "requests of the budget": "launch requests and looks together, at most: a page of a provider's list is one request"
     " for many looks; reads of workflows and probes belong to no run",
     "reopened by a person": "runs queued again, or fetched again, by a person after they had ended",
