@@ -26,6 +26,7 @@ class Point(StrEnum):
     PROBE_ANSWERED = "probe.answered"
     POLL_CLAIMED = "poll.claimed"
     POLL_LISTED = "poll.listed"
+    WALK_ANSWERED = "walk.answered"
     POLL_ANSWERED = "poll.answered"
     POLL_RECORDING = "poll.recording"
     POLL_RECORDED = "poll.recorded"

@@ -29,6 +29,7 @@ from orchestrator.api.schema_words import (
 )
 from orchestrator.domain.forecast import Bound
 from orchestrator.domain.statuses import BatchStatus, ResultsState, RunStatus
+from orchestrator.domain.watching import Origin
 
 _LIMITS: Schema = {
     "requests_per_minute": WHOLE | {"minimum": 1},
@@ -76,6 +77,15 @@ BODIES: Schema = _BODIES | {
         {"limit_group": SHORT} | _LIMITS,
     ),
     "ConnectionChanges": body({}, {"base_url": TEXT | {"format": "uri"}, "reason": REASON} | _LIMITS),
+    "Watching": body(
+        {},
+        {
+            "types": many(SHORT) | {"description": "only these workflows; absent or empty: all"},
+            "since": TIME | {"description": "what was made before is left out; absent: from now on"},
+            "stop": FLAG,
+            "reason": REASON,
+        },
+    ),
     "NewKey": body({"api_key": TEXT | {"writeOnly": True}}, {"reason": REASON}),
     "WorkflowChanges": body(
         {},
@@ -156,6 +166,7 @@ ANSWERS: Schema = _ANSWERS | {
         {
             "id": ID,
             "status": {"type": "string", "enum": [*RunStatus]},
+            "origin": {"type": "string", "enum": [*Origin], "description": "observed: another program started it"},
             "event_seq": WHOLE | {"description": "the number of its last event"},
             "provider_status": or_null(TEXT),
             "results_state": {"type": "string", "enum": [*ResultsState]},
@@ -238,7 +249,16 @@ ANSWERS: Schema = _ANSWERS | {
             "max_concurrent": WHOLE,
             "created_at": TIME,
         },
-        {"key_hint": TEXT, "limit_group": or_null(TEXT), "console_url": or_null(TEXT)},
+        {
+            "key_hint": TEXT,
+            "limit_group": or_null(TEXT),
+            "console_url": or_null(TEXT),
+            "watch": or_null(one("Watch")),
+        },
+    ),
+    "Watch": view(
+        {"is_on": FLAG, "types": many(TEXT), "since": TIME, "seen_to": TIME, "held_back": WHOLE, "created_at": TIME},
+        {"last_walk_at": or_null(TIME), "failure": or_null(TEXT), "created_by": TEXT},
     ),
     "ConnectionTest": view(
         {

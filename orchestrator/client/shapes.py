@@ -50,6 +50,7 @@ class Run(TypedDict, total=False):
 
     id: str
     status: str
+    origin: str
     event_seq: int
     provider_status: str | None
     results_state: str
@@ -72,7 +73,7 @@ class Run(TypedDict, total=False):
     waiting_because: Waiting | None
     error: RunError | None
     console_link: str | None
-    input_sha256: str
+    input_sha256: str | None
     input_bytes: int
     looks: int
     last_look_at: str | None
@@ -172,6 +173,20 @@ class Event(TypedDict, total=False):
     hash: str
 
 
+class Watch(TypedDict, total=False):
+    """What other programs start there is tracked: since when, how far it is seen, what is not judged yet."""
+
+    is_on: bool
+    types: list[str]
+    since: str
+    seen_to: str
+    last_walk_at: str | None
+    failure: str | None
+    held_back: int
+    created_by: str
+    created_at: str
+
+
 class Connection(TypedDict, total=False):
     """A provider, its address, a key that is never shown, and the limits of that key."""
 
@@ -192,6 +207,7 @@ class Connection(TypedDict, total=False):
     check_result: str | None
     created_at: str
     budget: dict[str, int]
+    watch: Watch | None
 
 
 class ConnectionTest(TypedDict, total=False):

@@ -24,6 +24,7 @@ class RunFacts:
     of_batch: bool
     execution_id: str | None
     is_erased: bool = False
+    is_observed: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,6 +110,12 @@ def retry(run: RunFacts, act: Act, *, relaunch: bool, now: datetime) -> Change:
     Args:
         relaunch: also where the last attempt may have acted: after `result_lost` and `abandoned`.
     """
+    if run.is_observed:
+        raise Conflict(
+            "the run was started by another program, and only observed here: its input is not held",
+            code="observed_run",
+            hint="start it again where it was started, or submit a run of your own",
+        )
     safe = {S.ERROR, S.CANCELLED}
     risky = {S.RESULT_LOST, S.ABANDONED}
     if run.status in risky and not relaunch:

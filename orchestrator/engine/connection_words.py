@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from orchestrator.domain.governor import launches_at_once
@@ -84,5 +85,24 @@ def view(row: ConnectionRow) -> dict[str, Any]:
             "checked_at": row.checked_at,
             "check_result": row.check_result,
             "created_at": row.created_at,
+        }
+    )
+
+
+def watch(row: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """Return how a watch is shown; None where there never was one."""
+    if row is None:
+        return None
+    return shown(
+        {
+            "is_on": row["is_on"],
+            "types": list(row["workflow_ids"]),
+            "since": row["since"],
+            "seen_to": row["walked_to"],
+            "last_walk_at": row["walked_at"],
+            "failure": row["failure"],
+            "held_back": row["held"],
+            "created_by": row["created_by"],
+            "created_at": row["created_at"],
         }
     )

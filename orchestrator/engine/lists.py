@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import Protocol
 from uuid import UUID
 
 from orchestrator.domain import listing
@@ -24,6 +25,19 @@ log = get_logger(__name__)
 
 #: A walk begins no page after this share of its lease: what it saw must be recorded while it holds its claims.
 WALK_SHARE = 0.4
+
+
+class Place(Protocol):
+    """Where a list is asked for."""
+
+    @property
+    def connection_id(self) -> UUID: ...
+    @property
+    def provider(self) -> str: ...
+    @property
+    def base_url(self) -> str: ...
+    @property
+    def api_key(self) -> bytes: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +98,25 @@ async def look(deps: Deps, batch: LookBatch, asked: Listing, singly: Callable[[L
     )
 
 
+async def page(deps: Deps, place: Place, ask: ListAsk) -> ExecutionPage | ProviderError:
+    """Ask for a page; return it, or why there is none."""
+
+    async def called() -> ExecutionPage:
+        access = deps.access(connection_id=place.connection_id, base_url=place.base_url, api_key=place.api_key)
+        return await deps.provider(place.provider).list_executions(access, ask)
+
+    try:
+        shown = await poison.caught(called)
+    except ProviderError as error:
+        return error
+    except Misconfigured as error:
+        return NotSent(error.message, code=error.code)
+    if isinstance(shown, poison.Poisoned):
+        poison.tell("list", shown)
+        return OutcomeUnknown("our own code could not read the provider's list", code="unreadable")
+    return shown
+
+
 def held(results: Sequence[LookResult], news: LaneNews) -> list[LookResult]:
     """Return what looks mean where lists are made: nothing of it is due before the next list, and none had a price."""
     if news.listed is None:
@@ -119,40 +152,21 @@ async def _walk(deps: Deps, claim: LookClaim, walk: Walk) -> Walked:
     answered_at: list[float] = []
     give_up_at = deps.sources.monotonic() + deps.settings.lease_s * WALK_SHARE
     while (ask := walk.ask) is not None and deps.sources.monotonic() < give_up_at:
-        page = await _page(deps, claim, ask)
-        if isinstance(page, ProviderError):
-            if not isinstance(page, NotSent):
+        shown = await page(deps, claim, ask)
+        if isinstance(shown, ProviderError):
+            if not isinstance(shown, NotSent):
                 answered_at.append(deps.sources.monotonic())
             log.warning(
                 "a list of executions was not to be had",
-                code=page.code,
+                code=shown.code,
                 connection=str(claim.connection_id),
                 pages=walk.requests,
             )
-            return Walked(answered_at=tuple(answered_at), failure=page)
+            return Walked(answered_at=tuple(answered_at), failure=shown)
         answered_at.append(deps.sources.monotonic())
-        walk.take(page)
+        walk.take(shown)
         await reach(Point.POLL_LISTED)
     return Walked(answered_at=tuple(answered_at), failure=None)
-
-
-async def _page(deps: Deps, claim: LookClaim, ask: ListAsk) -> ExecutionPage | ProviderError:
-    """Ask for a page; return it, or why there is none."""
-
-    async def called() -> ExecutionPage:
-        access = deps.access(connection_id=claim.connection_id, base_url=claim.base_url, api_key=claim.api_key)
-        return await deps.provider(claim.provider).list_executions(access, ask)
-
-    try:
-        page = await poison.caught(called)
-    except ProviderError as error:
-        return error
-    except Misconfigured as error:
-        return NotSent(error.message, code=error.code)
-    if isinstance(page, poison.Poisoned):
-        poison.tell("list", page)
-        return OutcomeUnknown("our own code could not read the provider's list", code="unreadable")
-    return page
 
 
 def _sought(claim: LookClaim) -> Sought:

@@ -10,7 +10,7 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from orchestrator.domain.answers import Observation
-from orchestrator.engine import lists, poison, settle, watch
+from orchestrator.engine import lists, poison, settle, watch, watch_walks
 from orchestrator.engine.deps import Deps
 from orchestrator.engine.look_results import Looked, Seen, Sight, cost_nothing, news_of, result_of
 from orchestrator.engine.ports import Claimed, unheard
@@ -27,7 +27,10 @@ LOOKS_AT_ONCE = 50
 
 
 async def poll_due(deps: Deps, *, worker: UUID, claimed: Claimed = unheard) -> int | None:
-    """Take one lane's turn to look. Returns how many looks it took, None when no lane is due."""
+    """Take one lane's turn to look, or to walk a list. Returns how many looks it took, None when no lane is due."""
+    walked = await watch_walks.walk_due(deps, worker=worker, claimed=claimed)
+    if walked is not None:
+        return walked
     lane: UUID | None = None
 
     def told(lane_id: UUID) -> None:

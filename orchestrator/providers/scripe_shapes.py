@@ -134,12 +134,12 @@ def _listed(value: object) -> Listed | None:
 
 
 def _time(value: object) -> datetime | None:
-    """Return a moment of the page's form; None for one that is missing, odd, or of no time zone."""
+    """Return a moment of the page's form; None for one that is missing, odd, or in no time zone."""
     try:
         at = datetime.fromisoformat(value) if isinstance(value, str) and len(value) <= 40 else None
     except ValueError:
         return None
-    return at if at is not None and at.tzinfo is not None else None
+    return at if at is not None and at.tzinfo is not None and 1970 <= at.year <= 9000 else None
 
 
 def _job(value: object) -> dict[str, object]:

@@ -237,7 +237,7 @@ async def test_one_that_is_due_alone_is_looked_at_alone(yard: Yard) -> None:
 async def test_what_others_run_at_the_same_place_is_left_alone(office: Office, hands: Hands) -> None:
     await office.connect_scripe()
     for n in range(3):
-        office.sandbox.add_job("POST_GENERATION", duration_s=0.1 * n)
+        office.sandbox.add_job("POST_GENERATION", input={"n": n})
     spec = BatchSpec(connection="scripe", workflow_id="POST_GENERATION", format="jsonl")
     rows: list[dict[str, Any]] = [
         {"projectId": "p", "source": {"text": f"t{n}"}, "options": {"sandbox": "duration_s=1"}} for n in range(6)

@@ -37,6 +37,12 @@ RUNS = (
         "Submit it anew under another external id, if a second run is wanted.",
     ),
     Entry(
+        "observed_run",
+        Repeat.MEND,
+        "Another program started the run's execution; it is only observed here, and its input is not held.",
+        "Start it again where it was started, or submit a run of your own.",
+    ),
+    Entry(
         "needs_relaunch",
         Repeat.RISKY,
         "The run's execution acted, or may have acted, at the provider.",
