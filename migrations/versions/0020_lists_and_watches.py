@@ -1,4 +1,4 @@
-"""Observing by list: when a connection's list is next worth asking for; and watching what others run in the same place."""
+"""Observing by list: when a connection's list is next worth asking for; and watching what others run in its place."""
 
 from __future__ import annotations
 
@@ -9,10 +9,15 @@ down_revision = "0016"
 branch_labels = None
 depends_on = None
 
-#: Nullable, without defaults: no table is rewritten under a lock.
-COLUMNS = ("list_due_at", "list_off_until")
-
 TABLES = """
+-- When a connection's list is next worth asking for, and until when it is not to be had. No columns of connections:
+-- those are locked before their lane by whoever changes them, and these are written under the lane's lock.
+CREATE TABLE lists (
+    connection_id uuid PRIMARY KEY REFERENCES connections,
+    due_at timestamptz NOT NULL,
+    off_until timestamptz
+) WITH (fillfactor = 50);
+
 -- A constant default: no table is rewritten.
 ALTER TABLE runs ADD COLUMN origin text NOT NULL DEFAULT 'submitted'
     CONSTRAINT runs_origin CHECK (origin IN ('submitted', 'observed'));
@@ -52,9 +57,7 @@ CREATE INDEX observed_held ON observed (connection_id) WHERE run_id IS NULL;
 
 
 def upgrade() -> None:
-    """Add the columns and the tables."""
-    for column in COLUMNS:
-        op.execute(f"ALTER TABLE connections ADD COLUMN {column} timestamptz")
+    """Make the tables, and tell where runs come from."""
     driver = op.get_bind().connection.driver_connection
     assert driver is not None, "an online migration has a connection"
     driver.execute(TABLES)
@@ -65,5 +68,4 @@ def downgrade() -> None:
     op.execute("DROP TABLE observed")
     op.execute("DROP TABLE watches")
     op.execute("ALTER TABLE runs DROP COLUMN origin")
-    for column in COLUMNS:
-        op.execute(f"ALTER TABLE connections DROP COLUMN {column}")
+    op.execute("DROP TABLE lists")

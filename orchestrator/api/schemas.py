@@ -6,7 +6,7 @@ fields; a client keeps what it does not know.
 
 from __future__ import annotations
 
-from orchestrator.api import operation_schemas, schedule_schemas, webhook_schemas
+from orchestrator.api import connection_schemas, operation_schemas, schedule_schemas, webhook_schemas
 from orchestrator.api.schema_words import (
     ANY_OBJECT,
     FLAG,
@@ -31,12 +31,6 @@ from orchestrator.domain.forecast import Bound
 from orchestrator.domain.statuses import BatchStatus, ResultsState, RunStatus
 from orchestrator.domain.watching import Origin
 
-_LIMITS: Schema = {
-    "requests_per_minute": WHOLE | {"minimum": 1},
-    "max_concurrent": WHOLE | {"minimum": 1},
-    "console_url": TEXT | {"description": "a template with {workflow_id} and {execution_id}"},
-}
-
 _OPTIONS: Schema = {
     "concurrency": LEVEL,
     "name": SHORT,
@@ -50,8 +44,12 @@ _OPTIONS: Schema = {
 
 _SUBMISSION: Schema = {"connection": SHORT, "workflow_id": SHORT}
 
-_BODIES: Schema = schedule_schemas.BODIES | operation_schemas.BODIES | webhook_schemas.BODIES
-_ANSWERS: Schema = schedule_schemas.ANSWERS | operation_schemas.ANSWERS | webhook_schemas.ANSWERS
+_BODIES: Schema = (
+    schedule_schemas.BODIES | operation_schemas.BODIES | webhook_schemas.BODIES | connection_schemas.BODIES
+)
+_ANSWERS: Schema = (
+    schedule_schemas.ANSWERS | operation_schemas.ANSWERS | webhook_schemas.ANSWERS | connection_schemas.ANSWERS
+)
 
 BODIES: Schema = _BODIES | {
     "Nothing": body({}),
@@ -67,26 +65,6 @@ BODIES: Schema = _BODIES | {
         {"external_id": SHORT, "labels": mapping(TEXT)},
     ),
     "NewBatch": body(_SUBMISSION | {"items": many(ANY_OBJECT)}, _OPTIONS),
-    "NewConnection": body(
-        {
-            "name": TEXT | {"pattern": "^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$"},
-            "provider": SHORT,
-            "base_url": TEXT | {"format": "uri"},
-            "api_key": TEXT | {"writeOnly": True},
-        },
-        {"limit_group": SHORT} | _LIMITS,
-    ),
-    "ConnectionChanges": body({}, {"base_url": TEXT | {"format": "uri"}, "reason": REASON} | _LIMITS),
-    "Watching": body(
-        {},
-        {
-            "types": many(SHORT) | {"description": "only these workflows; absent or empty: all"},
-            "since": TIME | {"description": "what was made before is left out; absent: from now on"},
-            "stop": FLAG,
-            "reason": REASON,
-        },
-    ),
-    "NewKey": body({"api_key": TEXT | {"writeOnly": True}}, {"reason": REASON}),
     "WorkflowChanges": body(
         {},
         {
@@ -236,37 +214,6 @@ ANSWERS: Schema = _ANSWERS | {
         | {
             "files_left": or_null(WHOLE | {"description": "still in the store; workers go on removing them"}),
             "warnings": many(TEXT),
-        }
-    ),
-    "Connection": view(
-        {
-            "id": ID,
-            "name": TEXT,
-            "provider": TEXT,
-            "base_url": TEXT,
-            "status": TEXT,
-            "requests_per_minute": WHOLE,
-            "max_concurrent": WHOLE,
-            "created_at": TIME,
-        },
-        {
-            "key_hint": TEXT,
-            "limit_group": or_null(TEXT),
-            "console_url": or_null(TEXT),
-            "watch": or_null(one("Watch")),
-        },
-    ),
-    "Watch": view(
-        {"is_on": FLAG, "types": many(TEXT), "since": TIME, "seen_to": TIME, "held_back": WHOLE, "created_at": TIME},
-        {"last_walk_at": or_null(TIME), "failure": or_null(TEXT), "created_by": TEXT},
-    ),
-    "ConnectionTest": view(
-        {
-            "ok": FLAG,
-            "workflows": many(view({"id": TEXT, "name": or_null(TEXT)})),
-            "limits": ANY_OBJECT,
-            "plan": many(TEXT),
-            "error": or_null(view({"code": TEXT, "message": TEXT, "hint": or_null(TEXT)})),
         }
     ),
     "Workflow": view(

@@ -173,20 +173,6 @@ class Event(TypedDict, total=False):
     hash: str
 
 
-class Watch(TypedDict, total=False):
-    """What other programs start there is tracked: since when, how far it is seen, what is not judged yet."""
-
-    is_on: bool
-    types: list[str]
-    since: str
-    seen_to: str
-    last_walk_at: str | None
-    failure: str | None
-    held_back: int
-    created_by: str
-    created_at: str
-
-
 class Connection(TypedDict, total=False):
     """A provider, its address, a key that is never shown, and the limits of that key."""
 
@@ -207,7 +193,7 @@ class Connection(TypedDict, total=False):
     check_result: str | None
     created_at: str
     budget: dict[str, int]
-    watch: Watch | None
+    watch: dict[str, Any] | None
 
 
 class ConnectionTest(TypedDict, total=False):

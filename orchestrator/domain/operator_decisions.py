@@ -110,12 +110,6 @@ def retry(run: RunFacts, act: Act, *, relaunch: bool, now: datetime) -> Change:
     Args:
         relaunch: also where the last attempt may have acted: after `result_lost` and `abandoned`.
     """
-    if run.is_observed:
-        raise Conflict(
-            "the run was started by another program, and only observed here: its input is not held",
-            code="observed_run",
-            hint="start it again where it was started, or submit a run of your own",
-        )
     safe = {S.ERROR, S.CANCELLED}
     risky = {S.RESULT_LOST, S.ABANDONED}
     if run.status in risky and not relaunch:

@@ -14,6 +14,8 @@ from enum import StrEnum
 from orchestrator.domain.answers import Listed
 from orchestrator.domain.chain import NewEvent
 from orchestrator.domain.listing import LIST_SHARE
+from orchestrator.domain.operator_decisions import RunFacts
+from orchestrator.errors import Conflict
 
 #: By so much the provider's clock may differ from ours where it decides whose an execution is.
 SKEW = timedelta(minutes=5)
@@ -101,6 +103,21 @@ def observed(one: Made) -> NewEvent:
         "made_at": one.made_at.isoformat(),
     }
     return NewEvent(type="observed", data=data)
+
+
+def refuse_observed(run: RunFacts) -> RunFacts:
+    """Return the run, if it was submitted here.
+
+    Raises:
+        Conflict: another program started it, so there is no input to launch it with.
+    """
+    if run.is_observed:
+        raise Conflict(
+            "the run was started by another program, and only observed here: its input is not held",
+            code="observed_run",
+            hint="start it again where it was started, or submit a run of your own",
+        )
+    return run
 
 
 def next_turn_s(pages: int, *, limit: int, is_over: bool) -> float:

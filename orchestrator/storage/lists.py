@@ -27,8 +27,9 @@ LOST_S = 20.0
 
 # A handful of rows: connections that share a limit.
 OF_LANE = text("""
-    SELECT id, provider, list_due_at > orch_now() AS is_early, list_due_at FROM connections
-    WHERE lane_id = :lane AND (list_off_until IS NULL OR list_off_until <= orch_now()) ORDER BY id""")
+    SELECT c.id, c.provider, l.due_at > orch_now() AS is_early, l.due_at FROM connections c
+    LEFT JOIN lists l ON l.connection_id = c.id
+    WHERE c.lane_id = :lane AND (l.off_until IS NULL OR l.off_until <= orch_now()) ORDER BY c.id""")
 
 # What lists observe: not what a person asked for, nor results to renew, nor an anomaly, which is looked at by itself;
 # and not what another worker holds.
@@ -52,8 +53,9 @@ HOLD = text(f"""
     WHERE {_LISTED} AND t.due_at <= orch_now()""")  # noqa: S608 - our own words
 
 SET_DUE = text("""
-    UPDATE connections SET list_due_at = :due_at, list_off_until = COALESCE(:off_until, list_off_until)
-    WHERE id = :connection""")
+    INSERT INTO lists AS l (connection_id, due_at, off_until) VALUES (:connection, :due_at, :off_until)
+    ON CONFLICT (connection_id) DO UPDATE SET due_at = excluded.due_at,
+        off_until = COALESCE(excluded.off_until, l.off_until)""")
 
 # In no page that was read: nothing was learned of them, and no look was spent.
 LET_GO = text("""
@@ -84,7 +86,7 @@ async def claim(
         if not items:
             continue
         if row.is_early:
-            await connection.execute(HOLD, {**where, "until": row.list_due_at})
+            await connection.execute(HOLD, {**where, "until": row.due_at})
             continue
         counted = (await connection.execute(COUNT, where)).one()
         if listing.pays(counted.due, counted.live, page_items=items):

@@ -124,11 +124,10 @@ LISTS: Mapping[Listed, Mapping[ScopeKind, TextClause]] = {
     },
 }
 
-# What was only observed has no input here, and is in neither sum.
 INPUTS = {
     kind: text(f"""
     SELECT r.id AS run, r.index, r.status, i.body, r.erased_at IS NOT NULL AS is_erased
-    FROM runs r LEFT JOIN inputs i ON i.run_id = r.id WHERE {where} AND r.origin = 'submitted'
+    FROM runs r LEFT JOIN inputs i ON i.run_id = r.id WHERE {where}
     ORDER BY {_ORDER[kind]} LIMIT {MAX_ROWS}""")
     for kind, where in RUNS.items()
 }
@@ -139,8 +138,7 @@ SUMMED = {
     SELECT r.id AS run, r.index, a.filename, a.size_bytes, encode(a.sha256, 'hex') AS sha256, a.store_key,
         r.erased_at IS NOT NULL AS is_erased
     FROM runs r LEFT JOIN artifacts a ON a.run_id = r.id AND a.attempt = r.attempt AND a.stored_at IS NOT NULL
-    WHERE {where} AND r.status = 'finished' AND r.origin = 'submitted'
-    ORDER BY {_ORDER[kind]}, a.n LIMIT {MAX_SUMMED_FILES + 1}""")
+    WHERE {where} AND r.status = 'finished' ORDER BY {_ORDER[kind]}, a.n LIMIT {MAX_SUMMED_FILES + 1}""")
     for kind, where in RUNS.items()
 }
 

@@ -25,8 +25,7 @@ WAKE = """
     UPDATE lanes SET poll_due_at = now(), blocked_until = NULL
     WHERE id = (SELECT lane_id FROM connections WHERE name = 'post')"""
 WAITS = """
-    SELECT bool_and(t.due_at = c.list_due_at) AS is_held FROM timers t, connections c
-    WHERE c.name = 'post' AND t.kind = 'poll'"""
+    SELECT bool_and(t.due_at = l.due_at) AS is_held FROM timers t, lists l WHERE t.kind = 'poll'"""
 BLOCKED = "SELECT blocked_until > now() + interval '30 seconds' AS waits FROM lanes WHERE blocked_until IS NOT NULL"
 
 
@@ -72,7 +71,7 @@ class Yard:
 
     async def look(self) -> None:
         """Let the next list be due, and one turn look."""
-        await change(self.office, "UPDATE connections SET list_due_at = NULL")
+        await change(self.office, "DELETE FROM lists")
         await change(self.office, "UPDATE timers SET due_at = now() WHERE kind = 'poll' AND worker_id IS NULL")
         await self.turn()
 
@@ -87,7 +86,7 @@ class Yard:
     async def finish(self) -> None:
         async def is_over() -> bool:
             await change(self.office, WAKE)
-            await change(self.office, "UPDATE connections SET list_due_at = NULL WHERE list_due_at > now()")
+            await change(self.office, "DELETE FROM lists WHERE due_at > now()")
             await change(self.office, "UPDATE timers SET due_at = now() WHERE kind = 'poll' AND worker_id IS NULL")
             return await self.counts() == {"finished": 7}
 

@@ -9,7 +9,9 @@ from uuid import UUID
 
 import pytest
 
-from orchestrator.engine import connections, operate, poll, pump, reading, submit, sweep, watches
+from orchestrator.domain.report.totals import control_totals
+from orchestrator.engine import connections, operate, poll, pump, reading, report, submit, sweep, watches
+from orchestrator.engine.report_order import ReportOptions
 from orchestrator.engine.submit import RunSpec
 from orchestrator.errors import BadInput, Conflict
 from orchestrator.faultpoints import Point, watched_by
@@ -228,3 +230,24 @@ async def test_a_provider_without_a_list_cannot_be_watched_and_a_bad_time_is_ref
             await watches.watch_connection(office.deps, office.who, "scripe", since=since)
     with pytest.raises(BadInput):
         await watches.watch_connection(office.deps, office.who, "scripe", workflow_ids=["A,B"])
+
+
+async def test_a_report_tells_what_was_observed_from_what_was_submitted_and_adds_up(desk: Office, hands: Hands) -> None:
+    started(desk, POSTS, "duration_s=0.1")
+    await walk(desk, hands)
+    ours = await launch(desk, hands)
+
+    async def are_over() -> bool:
+        return all(run["finished_at"] is not None for run in await runs(desk))
+
+    await hands.work(until=are_over)
+    now, day = datetime.now(UTC), timedelta(days=1)
+    made = await report.period_report(desk.deps, desk.who, since=now - day, until=now + day, options=ReportOptions())
+    assert made.figures is not None
+    intake = made.figures.intake
+    assert (made.figures.runs, intake.singles, intake.observed, intake.observed_told) == (2, 1, 1, 1)
+    assert [total.verdict for total in control_totals(made.figures) if not total.adds_up] == []
+    assert "observed" in b"".join([chunk async for chunk in made.chunks()]).decode()
+    (observed,) = [run["id"] for run in await runs(desk) if run["id"] != str(ours)]
+    dossier = await report.run_dossier(desk.deps, desk.who, UUID(observed), ReportOptions())
+    assert "its input was never here" in b"".join([chunk async for chunk in dossier.chunks()]).decode()

@@ -201,6 +201,12 @@ ERASING = (
 
 OTHERS = (
     Entry(
+        "watch_unsupported",
+        Repeat.MEND,
+        "The connection's provider has no list of its executions, so what others start there cannot be seen.",
+        "Nothing is to be done; what is submitted here is watched in any case.",
+    ),
+    Entry(
         "connection_in_use",
         Repeat.MEND,
         "Runs on this connection have not ended.",
