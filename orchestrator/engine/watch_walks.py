@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from orchestrator.domain import watching
 from orchestrator.domain.answers import ListAsk, Listed
 from orchestrator.domain.governor import CallKind
-from orchestrator.engine import lists, poison
+from orchestrator.engine import highwater, lists, poison
 from orchestrator.engine.deps import Deps
 from orchestrator.engine.look_results import news_of
 from orchestrator.engine.ports import Claimed, unheard
@@ -58,6 +58,10 @@ async def walk_due(deps: Deps, *, worker: UUID, claimed: Claimed = unheard) -> i
     async def claim(connection: AsyncConnection) -> WalkTurn | int | None:
         return await _claim(deps, connection, worker)
 
+    if await deps.db.run(watches.due) is None:
+        return None
+    # A database that may have been restored does not know all launches of ours: it may take them for others'.
+    await highwater.ensure_compared(deps)
     turn = await deps.db.run(claim)
     if turn is None:
         return None
@@ -80,6 +84,10 @@ async def _claim(deps: Deps, connection: AsyncConnection, worker: UUID) -> WalkT
         return None
     watched, lane_id = due
     lane = await lanes.lock(connection, lane_id)
+    wait_s = await highwater.wait_s(deps, connection)
+    if wait_s is not None:
+        await watches.put_off(connection, watched, lane.now + timedelta(seconds=max(wait_s, 1.0)))
+        return 0
     launches_wait = lane.launch_due_at is not None and lane.launch_due_at <= lane.now and not lane.launches_stopped
     waiting = (CallKind.LAUNCH,) if launches_wait else ()
     pages = lane.budget.grant(CallKind.LOOK, watching.MOST_PAGES, now=lane.now, waiting=waiting)

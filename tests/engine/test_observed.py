@@ -153,6 +153,20 @@ async def test_an_answer_that_is_recorded_while_the_list_is_read_makes_the_job_o
     assert await query(desk, "SELECT FROM observed") == []
 
 
+async def test_a_database_that_may_have_been_restored_takes_nothing_for_others(desk: Office, hands: Hands) -> None:
+    started(desk, POSTS, "duration_s=60")
+    await change(
+        desk,
+        "INSERT INTO launch_holds (folder, place, code, because, held_at)"
+        " VALUES (gen_random_uuid(), 'p', 'older', 'it is older than its mark', now())",
+    )
+    await walk(desk, hands)
+    assert await runs(desk) == []
+    await change(desk, "DELETE FROM launch_holds")
+    await walk(desk, hands)
+    assert len(await runs(desk)) == 1
+
+
 async def test_only_the_types_and_the_time_that_were_asked_for_are_tracked(office: Office, hands: Hands) -> None:
     await office.connect_scripe()
     started(office, POSTS, "duration_s=60")
