@@ -6,7 +6,7 @@ UV := $(VENV)/.uv/bin/uv
 INSTALL = $(UV) pip install --quiet --compile-bytecode --python $(BIN)/python --no-deps --no-build-isolation -e .
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test check bench simulate mutants lock clean
+.PHONY: help demo up test browser check bench simulate mutants lock clean
 
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -41,8 +41,14 @@ check: $(VENV)/.dev  ## ruff, mypy --strict and the rules of the house
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check --quiet . && $(BIN)/mypy --no-error-summary && $(BIN)/pytest tests/house
 
 # Tests of killed, frozen and restarted processes mostly wait, so more of them run side by side than there are cores.
-test: check  ## everything: check, then the whole suite
+test: check browser  ## everything: check, then the whole suite
 	@$(BIN)/pytest --ignore=tests/house --numprocesses 4 --dist worksteal
+
+browser:  ## Debian's Chromium for the tests of the pages, where it may be installed
+	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || { \
+		test "$$(id -u)" = 0 && command -v apt-get >/dev/null && echo "Installing Chromium ..." >&2 \
+		&& { apt-get install -y -qq chromium || { apt-get update -qq && apt-get install -y -qq chromium; }; } >/dev/null 2>&1; } \
+		|| echo "make: NO CHROMIUM: the tests of the pages in a browser will be SKIPPED; as root: apt-get install -y chromium" >&2
 
 bench: $(VENV)/.dev  ## the benchmarks, one JSON line each
 	@for what in polling observing forecasts throughput scale; do $(BIN)/python -m benchmarks.$$what || exit 1; done

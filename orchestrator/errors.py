@@ -24,6 +24,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +75,8 @@ class BadInput(OrchestratorError):
     ) -> None:
         super().__init__(message, code=code, hint=hint)
         self.problems = tuple(problems)
+        #: What else was found, for programs, by name; it is shown beside the problem.
+        self.facts: dict[str, Any] = {}
 
 
 class TooLarge(BadInput):

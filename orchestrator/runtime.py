@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import random
 import time
 from collections.abc import Callable
-from contextvars import ContextVar
+from contextvars import ContextVar, copy_context
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import TypeVar
 from uuid import UUID
+
+T = TypeVar("T")
 
 #: True while a database transaction is open in this task. Storage sets it; whoever calls out over a network
 #: asserts that it is False, because a transaction that waits for a network holds its locks for as long.
@@ -80,3 +84,27 @@ def system_sources() -> Sources:
         return int.from_bytes(os.urandom((count + 7) // 8)) >> (-count % 8)
 
     return Sources(bits=bits, unit=random.random)
+
+
+def _nothing() -> None:
+    """Leave the work alone."""
+
+
+async def in_thread(work: Callable[[], T], *, on_cancel: Callable[[], object] = _nothing) -> T:
+    """Run work that would hold the event loop on a thread beside it; when cancelled, go only once it has ended.
+
+    Whoever is cancelled cleans up, or lets another begin: the work must not go on behind their backs.
+
+    Args:
+        on_cancel: called first when cancelled; makes long work end soon.
+    """
+    # No task of its own: a loop that is stopped cancels its tasks, and a thread goes on all the same.
+    running = asyncio.get_running_loop().run_in_executor(None, copy_context().run, work)
+    try:
+        return await asyncio.shield(running)
+    except asyncio.CancelledError:
+        on_cancel()
+        await asyncio.wait({running})
+        if not running.cancelled():  # it is where it had not begun
+            running.exception()  # what came of it matters to nobody any more
+        raise

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import os
+import shutil
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -16,8 +18,34 @@ from orchestrator.engine.deps import Deps
 from orchestrator.engine.who import SCOPES, Who
 from orchestrator.settings import Settings
 from orchestrator.storage.migrate import migrate
+from tests.ordering import dealt
 
 _numbers = itertools.count()
+
+#: Where there is room, folders of tests are in memory: what they write must outlive processes, not the machine.
+MEMORY = Path("/dev/shm")
+MEMORY_NEEDED_BYTES = 6 << 30
+FOLDER = "orchestrator-tests-"
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Choose where folders of tests are. Workers are told by who starts them."""
+    if config.option.basetemp or not MEMORY.is_dir() or shutil.disk_usage(MEMORY).free < MEMORY_NEEDED_BYTES:
+        return
+    for left in MEMORY.glob(f"{FOLDER}*"):
+        # Of a suite that was killed: memory is given back at the next.
+        if not Path("/proc", left.name.removeprefix(FOLDER)).exists():
+            shutil.rmtree(left, ignore_errors=True)
+    config.option.basetemp = str(MEMORY / f"{FOLDER}{os.getpid()}")
+    config.add_cleanup(lambda: shutil.rmtree(config.option.basetemp, ignore_errors=True))
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Begin with what is long, on every worker."""
+    told = getattr(config, "workerinput", None)
+    if told is not None:
+        items[:] = dealt(items, told["workercount"])
 
 
 @pytest.fixture(scope="session")

@@ -501,6 +501,7 @@ class Streams:
         self.seq = self.vouched = self.anchored = self.met = 0
         self.hash = bytes(32)
         self.heads: list[Head] = []
+        self.telling: list[dict[str, Any]] = []  # months of which was told since the last checkpoint
         # Streams that begin after an end that a checkpoint holds: (stream, that checkpoint, the next one that holds it)
         self.resumed: list[tuple[str, int, int]] = []
 
@@ -532,6 +533,7 @@ class Streams:
         self.heads = self.checkpoints.sound_heads(stream)
         self.anchored = self.heads[-1][0] if self.heads else 0
         self.met = 0
+        self.telling = []
         if stream < before:
             self.fail(f"stands after stream {before}: the order was changed")
 
@@ -568,6 +570,8 @@ class Streams:
                 return
             self.met += 1
             self.vouched = seq
+            self.findings.retired += self.telling
+            self.telling = []
 
     def resume(self, seq: int) -> None:
         """Take a stream up at an event that a checkpoint holds; whether it was retired up to there is asked later."""
@@ -579,7 +583,10 @@ class Streams:
                 return
 
     def note_retired(self, data: str) -> None:
-        """Remember a month that was retired, if the event says which in the right form."""
+        """Remember a month that was retired, if the event says which in the right form.
+
+        It counts once a checkpoint vouches for it: whoever removes a stream could write this, but not sign it.
+        """
         try:
             said = parsed(data)
             for name in ("first_stream", "until_stream"):
@@ -590,7 +597,7 @@ class Streams:
             want(is_like(HEX_32, said.get("manifest_sha256")), "no hash")
         except Wrong:
             return
-        self.findings.retired.append(said)
+        self.telling.append(said)
 
     def was_retired(self, stream: str, number: int, following: int = LARGEST) -> bool:
         """Tell whether a stream may be absent up to the end that a checkpoint holds: the last before its retirement."""

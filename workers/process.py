@@ -35,6 +35,9 @@ log = get_logger(__name__)
 #: How often a sweep reads every timer to see whether a clock went back while nobody was there, seconds.
 LOOK_FAR_S = 60.0
 
+#: A month that takes longer, seconds, is given up, and another worker tries.
+RETIRE_LIMIT_S = 4 * 3600.0
+
 
 class WorkerProcess:
     """One worker process. Tasks and ticker share it; it is made at the worker's start, after any fork."""
@@ -155,12 +158,14 @@ class WorkerProcess:
 
     def retire(self) -> None:
         """Let go what is older than the operator wants to keep it: a step of each kind that is due."""
-        self.loop.run(self._retire(), timeout_s=4 * 3600)
+        self.loop.run(self._retire())
 
     async def _retire(self) -> None:
         for kind in ("batches", "runs"):
             await content_retention.step(self.deps, kind)
-        await retention.retire_next(self.deps)
+        # Within the loop: what merely is not waited for any more goes on.
+        async with asyncio.timeout(RETIRE_LIMIT_S):
+            await retention.retire_next(self.deps)
 
     def register(self) -> None:
         """Write the worker's row."""

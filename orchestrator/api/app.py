@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Protocol
 
 from fastapi import FastAPI
 from starlette.responses import Response
 
 from orchestrator import __version__, bootstrap
 from orchestrator.api import (
+    batch_results,
     batches,
     connections,
     doubts,
@@ -32,6 +34,7 @@ from orchestrator.api.guesses import Guesses
 from orchestrator.api.hosts import Hosts
 from orchestrator.api.limits import LargeBodies
 from orchestrator.api.request_ids import Edge
+from orchestrator.engine import result_links
 from orchestrator.engine.deps import Deps
 from orchestrator.engine.lookout import Lookout
 from orchestrator.engine.news import News
@@ -51,6 +54,7 @@ ROUTERS = tuple(
     for m in (
         reports,
         runs,
+        batch_results,
         batches,
         operations,
         schedules,
@@ -64,11 +68,33 @@ ROUTERS = tuple(
 )
 
 
-def create_app(settings: Settings, *, deps_factory: DepsFactory | None = None) -> FastAPI:
+#: What a program reads, below which a bug is answered as one, and everything else by the pages, where there are any.
+MACHINE_PATHS = (
+    "/api/",
+    "/healthz",
+    "/readyz",
+    "/metrics",
+    result_links.PATH + "/",
+    *(door.path + "/" for door in DOORS),
+)
+
+
+class Pages(Protocol):
+    """What is served beside the API for people's eyes."""
+
+    def install(self, app: FastAPI) -> None:
+        """Add the routes, and answer errors outside `MACHINE_PATHS` as pages."""
+
+    def bug(self, request_id: str) -> Response:
+        """Return the page of a bug of ours."""
+
+
+def create_app(settings: Settings, *, deps_factory: DepsFactory | None = None, pages: Pages | None = None) -> FastAPI:
     """Return the application. It connects to nothing before its lifespan begins.
 
     Args:
         deps_factory: builds what the verbs are handed, inside the event loop; `bootstrap.build` when not given.
+        pages: what is served beside the API; nothing when not given.
     """
     build = deps_factory or (lambda: bootstrap.build(settings, program="api", pool_size=POOL_SIZE))
 
@@ -111,5 +137,9 @@ def create_app(settings: Settings, *, deps_factory: DepsFactory | None = None) -
 
     problems.install(app)
     problems.note_routes(app, ROUTERS, API)
-    app.add_middleware(Edge, hosts=Hosts.of(settings), bugs={door.path + "/": door.bug for door in DOORS})
+    bugs: dict[str, Callable[[str], Response]] = {door.path + "/": door.bug for door in DOORS}
+    if pages is not None:
+        pages.install(app)
+        bugs |= {path: problems.bug for path in MACHINE_PATHS if path not in bugs} | {"/": pages.bug}
+    app.add_middleware(Edge, hosts=Hosts.of(settings), bugs=bugs)
     return app

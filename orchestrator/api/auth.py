@@ -49,7 +49,7 @@ class Needs:
         self.scope = scope
 
     async def __call__(self, request: Request) -> Call:
-        # Before the header is asked for: who shows it in the URL shows it nowhere else.
+        # Before the header is asked for: who shows it in the URL mostly shows it nowhere else.
         await refuse_tokens_in_url(request)
         return await admit(request, bearer(request), self.scope)
 
@@ -58,11 +58,10 @@ async def admit(request: Request, token: str, scope: Scope) -> Call:
     """Return the call of whoever holds the token.
 
     Raises:
-        Unauthorized, Forbidden: it is none of ours, or stands in the URL too; it lacks the scope.
+        Unauthorized, Forbidden: it is none of ours; it lacks the scope.
         RequestRefused: as `identified`.
     """
     deps: Deps = request.app.state.deps
-    await refuse_tokens_in_url(request)
     who = await identified(request, token)
     if scope not in who.scopes:
         raise Forbidden(
@@ -81,30 +80,36 @@ Administering = Annotated[Call, Depends(Needs(Scope.ADMIN))]
 
 
 async def identified(request: Request, token: str) -> Who:
-    """Return who holds the token that a request shows. Wrong ones are limited for each address.
+    """Return who holds the token that a request shows. Only wrong ones count, and only they are told to wait.
 
     Raises:
         Unauthorized: it is none of ours, expired, or revoked.
-        RequestRefused: 429; too many wrong ones came from this address lately.
+        RequestRefused: 429; it is, and too many such came from this address lately.
+    """
+    try:
+        return await tokens.authenticate(request.app.state.deps, token)
+    except Unauthorized:
+        refuse_guessing(request)
+        raise
+
+
+def refuse_guessing(request: Request) -> None:
+    """Count a wrong secret of a request's address.
+
+    Raises:
+        RequestRefused: 429; too many came from there lately.
     """
     guesses: Guesses = request.app.state.guesses
-    address = request.client.host if request.client else "?"
-    wait_s = guesses.wait_s(address, token, now_s=time.monotonic())
-    if wait_s > 0:
-        raise RequestRefused(
-            429,
-            "too many wrong tokens came from this address",
-            code="token.guessed",
-            hint="Wait, then send a good one.",
-            headers={"Retry-After": str(math.ceil(wait_s))},
-        )
-    try:
-        who = await tokens.authenticate(request.app.state.deps, token)
-    except Unauthorized:
-        guesses.wrong(address, now_s=time.monotonic())
-        raise
-    guesses.right(token, now_s=time.monotonic())
-    return who
+    wait_s = guesses.wrong(request.client.host if request.client else "?", now_s=time.monotonic())
+    if wait_s == 0:
+        return
+    raise RequestRefused(
+        429,
+        "too many wrong tokens came from this address",
+        code="token.guessed",
+        hint="Send a good one: that is answered at once.",
+        headers={"Retry-After": str(math.ceil(wait_s))},
+    ) from None
 
 
 async def refuse_tokens_in_url(request: Request) -> None:
@@ -112,8 +117,7 @@ async def refuse_tokens_in_url(request: Request) -> None:
     shown = [value for _, value in request.query_params.multi_items() if tokens.is_well_formed(value)]
     if not shown:
         return
-    for token in shown[:1]:
-        await tokens.tell_exposed(request.app.state.deps, token)
+    await tokens.tell_exposed(request.app.state.deps, shown[0])
     raise Unauthorized(
         "a token does not belong into a URL, which is logged on its way",
         code="token.in_url",

@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 from starlette.responses import Response, StreamingResponse
 
-from orchestrator.artifacts.filenames import safe_name
+from orchestrator.domain.filenames import safe_name
 from orchestrator.engine.reading import OpenResult
 
 

@@ -8,6 +8,7 @@ repeat of any other act is refused, not done again: it could launch twice what l
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 from collections.abc import Awaitable, Callable
@@ -41,12 +42,13 @@ async def once(call: Call, content: bytes, act: Callable[[], Awaitable[Answer]])
     """Do what a POST asks for, or say what it came to the first time.
 
     Args:
-        content: the body, which the key is bound to together with method, path and query.
+        content: the body, which the key is bound to together with method, path and query, and with the connection that
+            the caller's token speaks for.
     """
     key = _key(call)
     if key is None:
         return _response(await act())
-    mark = _fingerprint(call, content)
+    mark = await asyncio.to_thread(_fingerprint, call, content)
     hold = partial(idempotency.hold, workspace=call.who.workspace_id, key=key, fingerprint=mark)
     found = await call.deps.db.run(hold, tries=1)
     if found.standing is not Standing.OURS:
@@ -66,7 +68,7 @@ async def stored_once(
     key = _key(call)
     if key is None:
         return _response(await store(None))
-    mark, holder = _fingerprint(call, content), str(call.deps.sources.new_id())
+    mark, holder = await asyncio.to_thread(_fingerprint, call, content), str(call.deps.sources.new_id())
     hold = partial(
         idempotency.hold, workspace=call.who.workspace_id, key=key, fingerprint=mark, holder=holder, takes_over=True
     )
@@ -168,8 +170,11 @@ def _key(call: Call) -> str | None:
 
 
 def _fingerprint(call: Call, content: bytes | Spool) -> bytes:
+    """Return what a request is recognised by. Off the event loop: a body may be megabytes, to be read and sorted."""
     url = call.request.url
-    digest = hashlib.sha256(f"{call.request.method}\n{url.path}\n{url.query}\n".encode())
+    # At a door the same words mean another place by another key. No method begins as this does.
+    bound = "" if call.who.connection is None else f"\0{call.who.connection}\n"
+    digest = hashlib.sha256(f"{bound}{call.request.method}\n{url.path}\n{url.query}\n".encode())
     digest.update(call.request.headers.get("content-type", "").encode())
     digest.update(b"\n")
     for chunk in [_canonical(content)] if isinstance(content, bytes) else content.chunks():

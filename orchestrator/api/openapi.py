@@ -37,6 +37,15 @@ _PROBLEMS = {
 }
 
 
+#: Answers that are files, by the word for them.
+_FILES = {
+    "bytes": "application/octet-stream",
+    "zip": "application/zip",
+    "csv": "text/csv",
+    "jsonl": "application/x-ndjson",
+}
+
+
 def parameter(name: str, type: str | Schema, words: str, *, required: bool = False, repeated: bool = False) -> Schema:
     """Return the description of a query parameter.
 
@@ -86,21 +95,31 @@ BATCH_RUN_FILTERS = (
 
 RUN_FILTERS = (*BATCH_RUN_FILTERS, parameter("batch", ID, "the batch's id; its runs come in input order"))
 
-SUBMISSION_OPTIONS = tuple(
-    parameter(name, type, f"for a file as body: {words}")
-    for name, type, words in (
-        ("connection", "string", "the connection's name"),
-        ("workflow_id", "string", "the provider's id of the workflow"),
-        ("format", "string", "csv, jsonl or json; else the Content-Type says"),
-        ("concurrency", "string", "low, medium or high"),
-        ("name", "string", "a name for people"),
-        ("external_id", "string", "your own id of the batch, unique for ever per workflow"),
-        ("external_id_column", "string", "the column that holds each row's own id"),
-        ("wave_size", "integer", "items of a wave; 1 launches one by one"),
-        ("max_failures", "string", "pause when more runs failed: 5, or 10%"),
-        ("skip_invalid", "boolean", "store the good rows, give the bad ones back"),
-        ("dry_run", "boolean", "check and plan, store nothing"),
-    )
+_MAP = parameter(
+    "map",
+    {"type": "string", "pattern": "^.+:[^:]*$", "maxLength": MAX_VALUE_CHARS},
+    "for a CSV as body: column:field, which field a column fills; nothing behind the colon: it is left out",
+    repeated=True,
+)
+
+SUBMISSION_OPTIONS = (
+    *(
+        parameter(name, type, f"for a file as body: {words}")
+        for name, type, words in (
+            ("connection", "string", "the connection's name"),
+            ("workflow_id", "string", "the provider's id of the workflow"),
+            ("format", "string", "csv, jsonl or json; else the Content-Type says"),
+            ("concurrency", "string", "low, medium or high"),
+            ("name", "string", "a name for people"),
+            ("external_id", "string", "your own id of the batch, unique for ever per workflow"),
+            ("external_id_column", "string", "the column that holds each row's own id"),
+            ("wave_size", "integer", "items of a wave; 1 launches one by one"),
+            ("max_failures", "string", "pause when more runs failed: 5, or 10%"),
+            ("skip_invalid", "boolean", "store the good rows, give the bad ones back"),
+            ("dry_run", "boolean", "check and plan, store nothing"),
+        )
+    ),
+    _MAP,
 )
 
 
@@ -116,7 +135,7 @@ def described(
     """Return a route's description, as keyword arguments of its decorator.
 
     Args:
-        answer: the schema's name; `bytes` for a file, None for no content.
+        answer: the schema's name; one of `_FILES` for a file, None for no content.
         also: other statuses of success.
         raw: media types of a body that is a file.
     """
@@ -197,6 +216,6 @@ def _complete(operation: Schema, method: str, scope: str | None) -> None:
 def _content(shape: str | None) -> Schema:
     if shape is None:
         return {}
-    if shape == "bytes":
-        return {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
+    if shape in _FILES:
+        return {_FILES[shape]: {"schema": {"type": "string", "format": "binary"}}}
     return {"application/json": {"schema": one(shape)}}

@@ -96,6 +96,7 @@ def answer(error: OrchestratorError, request_id: str) -> Response:
         request_id=request_id,
         problems=problems,
         headers=headers_of(error, status),
+        facts=error.facts if isinstance(error, BadInput) else None,
     )
 
 
@@ -108,9 +109,15 @@ def document(
     hint: str | None = None,
     problems: tuple[Problem, ...] = (),
     headers: Mapping[str, str] | None = None,
+    facts: Mapping[str, Any] | None = None,
 ) -> Response:
-    """Return one problem document."""
+    """Return one problem document.
+
+    Args:
+        facts: further members.
+    """
     body: dict[str, Any] = {
+        **(facts or {}),
         "type": "about:blank",
         "title": HTTPStatus(status).phrase,
         "status": status,

@@ -73,6 +73,13 @@ class Query:
             raise _bad(name, f"is a whole number from {least} to {most}", "field.range")
         return int(value)
 
+    def flag(self, name: str) -> bool:
+        """Return a choice that is false where nothing was said."""
+        value = self._given.get(name, "false")
+        if value not in ("true", "false"):
+            raise _bad(name, "is true or false", "field.value")
+        return value == "true"
+
     def limit(self) -> int:
         """Return the page size."""
         return self.whole("limit", least=1, most=MAX_LIMIT) or DEFAULT_LIMIT
@@ -126,6 +133,16 @@ class Query:
             if not sign or not key or len(pair) > MAX_VALUE_CHARS or len(found) >= 32:
                 raise _bad("label", "is key=value, at most 32 of them", "field.value")
             found[key] = value
+        return found
+
+    def pairs(self, name: str) -> dict[str, str]:
+        """Return the `column:field` pairs of each such parameter; a column may have colons, and its field be empty."""
+        found: dict[str, str] = {}
+        for pair in self._given.getlist(name):
+            column, sign, field = pair.rpartition(":")
+            if not sign or not column or column in found or len(pair) > MAX_VALUE_CHARS or not pair.isprintable():
+                raise _bad(name, "is COLUMN:FIELD, each column once", "map.pair")
+            found[column] = field
         return found
 
     def since(self) -> datetime | None:

@@ -6,7 +6,13 @@ fields; a client keeps what it does not know.
 
 from __future__ import annotations
 
-from orchestrator.api import connection_schemas, operation_schemas, schedule_schemas, webhook_schemas
+from orchestrator.api import (
+    connection_schemas,
+    operation_schemas,
+    preview_schemas,
+    schedule_schemas,
+    webhook_schemas,
+)
 from orchestrator.api.schema_words import (
     ANY_OBJECT,
     FLAG,
@@ -48,7 +54,11 @@ _BODIES: Schema = (
     schedule_schemas.BODIES | operation_schemas.BODIES | webhook_schemas.BODIES | connection_schemas.BODIES
 )
 _ANSWERS: Schema = (
-    schedule_schemas.ANSWERS | operation_schemas.ANSWERS | webhook_schemas.ANSWERS | connection_schemas.ANSWERS
+    schedule_schemas.ANSWERS
+    | operation_schemas.ANSWERS
+    | webhook_schemas.ANSWERS
+    | preview_schemas.ANSWERS
+    | connection_schemas.ANSWERS
 )
 
 BODIES: Schema = _BODIES | {
@@ -105,6 +115,8 @@ _FORECAST = view(
     }
 )
 
+_FAILURE = view({"code": TEXT, "message": or_null(TEXT), "count": WHOLE, "run_id": ID})
+
 _BATCH_ALWAYS: Schema = {
     "workflow_id": TEXT,
     "connection": TEXT,
@@ -130,7 +142,7 @@ ANSWERS: Schema = _ANSWERS | {
             "request_id": TEXT,
             "errors": many(one("Place")),
         },
-        {"hint": or_null(TEXT)},
+        {"hint": or_null(TEXT), "preview": one("Preview")},
     ),
     "Place": view(
         {"code": TEXT, "message": TEXT},
@@ -186,6 +198,7 @@ ANSWERS: Schema = _ANSWERS | {
             "external_id": or_null(TEXT),
             "rate_per_minute": or_null(NUMBER),
             "eta_s": or_null(NUMBER),
+            "failures": or_null(many(_FAILURE) | {"description": "by cause, the most first; in lists null"}),
             "forecast": or_null(_FORECAST | {"description": "while it goes on by itself; in lists null"}),
             "waiting_because": or_null(_WAITING),
             "erased_at": or_null(TIME),
@@ -200,7 +213,8 @@ ANSWERS: Schema = _ANSWERS | {
             "warnings": many(TEXT),
             "plan": ANY_OBJECT,
             "refused_file": or_null(TEXT | {"contentEncoding": "base64", "description": "the refused rows, to mend"}),
-        }
+        },
+        {"preview": or_null(one("Preview") | {"description": "of a dry run, when it is answered first"})},
     ),
     "Erasure": view(
         {

@@ -7,7 +7,7 @@ import socket
 import uvicorn
 
 from orchestrator import telemetry
-from orchestrator.api.app import create_app
+from orchestrator.api.app import Pages, create_app
 from orchestrator.engine.news import News
 from orchestrator.errors import Misconfigured, Unavailable
 from orchestrator.settings import Settings
@@ -43,11 +43,12 @@ def bind(settings: Settings) -> socket.socket:
     return listener
 
 
-def serve(settings: Settings, *, listener: socket.socket | None = None) -> None:
+def serve(settings: Settings, *, listener: socket.socket | None = None, pages: Pages | None = None) -> None:
     """Serve until SIGINT or SIGTERM; requests under way are finished first.
 
     Args:
         listener: an address taken before (`bind`), for a caller that must know the port.
+        pages: what is served beside the API.
 
     Raises:
         Misconfigured: the address is taken.
@@ -55,7 +56,7 @@ def serve(settings: Settings, *, listener: socket.socket | None = None) -> None:
     """
     telemetry.configure(log_format=settings.log_format, level=settings.log_level, program="api")
     with listener or bind(settings) as taken:
-        server = make_server(settings)
+        server = make_server(settings, pages=pages)
         server.run(sockets=[taken])
     if not server.started:
         raise Unavailable("the API did not start", code="not_started", hint="the log above says why")
@@ -72,10 +73,10 @@ class Server(uvicorn.Server):
         await super().shutdown(sockets)
 
 
-def make_server(settings: Settings) -> uvicorn.Server:
+def make_server(settings: Settings, *, pages: Pages | None = None) -> uvicorn.Server:
     """Return the server, not yet running; it takes its listener from whoever runs it."""
     config = uvicorn.Config(
-        create_app(settings),
+        create_app(settings, pages=pages),
         log_config=None,
         access_log=False,  # the edge writes one line for each request
         lifespan="on",

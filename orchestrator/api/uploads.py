@@ -72,7 +72,7 @@ async def read(call: Call, content: Spool) -> Upload:
         BadInput, TooLarge, RequestRefused: options or framing are wrong. The rows are not judged here.
     """
     request = call.request
-    query = Query(request.query_params, (*OPTIONS, "format"))
+    query = Query(request.query_params, (*OPTIONS, "format"), repeatable=frozenset({"map"}))
     kind = limits.require_type(request, *TYPES, *((BYTES,) if query.text("format") else ()))
     await limits.read_into(request, content.write, max_bytes=limits.BATCH_BYTES)
     if kind == limits.JSON and _is_object(content) and query.text("format") in (None, "json"):
@@ -88,6 +88,9 @@ async def submit(call: Call, upload: Upload, *, id: UUID | None) -> Answer:
     file = None if done.refused_file is None else b64encode(done.refused_file).decode()
     view = await _view(call, upload.spec, done) | {"refused_file": file}
     kept = view if len(file or "") <= MAX_KEPT_FILE_CHARS else view | {"refused_file": None}
+    if done.preview is not None:
+        # Inputs do not lie about for a week in answers that nobody will ask for again.
+        view, kept = view | {"preview": done.preview}, kept | {"preview": None}
     return Answer(view=view, status=201 if done.created else 200, kept=kept)
 
 
@@ -124,7 +127,8 @@ def _from_file(content: Spool, query: Query, by_type: str) -> Upload:
     given["wave_size"] = query.whole("wave_size", least=1, most=1_000_000)
     fields = Fields(given | {"format": query.text("format")})
     format = fields.one_of_or_none("format", FORMATS) or by_type
-    return Upload(content=content, rows=content, spec=_spec(fields, format=format))
+    spec = replace(_spec(fields, format=format), mapping=query.pairs("map"))
+    return Upload(content=content, rows=content, spec=spec)
 
 
 def _spec(fields: Fields, *, format: str) -> BatchSpec:

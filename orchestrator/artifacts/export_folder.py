@@ -47,13 +47,23 @@ class ExportFolder:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        if kind is None:
+            self.finish()
+        else:
+            self.abandon()
+
+    def finish(self) -> None:
+        """Bring everything to the disk."""
         for file in self._files.values():
             with file:
-                if kind is None:
-                    file.flush()
-                    os.fsync(file.fileno())
-        if kind is None:
-            sync_folder(self.folder)
+                file.flush()
+                os.fsync(file.fileno())
+        sync_folder(self.folder)
+
+    def abandon(self) -> None:
+        """Close the files as they are."""
+        for file in self._files.values():
+            file.close()
 
 
 def lines_of(folder: Path) -> Mapping[str, Iterator[bytes]]:

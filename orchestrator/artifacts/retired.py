@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from functools import partial
 from pathlib import Path
 
 from orchestrator.artifacts.export_folder import ExportFolder, lines_of
 from orchestrator.artifacts.launch_journal import sync_folder
 from orchestrator.domain.audit_export import MANIFEST
 from orchestrator.errors import OrchestratorError, Unavailable
+from orchestrator.runtime import in_thread
 
 #: What is still being written.
 _UNFINISHED = ".part"
@@ -32,41 +34,60 @@ class RetiredExports:
         """Where it is, for people."""
         return str(self.root)
 
-    def clear(self, name: str, *, keep: Collection[str]) -> None:
-        """Remove what an earlier try left of an export and nothing names."""
+    def leftovers(self, name: str, *, keep: Collection[str]) -> list[str]:
+        """Return what earlier tries left of an export, but for those that something names."""
         if not self.root.is_dir():
-            return
+            return []
         with _explained(self.root):
-            for found in self.root.glob(f"{name}-*"):
-                if found.name not in keep:
-                    shutil.rmtree(found)
-            shutil.rmtree(self.root / f"{name}{_UNFINISHED}", ignore_errors=True)
+            found = [*self.root.glob(f"{name}-*"), *self.root.glob(f"{name}{_UNFINISHED}")]
+            return [folder.name for folder in found if folder.name not in keep]
 
-    @contextmanager
-    def writing(self, name: str) -> Iterator[ExportFolder]:
+    def remove(self, left: Collection[str]) -> None:
+        """Remove what was left."""
+        with _explained(self.root):
+            for name in left:
+                if (self.root / name).exists():
+                    shutil.rmtree(self.root / name)
+
+    @asynccontextmanager
+    async def writing(self, name: str, take: str) -> AsyncIterator[ExportFolder]:
         """Hand out a sink; what it took is on disk when the block ends well, under a name that is not its own yet.
+
+        Args:
+            take: whose try it is: two that are at it at once, one of them late, do not write into one folder.
 
         Raises:
             Unavailable: it cannot be written there.
         """
         with _explained(self.root):
-            self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
-            with ExportFolder(self.root / f"{name}{_UNFINISHED}") as sink:
+            sink = await in_thread(partial(self._begin, name, take))
+            try:
                 yield sink
+                await in_thread(sink.finish)
+            except BaseException:
+                await in_thread(sink.abandon)
+                raise
 
-    def unfinished(self, name: str) -> Mapping[str, Iterator[bytes]]:
+    def _begin(self, name: str, take: str) -> ExportFolder:
+        self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
+        return ExportFolder(self._unfinished(name, take))
+
+    def unfinished(self, name: str, take: str) -> Mapping[str, Iterator[bytes]]:
         """Return the lines of what was just written."""
-        return lines_of(self.root / f"{name}{_UNFINISHED}")
+        return lines_of(self._unfinished(name, take))
 
-    def keep(self, name: str) -> tuple[str, str]:
+    def keep(self, name: str, take: str) -> tuple[str, str]:
         """Give what was written its name; return it, and the SHA-256 of its manifest."""
         with _explained(self.root):
-            folder = self.root / f"{name}{_UNFINISHED}"
+            folder = self._unfinished(name, take)
             digest = manifest_sha256(folder)
             kept = f"{name}-{digest[:12]}"
             folder.rename(self.root / kept)
             sync_folder(self.root)
         return kept, digest
+
+    def _unfinished(self, name: str, take: str) -> Path:
+        return self.root / f"{name}-{take}{_UNFINISHED}"
 
 
 def manifest_sha256(folder: Path) -> str:

@@ -76,9 +76,10 @@ def retention(
     done = None if dry_run else direct.on_database(retention_plan.carry_out)
     if output.is_for_programs():
         output.one({**report, "done": done})
-        return
-    retaining.say_plan(report)
-    retaining.say_done(done)
+    else:
+        retaining.say_plan(report)
+        retaining.say_done(done)
+    retaining.refuse_unproven(done)
 
 
 def _print(report: dict[str, Any], *, is_done: bool) -> None:

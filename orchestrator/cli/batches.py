@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import StrEnum
-from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import typer
 
-from orchestrator.cli import erasing, files, follow, live, output
+from orchestrator.cli import batch_results, erasing, files, follow, live, output, previews
 from orchestrator.cli.connect import connected
 from orchestrator.cli.erasing import DryRunOption, ReasonWithoutNames, YesOption
 from orchestrator.cli.exits import Exit
+from orchestrator.cli.inputs import mapped
 from orchestrator.cli.options import (
     ConnectionOption,
     LimitOption,
@@ -21,14 +21,24 @@ from orchestrator.cli.options import (
     TimeoutOption,
     group,
 )
-from orchestrator.cli.runs import report_fetched
 from orchestrator.cli.times import in_words
 from orchestrator.client import Batch, SubmittedBatch
 
 app = group("Batches: one file, a run for each row.")
 
 COLUMNS = ("id", "status", "total", "counts", "workflow_id", "connection", "created_at", "finished_at")
-FIELDS = ("id", "status", "name", "total", "counts", "rate_per_minute", "eta_s", "forecast", "waiting_because")
+FIELDS = (
+    "id",
+    "status",
+    "name",
+    "total",
+    "counts",
+    "rate_per_minute",
+    "eta_s",
+    "forecast",
+    "failures",
+    "waiting_because",
+)
 
 BatchId = Annotated[str, typer.Argument(metavar="ID", help="The batch's id.")]
 
@@ -54,6 +64,10 @@ def submit(
     external_id_column: Annotated[
         str | None, typer.Option("--external-id-column", help="The column with your own id of each row.")
     ] = None,
+    map_: Annotated[
+        list[str] | None,
+        typer.Option("--map", metavar="COLUMN=FIELD", help="Which field a CSV's column fills; COLUMN= leaves it out."),
+    ] = None,
     wave_size: Annotated[int | None, typer.Option("--wave-size", min=1, help="Runs a launch; else planned.")] = None,
     max_failures: Annotated[
         str | None, typer.Option("--max-failures", metavar="N|P%", help="Pause the batch beyond so many.")
@@ -68,7 +82,7 @@ def submit(
     """Submit a file. All of it is stored when this returns, or nothing."""
     data = files.read(file)
     format_ = files.format_of(file, data)
-    with connected() as client:
+    with connected() as client, previews.of_refusal():
         batch = client.batches.submit(
             data,
             format_,
@@ -78,6 +92,7 @@ def submit(
             name=name,
             external_id=external_id,
             external_id_column=external_id_column,
+            map=mapped(map_ or []),
             wave_size=wave_size,
             max_failures=max_failures,
             skip_invalid=skip_invalid,
@@ -85,8 +100,7 @@ def submit(
         )
     _tell_of_submission(file, format_, batch)
     if dry_run:
-        output.one(batch, ("total", "refused", "plan"))
-        output.say("Nothing was stored. Submit it without --dry-run.")
+        previews.tell(batch)
     elif watch_:
         _follow(str(batch["id"]), timeout_s=None)
     else:
@@ -168,21 +182,7 @@ def erase(
         )
 
 
-@app.command()
-def results(
-    batch_id: BatchId,
-    to: Annotated[str, typer.Option("--to", metavar="DIR", help="Store the files there.")],
-    output_: OutputOption = None,
-) -> None:
-    """Store every result of a batch in a folder, verified. Run again, it fetches what is new."""
-    from orchestrator.cli.results import fetch
-
-    with connected() as client:
-        batch = client.batches.get(batch_id)
-        done = fetch(client, client.batches.runs(batch_id), Path(to))
-    if done.without_results:
-        output.say(f"{done.without_results} of {batch['total']} runs have no results (the batch is {batch['status']})")
-    report_fetched(to, done)
+batch_results.register(app)
 
 
 def _tell_of_submission(file: str, format_: files.Format, batch: SubmittedBatch) -> None:
@@ -233,7 +233,12 @@ def _for_people(batch: Batch) -> Mapping[str, Any]:
         return batch
     counts = ", ".join(f"{count} {status}" for status, count in live.ordered(batch["counts"]))
     foretold = batch.get("forecast")
-    return {**batch, "counts": counts, "forecast": live.foretold(foretold) if foretold else None}
+    causes = "; ".join(
+        f"{one['count']} {one['code']}: {one['message'] or ''} (as in run {one['run_id']})"
+        for one in batch.get("failures") or ()
+    )
+    told = {"counts": counts, "forecast": live.foretold(foretold) if foretold else None}
+    return {**batch, **told, "failures": causes or None}
 
 
 def _acted(batch: Batch, next_: str) -> None:

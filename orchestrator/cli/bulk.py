@@ -1,4 +1,4 @@
-"""`run retry` and `run cancel` with a filter instead of an id: say how many, ask, and start a bulk operation."""
+"""`run retry`, `run cancel` and `doubt resolve` with a filter: say how many, ask, and start a bulk operation."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from orchestrator.cli import output
+from orchestrator.cli import operations, output
 from orchestrator.cli.connect import connected
 from orchestrator.cli.exits import Exit
 from orchestrator.cli.inputs import pairs_of
@@ -88,10 +88,16 @@ def start(
     *,
     reason: str | None,
     relaunch: bool = False,
+    how: str | None = None,
     dry_run: bool,
     yes: bool,
+    watch: bool = False,
 ) -> None:
     """Start a bulk operation, after it was agreed to.
+
+    Args:
+        how: what to resolve doubts by.
+        watch: follow it to its end.
 
     Raises:
         BadInput: nothing is named; or nobody can be asked, and `--yes` was not said.
@@ -102,23 +108,25 @@ def start(
         )
     with connected() as client:
         if dry_run:
-            _preview(client.operations.start(verb, filter, relaunch=relaunch, reason=reason, dry_run=True))
+            _preview(client.operations.start(verb, filter, relaunch=relaunch, how=how, reason=reason, dry_run=True))
             return
         if not yes:
-            _agree(client, verb, filter, relaunch=relaunch)
-        made = client.operations.start(verb, filter, relaunch=relaunch, reason=reason)
+            _agree(client, verb, filter, relaunch=relaunch, how=how)
+        made = client.operations.start(verb, filter, relaunch=relaunch, how=how, reason=reason)
+    if watch:
+        operations.follow_to_end(str(made["id"]), timeout_s=None)
     output.one(made, FIELDS)
     output.say(f"Next: orchestrator operation show {made['id']}")
 
 
-def _agree(client: Client, verb: str, filter: Mapping[str, Any], *, relaunch: bool) -> None:
+def _agree(client: Client, verb: str, filter: Mapping[str, Any], *, relaunch: bool, how: str | None) -> None:
     if output.is_for_programs() or not sys.stdin.isatty():
         raise BadInput(
             "this acts on many runs, and nobody can be asked here",
             code="not_confirmed",
             hint="--dry-run shows which; --yes does it",
         )
-    found = client.operations.start(verb, filter, relaunch=relaunch, dry_run=True)
+    found = client.operations.start(verb, filter, relaunch=relaunch, how=how, dry_run=True)
     _preview(found)
     if not found["total"]:
         raise typer.Exit(Exit.REFUSED)

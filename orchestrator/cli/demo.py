@@ -19,6 +19,7 @@ from orchestrator.cli.exits import Exit
 from orchestrator.cli.follow import Standing, standing_of_batch
 from orchestrator.cli.live import ordered
 from orchestrator.cli.results import fetch
+from orchestrator.cli.running import sign_in_link
 from orchestrator.client import Doubt, InboxItem
 from orchestrator.domain.statuses import ENDINGS, MEANINGS, RunStatus
 from orchestrator.errors import Unavailable
@@ -49,6 +50,7 @@ def run_demo(items: int) -> int:
     story.say("Starting PostgreSQL, the API and two workers in .orchestrator-demo ...")
     with Stage(say=story.say) as stage:
         story.say(f"Ready after {time.monotonic() - began_s:.1f} s: {stage.supervisor.url}")
+        story.say(f"Watch it: {sign_in_link(stage.settings, stage.supervisor.url)}")
         story.say()
         show = Show(stage, story, items)
         found = show.perform()

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from orchestrator.cli.results import Fetched, folder_name
+from orchestrator.cli.results import Fetched
+from orchestrator.domain.result_files import folder_name
 
 MAX_REQUESTS_IN_60_S = 100
 #: Our words, and the stand-in's for the same.

@@ -31,7 +31,7 @@ class Stage:
         self.folder = Path(FOLDER).absolute()
         self._say = say
         # The defaults, whatever the environment says: it may name somebody's real database.
-        settings = Settings.model_validate(
+        self.settings = Settings.model_validate(
             {
                 "data_dir": self.folder,
                 "port": 0,
@@ -41,7 +41,7 @@ class Stage:
         )
         self._sandbox: Sandbox | None = None
         self._client: Client | None = None
-        self.supervisor = Supervisor(settings, say=say)
+        self.supervisor = Supervisor(self.settings, say=say)
 
     @property
     def sandbox(self) -> Sandbox:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-def on_database(act: Callable[[Deps], Awaitable[T]]) -> T:
+def on_database(act: Callable[[Deps], Awaitable[T]], settings: Settings | None = None) -> T:
     """Do something with what the verbs need, on the database that is named, or on the data folder's own.
 
     Raises:
@@ -27,10 +27,10 @@ def on_database(act: Callable[[Deps], Awaitable[T]]) -> T:
     from orchestrator.cli.prepare import PROGRAM
     from orchestrator.settings import load_settings
 
-    settings = _with_database(load_settings())
+    found = _with_database(settings or load_settings())
 
     async def run() -> T:
-        async with bootstrap.build(settings, program=PROGRAM, pool_size=1) as deps:
+        async with bootstrap.build(found, program=PROGRAM, pool_size=1) as deps:
             return await act(deps)
 
     return asyncio.run(run())

@@ -6,12 +6,12 @@ import csv
 import io
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, TypeAlias
 
 import typer
 
 from orchestrator import client as api
-from orchestrator.cli import output
+from orchestrator.cli import bulk, output
 from orchestrator.cli.connect import connected
 from orchestrator.cli.inputs import read_bytes
 from orchestrator.cli.options import NeededReason, OutputOption, group
@@ -23,6 +23,8 @@ COLUMNS = ("id", "kind", "count", "workflow_id", "connection", "batch_id", "sinc
 HEADER = ("index", "execution_id")
 MAX_INDEX_DIGITS = 9
 _BY_INDEX = "execution_ids."
+
+How: TypeAlias = Literal["adopt", "not_started", "relaunch", "abandon"]
 
 
 @app.command("list")
@@ -37,8 +39,10 @@ def list_(output_: OutputOption = None) -> None:
 
 @app.command()
 def resolve(
-    doubt_id: Annotated[str, typer.Argument(metavar="ID", help="The id of the run or the wave.")],
     reason: NeededReason,
+    doubt_id: Annotated[
+        str | None, typer.Argument(metavar="ID", help="The id of the run or the wave; or name runs by options.")
+    ] = None,
     adopt: Annotated[
         str | None, typer.Option("--adopt", metavar="EXECUTION_ID", help="It runs: the provider calls it so.")
     ] = None,
@@ -51,12 +55,42 @@ def resolve(
     no_verify: Annotated[
         bool, typer.Option("--no-verify", help="Adopt without asking the provider whether it knows the execution.")
     ] = False,
+    batch: bulk.BatchOption = None,
+    workflow: bulk.WorkflowOption = None,
+    connection: bulk.OfConnectionOption = None,
+    since_: bulk.SinceOption = None,
+    until: bulk.UntilOption = None,
+    label: bulk.LabelOption = None,
+    dry_run: bulk.DryRunOption = False,
+    yes: bulk.YesOption = False,
+    watch: Annotated[bool, typer.Option("--watch", help="With a filter: follow it to its end.")] = False,
     output_: OutputOption = None,
 ) -> None:
-    """Say what became of a launch, after looking at the provider's own console."""
+    """Say what became of a launch, after looking at the provider's own console; with options, of all that they name."""
     how = _how(adopt, adopt_file, not_started, relaunch, abandon)
     if no_verify and how != "adopt":
         raise BadInput("--no-verify goes with --adopt and --adopt-file only")
+    filter = bulk.filter_of(
+        status=None, batch=batch, workflow=workflow, connection=connection, error_code=None, since_=since_,
+        until=until, label=label,
+    )  # fmt: skip
+    if doubt_id is None or bulk.is_bulk(doubt_id, filter):
+        _resolve_many(filter, how, reason=reason, dry_run=dry_run, yes=yes, watch=watch)
+        return
+    _resolve_one(doubt_id, how, reason=reason, adopt=adopt, adopt_file=adopt_file, unverified=no_verify)
+
+
+def _resolve_many(filter: dict[str, Any], how: How, *, reason: str, dry_run: bool, yes: bool, watch: bool) -> None:
+    """Start one bulk operation for every doubt that a filter names."""
+    if how == "adopt":
+        raise BadInput("each adopted run needs its own execution: name one doubt by its id", code="usage")
+    chosen = {**filter, "status": ["in_doubt"]} if filter else {}
+    bulk.start("resolve", chosen, how=how, reason=reason, dry_run=dry_run, yes=yes, watch=watch)
+
+
+def _resolve_one(
+    doubt_id: str, how: How, *, reason: str, adopt: str | None, adopt_file: str | None, unverified: bool
+) -> None:
     file = read_executions(adopt_file) if adopt_file is not None else None
     with connected() as client:
         try:
@@ -66,7 +100,7 @@ def resolve(
                 reason=reason,
                 execution_id=adopt,
                 execution_ids=file.execution_ids if file is not None else None,
-                unverified=no_verify,
+                unverified=unverified,
             )
         except api.Invalid as error:
             if file is not None:
@@ -136,10 +170,8 @@ def _index_fault(text: str, known: dict[int, str]) -> str | None:
     return f"{int(text)} stands above already" if int(text) in known else None
 
 
-def _how(
-    adopt: str | None, adopt_file: str | None, not_started: bool, relaunch: bool, abandon: bool
-) -> Literal["adopt", "not_started", "relaunch", "abandon"]:
-    answers: list[tuple[bool, Literal["adopt", "not_started", "relaunch", "abandon"]]] = [
+def _how(adopt: str | None, adopt_file: str | None, not_started: bool, relaunch: bool, abandon: bool) -> How:
+    answers: list[tuple[bool, How]] = [
         (adopt is not None, "adopt"),
         (adopt_file is not None, "adopt"),
         (not_started, "not_started"),

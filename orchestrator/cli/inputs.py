@@ -76,6 +76,19 @@ def pairs_of(given: Sequence[str], *, option: str) -> dict[str, str]:
     return found
 
 
+def mapped(given: Sequence[str]) -> dict[str, str]:
+    """Return `--map COLUMN=FIELD` options as a mapping; a column may have an equals sign, its field may be empty."""
+    found: dict[str, str] = {}
+    for pair in given:
+        column, equals, field = pair.rpartition("=")
+        if not equals or not column:
+            raise BadInput(f"--map {pair}: expected COLUMN=FIELD, or COLUMN= to leave it out", code="map.pair")
+        if column in found:
+            raise BadInput(f"--map {pair}: this column is mapped twice", code="map.pair")
+        found[column] = field
+    return found
+
+
 def _split(pair: str) -> tuple[str, bool, str]:
     name, equals, value = pair.partition("=")
     if not equals or not name.removesuffix(":"):

@@ -28,6 +28,9 @@ STATUSES = (
     "abandoned",
 )
 COLOURS = {
+    "done": "green",
+    "failed": "red",
+    "refused": "yellow",
     "finished": "green",
     "error": "red",
     "result_lost": "red",
@@ -37,6 +40,8 @@ COLOURS = {
     "downloading": "cyan",
 }
 BAR_WIDTH = 40
+#: What is over: the endings of runs, and what becomes of the items of a bulk operation.
+OVER = (*STATUSES[6:], "done", "refused", "failed")
 
 
 class Screen(Protocol):
@@ -141,7 +146,7 @@ def _batch_line(batch: Mapping[str, Any]) -> str:
 
 def forecast(batch: Mapping[str, Any]) -> str:
     """Return how far a batch is, how fast it goes, and how long that may still take."""
-    done = sum(count for status, count in batch["counts"].items() if status in STATUSES[6:])
+    done = sum(count for status, count in batch["counts"].items() if status in OVER)
     words = [f"{batch['status']}  {done}/{batch.get('total')}"]
     if batch.get("rate_per_minute"):
         words.append(f"{batch['rate_per_minute']:.0f} a minute")

@@ -20,17 +20,18 @@ def register(app: typer.Typer) -> None:
 
 
 def serve(output_: OutputOption = None) -> None:
-    """Run the API (and nothing else) on ORCH_HOST and ORCH_PORT. Beyond this machine only once a token exists."""
+    """Run the API and the pages on ORCH_HOST and ORCH_PORT. Beyond this machine only once a token exists."""
     from orchestrator.api.hosts import is_loopback
     from orchestrator.api.server import serve as run_server
     from orchestrator.cli.direct import on_database
     from orchestrator.engine.tokens import require_any
     from orchestrator.settings import load_settings
+    from orchestrator.web.installed import WebPages
 
     settings = load_settings()
     if not is_loopback(settings.host):
         on_database(require_any)
-    run_server(settings)
+    run_server(settings, pages=WebPages(settings))
 
 
 def worker(

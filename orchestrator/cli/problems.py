@@ -45,6 +45,7 @@ def as_problem(error: Exception) -> dict[str, Any]:
         problem |= {"code": _code(error), "detail": error.message, "hint": error.hint}
     if isinstance(error, api.ApiError):
         problem |= {"status": error.status, "request_id": error.request_id, "errors": list(error.problems)}
+        problem["preview"] = error.preview
     return {name: value for name, value in problem.items() if value not in (None, [])}
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from orchestrator.cli import output
+from orchestrator.errors import Conflict
 
 COLUMNS = ("partition", "goes", "events", "streams", "why")
 
@@ -34,6 +35,8 @@ def say_done(done: dict[str, Any] | None) -> None:
     for month in done["months"]:
         output.text(f"Retired {month['partition']}: {month['events']:,} events, exported as {month['export']}")
         output.text(f"  SHA-256 of its manifest: {month['manifest_sha256']}")
+    for why in done["unproven"]:
+        output.text(f"Not retired: {why}")
     if done["is_cut"]:
         output.text("There is more, or somebody else is at it: the workers go on, or ask again.")
 
@@ -43,4 +46,19 @@ def _content(due: dict[str, int]) -> str:
 
 
 def _row(month: dict[str, Any]) -> dict[str, Any]:
-    return {**month, "goes": "yes" if month["goes"] else "stays", "why": "; ".join(month["reasons"])}
+    reasons = [*month["reasons"], *(["its export did not prove it when it was last tried"] * month["is_unproven"])]
+    return {**month, "goes": "yes" if month["goes"] else "stays", "why": "; ".join(reasons)}
+
+
+def refuse_unproven(done: dict[str, Any] | None) -> None:
+    """End a command that left a month because it could not be proven as one that failed.
+
+    Raises:
+        Conflict: there was one.
+    """
+    if done is not None and done["unproven"]:
+        raise Conflict(
+            f"{len(done['unproven'])} months cannot be proven and stay: somebody changed the history, or an export",
+            code="retention_unproven",
+            hint="orchestrator audit verify",
+        )

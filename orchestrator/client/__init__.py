@@ -27,6 +27,7 @@ from orchestrator.client.errors import (
     VerificationFailed,
 )
 from orchestrator.client.operations import Operation, OperationItem
+from orchestrator.client.received import Archive
 from orchestrator.client.shapes import (
     Batch,
     Connection,
@@ -35,6 +36,7 @@ from orchestrator.client.shapes import (
     Doubt,
     Erasure,
     Event,
+    Failure,
     Forecast,
     InboxItem,
     Problem,
@@ -52,6 +54,7 @@ from orchestrator.client.watched import Watched
 
 __all__ = [
     "ApiError",
+    "Archive",
     "Batch",
     "Client",
     "ClientError",
@@ -62,6 +65,7 @@ __all__ = [
     "Doubt",
     "Erasure",
     "Event",
+    "Failure",
     "Forbidden",
     "Forecast",
     "InboxItem",

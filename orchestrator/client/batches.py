@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, Literal, cast
 from urllib.parse import quote
 
 from orchestrator.client.errors import Invalid
+from orchestrator.client.received import Archive, received, received_zip
 from orchestrator.client.runs import pages
 from orchestrator.client.shapes import Batch, Erasure, Run, SubmittedBatch
 from orchestrator.client.watched import Watched
@@ -20,6 +21,8 @@ MAX_FILE_BYTES = 64 * 1024 * 1024
 SUBMIT_TIMEOUT_S = 180.0
 #: Ten thousand runs are erased in one transaction, some of their files after it.
 ERASE_TIMEOUT_S = 180.0
+#: The first byte of a table of ten thousand runs comes when all of them were read.
+RESULTS_TIMEOUT_S = 300.0
 
 _CONTENT_TYPES = {"csv": "text/csv", "jsonl": "application/x-ndjson", "json": "application/json"}
 
@@ -41,6 +44,7 @@ class Batches:
         name: str | None = None,
         external_id: str | None = None,
         external_id_column: str | None = None,
+        map: Mapping[str, str] | None = None,
         wave_size: int | None = None,
         max_failures: str | None = None,
         skip_invalid: bool = False,
@@ -48,10 +52,14 @@ class Batches:
     ) -> SubmittedBatch:
         """Store every row of a file as a run, all or nothing (or all valid ones with `skip_invalid`).
 
+        Args:
+            map: of a CSV: a column -> the input's field that it fills; an empty field leaves the column out.
+            dry_run: store nothing; return the plan, and in `preview` what the file looks like.
+
         Raises:
-            Invalid: rows are wrong; `problems` lists each place.
+            Invalid: rows are wrong; `problems` lists each place, of a dry run `preview` too.
         """
-        query = {
+        query: dict[str, Any] = {
             "connection": connection,
             "workflow_id": workflow_id,
             "format": format,
@@ -59,6 +67,7 @@ class Batches:
             "name": name,
             "external_id": external_id,
             "external_id_column": external_id_column,
+            "map": tuple(f"{column}:{field}" for column, field in (map or {}).items()),
             "wave_size": wave_size,
             "max_failures": max_failures,
             "skip_invalid": skip_invalid or None,
@@ -119,6 +128,35 @@ class Batches:
         """Give a batch's runs in input order."""
         query: dict[str, Any] = {"status": [*status]}
         return cast(Iterator[Run], pages(self._wire, f"{_path(batch_id)}/runs", query, limit))
+
+    def results_zip(self, batch_id: str, to: Path | IO[bytes]) -> Archive:
+        """Store every result of a batch in one ZIP, with `results.csv` and `manifest.json` in it.
+
+        Args:
+            to: a file, which gets its name once all of it came (an older one of that name is replaced); or a stream.
+
+        Raises:
+            VerificationFailed: what came is no whole ZIP.
+        """
+        with self._wire.stream(f"{_path(batch_id)}/results.zip", timeout_s=RESULTS_TIMEOUT_S) as response:
+            return received_zip(response.iter_bytes(), to)
+
+    def table(
+        self, batch_id: str, to: Path | IO[bytes], *, format: Literal["csv", "jsonl"] = "csv", raw: bool = False
+    ) -> int:
+        """Store one table of a batch's runs: a row each, with its input's fields and those of a small JSON result.
+
+        Args:
+            to: as of a ZIP.
+            raw: of a CSV: leave cells that a spreadsheet would run as a formula as they are.
+
+        Returns:
+            its size in bytes.
+        """
+        query: dict[str, Any] = {"raw": True} if raw else {}
+        path = f"{_path(batch_id)}/results.{format}"
+        with self._wire.stream(path, query, timeout_s=RESULTS_TIMEOUT_S) as response:
+            return received(response.iter_bytes(), to)
 
     def pause(self, batch_id: str, *, reason: str | None = None) -> Batch:
         """Stop launching. What was launched is still collected."""

@@ -18,7 +18,7 @@ ClientError
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from orchestrator.client.shapes import Problem
@@ -50,6 +50,7 @@ class ApiError(ClientError):
         request_id: names this request in the server's log.
         problems: each place that is wrong.
         retry_after_s: how long the server asks to wait, None when it did not say.
+        preview: of a dry run: what the file looks like.
     """
 
     def __init__(
@@ -62,8 +63,10 @@ class ApiError(ClientError):
         request_id: str | None = None,
         problems: Sequence[Problem] = (),
         retry_after_s: float | None = None,
+        preview: dict[str, Any] | None = None,
     ) -> None:
         super().__init__(message, hint=hint)
+        self.preview = preview
         self.status = status
         self.code = code
         self.request_id = request_id

@@ -1,7 +1,4 @@
-"""What the API answers with. Typed dicts, so that an answer costs no parsing and unknown fields stay in it.
-
-Times are ISO 8601 text with `Z`, ids are lower-case UUIDs. A key may be absent where a server is older or newer.
-"""
+"""What the API answers with, as typed dicts. Times are ISO 8601 text with `Z`; older servers may lack some keys."""
 
 from __future__ import annotations
 
@@ -92,6 +89,15 @@ class Forecast(TypedDict, total=False):
     mean_is_a_guess: bool
 
 
+class Failure(TypedDict):
+    """One cause of a batch's failures, with the first run that it met."""
+
+    code: str
+    message: str | None
+    count: int
+    run_id: str
+
+
 class _BatchFacts(TypedDict, total=False):
     name: str | None
     external_id: str | None
@@ -111,6 +117,7 @@ class _BatchFacts(TypedDict, total=False):
     source_sha256: str
     rate_per_minute: float | None
     eta_s: float | None
+    failures: list[Failure] | None
     forecast: Forecast | None
     waiting_because: Waiting | None
     waves: list[dict[str, Any]]
@@ -135,6 +142,7 @@ class SubmittedBatch(_BatchFacts, total=False):
     created: bool
     dry_run: bool
     plan: dict[str, Any]
+    preview: dict[str, Any] | None
     refused_file: str | None
 
 
@@ -174,7 +182,7 @@ class Event(TypedDict, total=False):
 
 
 class Connection(TypedDict, total=False):
-    """A provider, its address, a key that is never shown, and the limits of that key."""
+    """A provider, its address, a key that is never shown, and the limits of that key. `watch`: what others start."""
 
     id: str
     name: str

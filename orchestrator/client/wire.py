@@ -211,6 +211,7 @@ class Wire:
             request_id=problem.get("request_id"),
             problems=problem.get("errors") or (),
             retry_after_s=_seconds(response.headers.get("Retry-After")),
+            preview=problem.get("preview"),
         )
 
     def _foreign(self, response: httpx.Response) -> ApiError:

@@ -28,6 +28,7 @@ class Code(StrEnum):
     WORK_STALLED = "work_stalled"
     NOT_SWEPT = "not_swept"
     HISTORY_UNSIGNED = "history_unsigned"
+    RETENTION_UNPROVEN = "retention_unproven"
     CLOCK_OFF = "clock_off"
     DISK_LOW = "disk_low"
     DISK_SILENT = "disk_silent"
@@ -113,6 +114,10 @@ WORDS: Mapping[Code, tuple[str, str]] = {
     Code.HISTORY_UNSIGNED: (
         "the history has not been signed for over an hour: until it is, what is rewritten does not show",
         "do workers run? Their logs say why a checkpoint could not be written",
+    ),
+    Code.RETENTION_UNPROVEN: (
+        "months of the history should be retired and cannot be proven: they stay",
+        "`orchestrator audit verify` names the first bad place: the history was changed. Find out by whom",
     ),
     Code.CLOCK_OFF: (
         "this machine's clock and the database's are apart",

@@ -192,6 +192,9 @@ def _of_work(seen: Sights) -> Iterator[Alarm]:
 def _of_history(seen: Sights) -> Iterator[Alarm]:
     if seen.signed_ago_s is not None and seen.signed_ago_s > UNSIGNED_S:
         yield Alarm(code=Code.HISTORY_UNSIGNED, facts={"minutes": round(seen.signed_ago_s / 60)})
+    if seen.unproven_months:
+        months = list(seen.unproven_months)
+        yield Alarm(code=Code.RETENTION_UNPROVEN, facts={"months": months}, extent=len(months), is_grave=True)
 
 
 def _of_disk(disk: DiskSight) -> Iterator[Alarm]:

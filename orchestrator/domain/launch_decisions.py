@@ -167,14 +167,14 @@ def _after_error(
 
 
 def unknown_outcome(
-    facts: LaunchFacts, error: ProviderError | None, *, breaker: Breaker, now: datetime
+    facts: LaunchFacts, error: ProviderError | None, *, breaker: Breaker, now: datetime, because: str | None = None
 ) -> LaunchDecision:
-    """Decide for a launch of which nobody knows whether it arrived. `error` is None when its worker died."""
-    reason = error.message if error else "the worker died while the request may have been on the wire"
+    """Decide for a launch of which nobody knows whether it arrived. Without an error its worker died, or `because`."""
+    reason = error.message if error else because or "the worker died while the request may have been on the wire"
     return LaunchDecision(
         outcome=IntentOutcome.IN_DOUBT,
         changes=tuple(_in_doubt(facts, run, reason, now=now) for run in facts.runs),
-        # A dead worker says nothing about the provider, nor about how large a wave it takes.
+        # What no answer tells says nothing about the provider, nor about how large a wave it takes.
         breaker=breaker.lost(now=now) if error is not None else None,
         wave_cap=_halved(facts) if error is not None else None,
         # A 503 that says when to come back is believed, though not what came of the launch.

@@ -26,6 +26,12 @@ KEY_CONFLICT = "idempotency_key_conflict"
 #: The answer came, and could not be written down; the next one would fare no better.
 UNRECORDED = "unrecorded"
 
+#: Why a launch is a doubt although its key is remembered: somebody else would be asked now, who does not know it.
+LEADS_ELSEWHERE = (
+    "its answer is missing, and the connection's key or address was changed since: where it leads now, the same key may"
+    " launch a second time"
+)
+
 NEVER_AGAIN = frozenset({KEY_CONFLICT, UNRECORDED})
 
 FIRST_PAUSE_S = 2.0

@@ -55,6 +55,7 @@ class Content:
     """What a month holds, in counts.
 
     Args:
+        begun_at: when the last of its streams began.
         own: streams of workspaces themselves, which never end.
         strange: streams that belong to nobody, do not begin at 1, or do not end where their row says.
         unanchored: streams whose last event no checkpoint holds.
@@ -63,6 +64,7 @@ class Content:
     streams: int
     events: int
     first_at: datetime | None
+    begun_at: datetime | None
     last_at: datetime | None
     workspaces: Sequence[UUID]
     own: int

@@ -149,6 +149,8 @@ class Sights:
     launch_holds: tuple[HoldSight, ...] = ()
     #: Since the history of any workspace was last signed, the longest of all; None: there is no workspace.
     signed_ago_s: float | None = None
+    #: Months of the history that should go, and could not be proven when they were last tried.
+    unproven_months: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

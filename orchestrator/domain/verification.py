@@ -34,7 +34,8 @@ class Verdict:
         problem: the first bad place, in words; None when all is well.
         trusted: what can be relied on, in words, whether or not all is well.
         made_at: when an export says that it was made; nothing signed says so.
-        retired: months that are not here, as the history itself tells; the ends of their streams are signed.
+        retired: months that are not here, as the history itself tells. That it tells so is signed, and so are the ends
+            of their streams.
     """
 
     ok: bool
@@ -114,9 +115,11 @@ class _Walk:
         self._seq, self._digest, self._trusted_seq, self._tail_seq = 0, GENESIS, 0, 0
         self._next: AnchoredHead | None = None
         self._heads: list[AnchoredHead] = []
-        #: Months that the workspace's own stream tells of, and streams that go on after what was retired: with the
-        #: checkpoint that holds where they go on, and the next one of theirs.
+        #: Months that the workspace's own stream tells of, and a checkpoint holds that it does. What was told since the
+        #: last one waits in `_telling`: whoever removes a stream could write that it was retired, but not sign it.
         self.retired: list[Retired] = []
+        self._telling: list[Retired] = []
+        #: Streams that go on after what was retired: with the checkpoint that holds where, and the next one of theirs.
         self._workspace = workspace
         self._continued: list[tuple[UUID, AnchoredHead, AnchoredHead | None]] = []
 
@@ -150,6 +153,7 @@ class _Walk:
         before, self._stream = self._stream, stream
         self.streams += 1
         self._is_bad = False
+        self._telling = []
         self._seq, self._digest, self._trusted_seq = 0, GENESIS, 0
         self._heads = self._chain.heads_of(stream)
         self._tail_seq = self._heads[-1].seq + 1 if self._heads else 1
@@ -184,7 +188,7 @@ class _Walk:
             return
         self._seq = event.seq
         if event.stream == self._workspace and (month := read_retired(event)) is not None:
-            self.retired.append(month)
+            self._telling.append(month)
         if self._next is not None and self._next.seq == self._seq:
             self._meet(self._next)
         elif self._seq == self._tail_seq:
@@ -207,6 +211,8 @@ class _Walk:
             self._fail(f"event {head.seq}: is not the one that checkpoint {head.checkpoint} holds: it was written anew")
             return
         self._trusted_seq = head.seq
+        self.retired += self._telling
+        self._telling = []
         self._next = self._heads.pop() if self._heads else None
 
     def _note_unanchored(self, at: datetime) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Protocol
 from uuid import UUID
 
@@ -11,17 +12,21 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from orchestrator.domain import audit_export
 from orchestrator.domain.audit_export import CHECKPOINTS, EVENTS, KEYS, MANIFEST, FileFacts, Manifest, Tally
+from orchestrator.domain.chain import Event
 from orchestrator.domain.checkpoint_chain import Period
 from orchestrator.domain.verification import EVERYTHING
 from orchestrator.engine import checkpoints as signing
 from orchestrator.engine.deps import Deps
 from orchestrator.engine.who import Who
 from orchestrator.errors import BadInput
+from orchestrator.runtime import in_thread
 from orchestrator.storage import audit, checkpoints, events, retention
+from orchestrator.storage.checkpoints import Stored
 from orchestrator.storage.database import now as transaction_now
 
-#: Streams whose events are read together, and checkpoints, each of which may hold very many heads.
-STREAMS_AT_ONCE = 1_000
+#: Streams whose events are read together, and checkpoints, each of which may hold very many heads. Small bites: what is
+#: read comes through the event loop, which must beat the worker's heart meanwhile.
+STREAMS_AT_ONCE = 200
 CHECKPOINTS_AT_ONCE = 10
 
 
@@ -34,7 +39,7 @@ def _in_silence(_done: int, _all: int) -> None:
 
 
 class Sink(Protocol):
-    """Where the files of an export go. Called in the midst of a snapshot: it must be quick, and call no network."""
+    """Where the files of an export go. Called on a thread, in the midst of a snapshot: it must call no network."""
 
     def write(self, name: str, text: bytes) -> None:
         """Append to a file of the export."""
@@ -47,6 +52,7 @@ class _Writing:
         self._sink = sink
         self._tallies = {name: Tally() for name in (EVENTS, CHECKPOINTS, KEYS)}
         self.streams = self.events = self.checkpoints = 0
+        self._last: UUID | None = None
         for name in self._tallies:
             sink.write(name, b"")  # also an empty history has all of its files
 
@@ -55,6 +61,37 @@ class _Writing:
         data = text.encode()
         self._tallies[name].add(data)
         self._sink.write(name, data)
+
+    def write_events(self, found: Sequence[Event]) -> None:
+        """Append events."""
+        for event in found:
+            self.write(EVENTS, audit_export.event_line(event))
+            self.events += 1
+            self.streams += event.stream != self._last
+            self._last = event.stream
+
+    def write_checkpoints(self, found: Sequence[Stored]) -> None:
+        """Append checkpoints."""
+        for stored in found:
+            self.write(CHECKPOINTS, audit_export.checkpoint_line(stored.signed))
+            self.checkpoints += 1
+
+    def finish(self, who: Who, period: Period, *, made_at: datetime, keys: Iterable[bytes]) -> Manifest:
+        """Write the keys and, last of all, the manifest."""
+        self.write(KEYS, audit_export.keys_text(keys))
+        manifest = Manifest(
+            workspace=who.workspace_id,
+            since=period.since,
+            until=period.until,
+            made_at=made_at,
+            made_by=who.actor,
+            streams=self.streams,
+            events=self.events,
+            checkpoints=self.checkpoints,
+            files=self.facts(),
+        )
+        self._sink.write(MANIFEST, audit_export.manifest_text(manifest).encode())
+        return manifest
 
     def facts(self) -> dict[str, FileFacts]:
         """Return what the manifest says of the files."""
@@ -97,31 +134,20 @@ async def write_export(
     connection: AsyncConnection, who: Who, sink: Sink, *, period: Period, progress: Progress = _in_silence
 ) -> Manifest:
     """Write all files of an export in a transaction that has just begun: one snapshot for all. See `export`."""
-    writing = _Writing(sink)
+    writing = await in_thread(partial(_Writing, sink))
     made_at = await audit.begin(connection)
     required = await _write_checkpoints(connection, who.workspace_id, writing, period)
     moved = await audit.streams(connection, who.workspace_id, since=period.since, until=period.until)
     # Which months were retired stands in the workspace's own stream: without it, their streams would be missing.
     if await retention.retired(connection, who.workspace_id):
         required.add(who.workspace_id)
-    chosen = sorted(moved | required, key=lambda stream: stream.int)
+    chosen = await in_thread(lambda: sorted(moved | required, key=lambda stream: stream.int))
     for start in range(0, len(chosen), STREAMS_AT_ONCE):
-        await _write_events(connection, chosen[start : start + STREAMS_AT_ONCE], writing)
+        found = await audit.events(connection, chosen[start : start + STREAMS_AT_ONCE])
+        await in_thread(partial(writing.write_events, found))
         progress(min(start + STREAMS_AT_ONCE, len(chosen)), len(chosen))
-    writing.write(KEYS, audit_export.keys_text((await checkpoints.keys(connection)).values()))
-    manifest = Manifest(
-        workspace=who.workspace_id,
-        since=period.since,
-        until=period.until,
-        made_at=made_at,
-        made_by=who.actor,
-        streams=writing.streams,
-        events=writing.events,
-        checkpoints=writing.checkpoints,
-        files=writing.facts(),
-    )
-    sink.write(MANIFEST, audit_export.manifest_text(manifest).encode())
-    return manifest
+    keys = (await checkpoints.keys(connection)).values()
+    return await in_thread(partial(writing.finish, who, period, made_at=made_at, keys=keys))
 
 
 async def _write_checkpoints(
@@ -133,23 +159,13 @@ async def _write_checkpoints(
     after = 0
     while found := await checkpoints.read(connection, workspace, after=after, limit=CHECKPOINTS_AT_ONCE):
         after = found[-1].number
+        await in_thread(partial(writing.write_checkpoints, found))
         for stored in found:
-            writing.checkpoints += 1
-            writing.write(CHECKPOINTS, audit_export.checkpoint_line(stored.signed))
             at = stored.at
             if not period.is_everything and period.holds(before, at):
                 required |= {head.stream for head in stored.signed.heads}
             before = at
     return required
-
-
-async def _write_events(connection: AsyncConnection, streams: list[UUID], writing: _Writing) -> None:
-    last: UUID | None = None
-    for event in await audit.events(connection, streams):
-        writing.write(EVENTS, audit_export.event_line(event))
-        writing.events += 1
-        writing.streams += event.stream != last
-        last = event.stream
 
 
 async def copy_history(deps: Deps, who: Who, sink: Sink, *, progress: Progress = _in_silence) -> str | None:

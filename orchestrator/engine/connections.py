@@ -13,7 +13,7 @@ from orchestrator.engine import connection_words as words
 from orchestrator.engine.deps import API_KEY, Deps
 from orchestrator.engine.who import Who
 from orchestrator.engine.workflow_lists import fetch_list
-from orchestrator.engine.workflows import find_connection
+from orchestrator.engine.workflows import find_connection, not_found
 from orchestrator.errors import Conflict, OrchestratorError, ProviderError, Unavailable
 from orchestrator.storage import connections, events, lanes, watches, workflows
 from orchestrator.storage.connections import ConnectionRow
@@ -133,14 +133,16 @@ async def set_connection(
     reason: str | None = None,
 ) -> dict[str, Any]:
     """Change a connection; a lane that was stopped starts again with what was changed."""
-    found = await find_connection(deps, who, name)
     checked_url = deps.check_base_url(base_url) if base_url is not None else None
     words.check_console(console_url)
-    rate = words.in_range("requests per minute", requests_per_minute, found.requests_per_minute, 100_000)
-    slots = words.in_range("max concurrent", max_concurrent, found.max_concurrent, 10_000)
 
     async def save(session: AsyncConnection) -> None:
-        await connections.change(session, found.id, base_url=checked_url, console_url=console_url, max_concurrent=slots)
+        found = await _held(session, who, name)
+        rate = words.in_range("requests per minute", requests_per_minute, found.requests_per_minute, 100_000)
+        slots = words.in_range("max concurrent", max_concurrent, found.max_concurrent, 10_000)
+        # As a claim does: a launch is claimed before the address is changed, or after.
+        await lanes.lock(session, found.lane_id)
+        await connections.change(session, found, base_url=checked_url, console_url=console_url, max_concurrent=slots)
         await connections.set_rate(session, found.lane_id, rate)
         await _start_again(session, found)
         told = who.act("connection set", reason).event(
@@ -160,9 +162,9 @@ async def set_connection(
 async def rotate_key(deps: Deps, who: Who, name: str, api_key: str, *, reason: str | None = None) -> dict[str, Any]:
     """Put another key in. What was launched with the old one is collected with the new one."""
     deps.check_api_key(api_key)
-    found = await find_connection(deps, who, name)
 
     async def save(session: AsyncConnection) -> None:
+        found = await _held(session, who, name)
         limit_key = _limit_key(deps, who, found.provider, found.base_url, api_key, found.limit_group)
         lane, _ = await connections.ensure_lane(
             session, new_id=deps.sources.new_id(), limit_key=limit_key, rate=found.requests_per_minute
@@ -238,6 +240,18 @@ async def _marked(
 
     await deps.db.run(save)
     return await show_connection(deps, who, name)
+
+
+async def _held(session: AsyncConnection, who: Who, name: str) -> ConnectionRow:
+    """Return a connection that nobody else changes meanwhile.
+
+    Raises:
+        NotFound: there is none of that name.
+    """
+    found = await connections.lock(session, who.workspace_id, name)
+    if found is None:
+        raise not_found(name)
+    return found
 
 
 async def _start_again(session: AsyncConnection, found: ConnectionRow) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, AbstractContextManager
+from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 from uuid import UUID
 
@@ -162,7 +162,7 @@ class ExportSink(Protocol):
     """Where the files of an export go."""
 
     def write(self, name: str, text: bytes) -> None:
-        """Append to a file of the export. Called in the midst of a snapshot: it must be quick."""
+        """Append to a file of the export. Called on a thread, in the midst of a snapshot."""
 
 
 class RetiredExports(Protocol):
@@ -172,16 +172,23 @@ class RetiredExports(Protocol):
     def place(self) -> str:
         """Where it is, for people."""
 
-    def clear(self, name: str, *, keep: Collection[str]) -> None:
-        """Remove what an earlier try left of an export and nothing names."""
+    def leftovers(self, name: str, *, keep: Collection[str]) -> list[str]:
+        """Return what earlier tries left of an export, but for those that something names."""
 
-    def writing(self, name: str) -> AbstractContextManager[ExportSink]:
-        """Hand out a sink; what it took is durable when the block ends well, and has no name yet."""
+    def remove(self, left: Collection[str]) -> None:
+        """Remove what was left."""
 
-    def unfinished(self, name: str) -> Mapping[str, Iterator[bytes]]:
+    def writing(self, name: str, take: str) -> AbstractAsyncContextManager[ExportSink]:
+        """Hand out a sink; what it took is durable when the block ends well, and has no name yet.
+
+        Args:
+            take: whose try it is; no other one has it.
+        """
+
+    def unfinished(self, name: str, take: str) -> Mapping[str, Iterator[bytes]]:
         """Return the lines of what was just written."""
 
-    def keep(self, name: str) -> tuple[str, str]:
+    def keep(self, name: str, take: str) -> tuple[str, str]:
         """Give what was written its name; return it, and the SHA-256 of its manifest."""
 
 

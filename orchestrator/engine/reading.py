@@ -10,17 +10,23 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from orchestrator.domain.statuses import RunStatus
 from orchestrator.engine import forecast, retired_reads, views
 from orchestrator.engine.deps import Deps
 from orchestrator.engine.shown import shown
 from orchestrator.engine.submission_rules import known_as
 from orchestrator.engine.who import Who
 from orchestrator.errors import Conflict, NotFound, Unavailable
-from orchestrator.storage import batches, events, inbox, runs
+from orchestrator.storage import batches, events, failures, inbox, runs
+from orchestrator.storage.failures import FailureRow
 from orchestrator.storage.runs import FileRow
 
 #: Batches of which one page by status derives the status.
 JUDGED = 200
+
+#: Ended otherwise than was asked for; and how many causes of that a batch shows.
+FAILED = (RunStatus.ERROR, RunStatus.RESULT_LOST)
+CAUSES = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,7 +121,7 @@ def run_conditions(
     """Return the filters of runs in the words of `storage.run_pages`; those that do not narrow are left out.
 
     Args:
-        others: `batch`, `workflow`, `connection`, `since`, `until`.
+        others: `batch`, `workflow`, `connection`, `since`, `until`, `ids`.
     """
     given = others | {
         "statuses": list(statuses) or None,
@@ -188,12 +194,19 @@ async def get_batch(deps: Deps, who: Who, batch_id: UUID) -> dict[str, Any]:
         rate = await batches.rate_per_minute(connection, batch_id) if row.ended_at is None else None
         waiting = await views.batch_waits(connection, row)
         told = await forecast.of_batch(deps, connection, row)
-        return views.batch(row, rate_per_minute=rate, waiting=waiting, forecast=told)
+        causes = await _failures(connection, row)
+        return views.batch(row, rate_per_minute=rate, waiting=waiting, forecast=told, failures=causes)
 
     found = await deps.db.run(read)
     if found is None:
         raise NotFound(f"there is no batch {batch_id}", code="batch_not_found", hint="orchestrator batch list")
     return found
+
+
+async def _failures(connection: AsyncConnection, row: batches.BatchRow) -> list[FailureRow]:
+    if not any(row.counts.get(status) for status in FAILED):
+        return []
+    return await failures.top(connection, row.id, FAILED, limit=CAUSES)
 
 
 async def batch_run_ids(deps: Deps, who: Who, batch_id: UUID) -> list[UUID]:

@@ -36,6 +36,8 @@ class Not(StrEnum):
     NOW = "now"
     OURS = "ours"
     ANY_MORE = "any_more"
+    #: A doubt, too: its connection leads elsewhere since.
+    ELSEWHERE = "elsewhere"
 
 
 def may_be_sent_again(deps: Deps, due: DueSending) -> bool:
@@ -52,6 +54,8 @@ async def claim(deps: Deps, connection: AsyncConnection, due: DueSending, *, wor
     found = await unanswered.read_unanswered(connection, due.intent_id)
     if found is None:
         return Not.ANY_MORE  # its run moved on, and left the intent open
+    if not found.leads_there_still:
+        return Not.ELSEWHERE
     body = deps.provider(found.provider).launch_body(found.item)
     if hashlib.sha256(body).digest() != found.sha256:
         # Other bytes under the same key would be refused, and prove nothing.

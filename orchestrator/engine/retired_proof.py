@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -42,9 +42,31 @@ class _Counting:
             yield line
 
 
-def prove(files: Mapping[str, Iterable[bytes]], *, keys: Mapping[str, bytes] | None, first: UUID, until: UUID) -> Proof:
-    """Verify an export by these keys (None: its own), and count what it holds of the streams in [first, until)."""
+def _nothing() -> None:
+    """Tell nobody."""
+
+
+def prove(
+    files: Mapping[str, Iterable[bytes]],
+    *,
+    keys: Mapping[str, bytes] | None,
+    first: UUID,
+    until: UUID,
+    on_line: Callable[[], None] = _nothing,
+) -> Proof:
+    """Verify an export by these keys (None: its own), and count what it holds of the streams in [first, until).
+
+    Args:
+        on_line: called with each line that is read; what it raises ends the reading.
+    """
     counting = _Counting(files.get(EVENTS, ()), first, until)
     lines: dict[str, Iterable[bytes]] = {**files, EVENTS: counting} if EVENTS in files else dict(files)
-    verdict = verify_export(lines, verify_signature=is_signed, trusted_keys=keys)
+    told = {name: _told(each, on_line) for name, each in lines.items()}
+    verdict = verify_export(told, verify_signature=is_signed, trusted_keys=keys)
     return Proof(problem=verdict.problem, streams=counting.streams, events=counting.events)
+
+
+def _told(lines: Iterable[bytes], on_line: Callable[[], None]) -> Iterator[bytes]:
+    for line in lines:
+        on_line()
+        yield line

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import json
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
@@ -14,16 +12,18 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from orchestrator.domain.intake import batch as intake_batch
 from orchestrator.domain.intake import refusal
-from orchestrator.domain.intake.rows import FileFormat, Intake
-from orchestrator.engine import forecast
+from orchestrator.domain.intake.rows import Intake
+from orchestrator.engine import batch_file, forecast
 from orchestrator.engine import submission_rules as rules
+from orchestrator.engine.batch_file import BatchFile
 from orchestrator.engine.deps import Deps
 from orchestrator.engine.launch_orders import ENVELOPE_BYTES
 from orchestrator.engine.shown import shown
 from orchestrator.engine.spool import Spool
+from orchestrator.engine.submission_specs import BatchSpec, RunSpec, Submitted, SubmittedBatch
 from orchestrator.engine.who import Who
 from orchestrator.engine.workflows import find_connection, known_workflow
-from orchestrator.errors import BadInput, Conflict
+from orchestrator.errors import Conflict
 from orchestrator.faultpoints import Point, reach
 from orchestrator.storage import submissions
 from orchestrator.storage.connections import ConnectionRow
@@ -31,72 +31,7 @@ from orchestrator.storage.database import now as transaction_now
 from orchestrator.storage.submissions import NewBatch, NewRun, Place
 from orchestrator.storage.workflows import WorkflowRow
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunSpec:
-    """One run to submit. `workflow_id` is the provider's, `input` is the text of a JSON object.
-
-    Args:
-        id: the one to store it under, once however often it is submitted; None: a new one.
-    """
-
-    connection: str
-    workflow_id: str
-    input: bytes
-    external_id: str | None = None
-    labels: Mapping[str, str] = field(default_factory=dict)
-    id: UUID | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BatchSpec:
-    """How a file becomes a batch.
-
-    Args:
-        format: `csv`, `jsonl` or `json`.
-        concurrency: the provider's level: `low`, `medium` or `high`.
-        external_id_column: the column that names each row, unique within the file.
-        wave_size: items of a wave; 1 launches one by one; None lets the planner choose.
-        max_failures: `5` or `10%`: pause when more runs failed.
-        skip_invalid: store the good rows and give the bad ones back.
-        dry_run: check and plan, store nothing.
-        id: as of a run.
-    """
-
-    connection: str
-    workflow_id: str
-    format: str
-    concurrency: str = "medium"
-    name: str | None = None
-    external_id: str | None = None
-    external_id_column: str | None = None
-    wave_size: int | None = None
-    max_failures: str | None = None
-    skip_invalid: bool = False
-    dry_run: bool = False
-    id: UUID | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Submitted:
-    """A stored run. `created` is False when the same external id and input came before."""
-
-    id: UUID
-    created: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SubmittedBatch:
-    """A stored batch, or (id None) what a dry run found."""
-
-    id: UUID | None
-    created: bool
-    total: int
-    refused: int
-    refused_file: bytes | None
-    warnings: tuple[str, ...]
-    plan: dict[str, Any]
-
+__all__ = ["BatchSpec", "RunSpec", "Submitted", "SubmittedBatch", "check_input", "submit_batch", "submit_run"]
 
 #: Does something more in the transaction that stores a submission: given it and the id.
 Within = Callable[[AsyncConnection, UUID], Awaitable[None]]
@@ -168,36 +103,17 @@ async def submit_batch(
     found = await find_connection(deps, who, spec.connection)
     row = await known_workflow(deps, found, spec.workflow_id)
     with Spool() as kept:
-        intake = await _read(deps, found, row, spec, data, kept)
+        capabilities = deps.provider(found.provider).capabilities
+        file = BatchFile(data=data, kept=kept, schema=_schema(row), capabilities=capabilities)
+        if spec.dry_run:
+            intake, seen = await file.looked_at(spec)
+        else:
+            intake, seen = await file.read(spec), None
         plan = await forecast.plan(deps, row.id, spec.concurrency, spec.wave_size, count=len(intake.rows))
         if spec.dry_run:
-            return _answer(intake, None, plan, created=False, warnings=())
+            return _answer(intake, None, plan, created=False, warnings=(), preview=seen)
         stored, warnings = await _store(deps, who, _place(who, found, row), spec, intake, within)
         return _answer(intake, stored.id, plan, created=stored.created, warnings=warnings)
-
-
-async def _read(
-    deps: Deps, found: ConnectionRow, row: WorkflowRow, spec: BatchSpec, data: bytes | Spool, kept: Spool
-) -> Intake:
-    """Check the request and read the file, or refuse both as a whole."""
-    capabilities = deps.provider(found.provider).capabilities
-    rules.check_level(spec.concurrency, capabilities.wave_widths)
-    rules.check_wave_size(spec.wave_size, capabilities.wave_max_items)
-    rules.check_name(spec.name)
-    rules.check_external_id(spec.external_id)
-    rules.max_failures(spec.max_failures)
-    # Half a second of pure work for 10,000 rows: the event loop has better to do meanwhile.
-    intake = await asyncio.to_thread(
-        intake_batch.read_batch,
-        data,
-        format=_format(spec.format),
-        schema=_schema(row),
-        external_id_column=spec.external_id_column,
-        max_row_bytes=capabilities.max_body_bytes - ENVELOPE_BYTES,
-        keep=kept.keep,
-    )
-    rules.refuse(intake, skip_invalid=spec.skip_invalid)
-    return intake
 
 
 async def _store(
@@ -242,7 +158,7 @@ def _new_batch(deps: Deps, spec: BatchSpec, intake: Intake) -> NewBatch:
         id=spec.id or deps.sources.new_id(),
         name=spec.name,
         external_id=spec.external_id,
-        source_sha256=bytes.fromhex(intake.sha256),
+        source_sha256=batch_file.content_sha256(intake, spec.mapping),
         source_format=spec.format,
         refused=len(intake.refused),
         concurrency=spec.concurrency,
@@ -269,7 +185,13 @@ def _same_file_warning(batch_id: UUID, created_at: object) -> str:
 
 
 def _answer(
-    intake: Intake, batch_id: UUID | None, plan: dict[str, Any], *, created: bool, warnings: tuple[str, ...]
+    intake: Intake,
+    batch_id: UUID | None,
+    plan: dict[str, Any],
+    *,
+    created: bool,
+    warnings: tuple[str, ...],
+    preview: dict[str, Any] | None = None,
 ) -> SubmittedBatch:
     return SubmittedBatch(
         id=batch_id,
@@ -279,6 +201,7 @@ def _answer(
         refused_file=refusal.refused_file(intake) if intake.refused else None,
         warnings=warnings,
         plan=plan,
+        preview=preview,
     )
 
 
@@ -288,10 +211,3 @@ def _place(who: Who, found: ConnectionRow, row: WorkflowRow) -> Place:
 
 def _schema(row: WorkflowRow) -> Mapping[str, Any] | None:
     return None if row.input_schema is None else json.loads(row.input_schema)
-
-
-def _format(name: str) -> FileFormat:
-    try:
-        return FileFormat(name)
-    except ValueError:
-        raise BadInput(f"a file is csv, jsonl or json, not {name!r}", code="field.value") from None

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from orchestrator.domain import launch_decisions
+from orchestrator.domain import launch_decisions, resending
 from orchestrator.domain.governor import CallKind
 from orchestrator.domain.launch_decisions import LaunchFacts
 from orchestrator.domain.statuses import LIVE
@@ -66,9 +66,9 @@ async def sweep(
         done += await operation_steps.work_operations(deps)
 
     async def tidy(connection: AsyncConnection) -> None:
-        await housekeeping.tidy(connection)
         if self_id is not None:
             await workers.swept(connection, self_id)
+        await housekeeping.tidy(connection)
 
     await deps.db.run(tidy)
     return done
@@ -140,15 +140,18 @@ async def unrecorded_launches(deps: Deps, *, worker: UUID | None) -> int:
     due = await deps.db.run(find)
     orders: list[LaunchOrder] = []
     for one in due:
+        because: str | None = None
         if resend.may_be_sent_again(deps, one):
             if worker is None:
                 continue
             order = await _claim_again(deps, one, worker)
             if isinstance(order, LaunchOrder):
                 orders.append(order)
-            if order is not resend.Not.ANY_MORE:
+            if order is resend.Not.ELSEWHERE:
+                because = resending.LEADS_ELSEWHERE
+            elif order is not resend.Not.ANY_MORE:
                 continue
-        await _decide_unrecorded(deps, one)
+        await _decide_unrecorded(deps, one, because)
     await resend.send(deps, orders)
     return len(due)
 
@@ -165,9 +168,9 @@ async def _claim_again(deps: Deps, due: DueSending, worker: UUID) -> LaunchOrder
     return claimed
 
 
-async def _decide_unrecorded(deps: Deps, due: DueSending) -> None:
+async def _decide_unrecorded(deps: Deps, due: DueSending, because: str | None) -> None:
     async def decide(connection: AsyncConnection) -> frozenset[UUID]:
-        return await _doubt(deps, connection, due.intent_id, due.fence, due.lane_id)
+        return await _doubt(deps, connection, due, because)
 
     ended_in = await poison.caught(lambda: deps.db.run(decide))
     if isinstance(ended_in, poison.Poisoned):
@@ -187,16 +190,14 @@ async def _put_off(deps: Deps, intent_id: UUID, fence: int, why: poison.Poisoned
     await deps.db.run(write)
 
 
-async def _doubt(
-    deps: Deps, connection: AsyncConnection, intent_id: UUID, fence: int, lane_id: UUID
-) -> frozenset[UUID]:
-    lane = await lanes.lock(connection, lane_id)
-    intent = await intents.read_intent(connection, intent_id, states=frozenset({"launching"}))
+async def _doubt(deps: Deps, connection: AsyncConnection, due: DueSending, because: str | None) -> frozenset[UUID]:
+    lane = await lanes.lock(connection, due.lane_id)
+    intent = await intents.read_intent(connection, due.intent_id, states=frozenset({"launching"}))
     if intent is None:
         return frozenset()
     if intent.batch_id is not None:
         await turns.lock_batch(connection, intent.batch_id)
-    if not await intents.take_sending(connection, {intent_id: fence}):
+    if not await intents.take_sending(connection, {due.intent_id: due.fence}):
         return frozenset()
     facts = LaunchFacts(
         runs=intent.runs,
@@ -206,13 +207,17 @@ async def _doubt(
         looks_first_s=0.0,
         window=0,
     )
-    decision = launch_decisions.unknown_outcome(facts, None, breaker=lane.breaker, now=lane.now)
+    decision = launch_decisions.unknown_outcome(facts, None, breaker=lane.breaker, now=lane.now, because=because)
     log.warning(
-        "launch in doubt: its worker never recorded it", code="in_doubt", intent=str(intent_id), runs=len(intent.runs)
+        "launch in doubt: nobody recorded it",
+        code="in_doubt",
+        intent=str(due.intent_id),
+        runs=len(intent.runs),
+        because=because or "its worker died",
     )
     decided = Decided(
         decision=decision,
-        intent=intent_id,
+        intent=due.intent_id,
         workflow=intent.workflow_id,
         wave=intent.wave_id,
         batch=intent.batch_id,

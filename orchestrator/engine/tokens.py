@@ -44,7 +44,7 @@ async def authenticate(deps: Deps, bearer: str) -> Who:
         raise Unauthorized("the token is not one of ours", hint="orchestrator token create")
 
     async def find(connection: AsyncConnection) -> tokens.TokenRow | None:
-        return await tokens.find(connection, _digest(deps, bearer))
+        return await tokens.find(connection, digest_of(deps, bearer))
 
     found = await deps.db.run(find)
     if found is None:
@@ -97,7 +97,7 @@ async def create_token(
             workspace=workspace_id,
             name=name,
             hint=secret[-4:],
-            digest=_digest(deps, secret),
+            digest=digest_of(deps, secret),
             scopes=granted,
             expires_at=expires_at,
             connection_id=bound,
@@ -165,10 +165,14 @@ async def require_any(deps: Deps) -> None:
 
 
 async def tell_exposed(deps: Deps, token: str) -> None:
-    """Write into the history that a good token was shown where others may read it; what is none is not told of."""
+    """Write into the history that a good token was shown where others may read it, at most once a day for each.
+
+    What is no good token is not told of. While the database is away nothing is: whoever showed it is refused all the
+    same, and shows it again.
+    """
 
     async def tell(connection: AsyncConnection) -> None:
-        found = await tokens.find(connection, _digest(deps, token))
+        found = await tokens.exposed(connection, digest_of(deps, token))
         if found is None:
             return
         log.warning("token in a URL: revoke it and make another", token=found.name)
@@ -177,7 +181,8 @@ async def tell_exposed(deps: Deps, token: str) -> None:
         )
         await events.append_to_workspace(connection, found.workspace_id, [told], at=await transaction_now(connection))
 
-    await deps.db.run(tell)
+    with contextlib.suppress(Unavailable):
+        await deps.db.run(tell, tries=1)
 
 
 async def ensure_workspace(deps: Deps, name: str = DEFAULT_WORKSPACE) -> UUID:
@@ -220,5 +225,6 @@ def _checksum(body: str) -> str:
     return f"{zlib.crc32(body.encode()):08x}"
 
 
-def _digest(deps: Deps, secret: str) -> bytes:
+def digest_of(deps: Deps, secret: str) -> bytes:
+    """Return the keyed hash by which a token is known."""
     return bytes.fromhex(deps.sealer.fingerprint("token", secret))

@@ -20,6 +20,7 @@ from orchestrator.storage import explain, highwater, lanes
 from orchestrator.storage import runs as run_rows
 from orchestrator.storage.batches import BatchRow
 from orchestrator.storage.explain import Slots
+from orchestrator.storage.failures import FailureRow
 from orchestrator.storage.lanes import Lane
 from orchestrator.storage.questions import console_link
 from orchestrator.storage.runs import FileRow, RunRow
@@ -165,6 +166,7 @@ def batch(
     rate_per_minute: float | None = None,
     waiting: Reason | None = None,
     forecast: Mapping[str, Any] | None = None,
+    failures: Sequence[FailureRow] | None = None,
 ) -> dict[str, Any]:
     """Return the view of a batch; every status stands in its counts, at zero too."""
     status = batch_status(row.counts, paused=row.paused_at is not None, cancelled=row.cancelled_at is not None)
@@ -192,11 +194,16 @@ def batch(
             "paused_because": row.paused_because,
             "rate_per_minute": None if rate_per_minute is None else round(rate_per_minute, 1),
             "eta_s": eta_s,
+            "failures": None if failures is None else [_failure(one) for one in failures],
             "forecast": forecast,
             "waiting_because": None if waiting is None else _reason(waiting),
             "source_sha256": row.source_sha256,
         }
     )
+
+
+def _failure(row: FailureRow) -> dict[str, Any]:
+    return {"code": row.code, "message": row.message, "count": row.runs, "run_id": row.run_id}
 
 
 async def batch_waits(connection: AsyncConnection, row: BatchRow) -> Reason | None:

@@ -42,10 +42,15 @@ async def find_connection(deps: Deps, who: Who, name: str) -> ConnectionRow:
 
     found = await deps.db.run(find)
     if found is None:
-        raise NotFound(
-            f"there is no connection named {name!r}", code="connection_not_found", hint="orchestrator connection list"
-        )
+        raise not_found(name)
     return found
+
+
+def not_found(name: str) -> NotFound:
+    """Return what to say where there is no connection of that name."""
+    return NotFound(
+        f"there is no connection named {name!r}", code="connection_not_found", hint="orchestrator connection list"
+    )
 
 
 async def show_workflow(deps: Deps, who: Who, connection: str, workflow_id: str) -> dict[str, Any]:

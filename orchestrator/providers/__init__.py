@@ -1,6 +1,7 @@
 """The remote APIs, one adapter each, and the files they offer.
 
 registry.py       a provider by its name
+adapter.py        what every adapter stands on
 script.py         the Script workflows API: its five calls
 script_shapes.py  what its answers must look like
 scripe.py         the Scripe jobs API

@@ -9,13 +9,11 @@ Source: the Scripe API's own page and reference pages.
 
 from __future__ import annotations
 
-import ssl
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from types import MappingProxyType
 from urllib.parse import quote, urlencode
-
-import httpcore
 
 from orchestrator.domain.answers import (
     Accepted,
@@ -34,11 +32,10 @@ from orchestrator.domain.answers import (
 )
 from orchestrator.errors import BadInput, Gone
 from orchestrator.providers import scripe_shapes as shapes
-from orchestrator.providers.http import ANSWER_CAP_BYTES, Answer, ApiClient, Call, Timeouts
+from orchestrator.providers.adapter import Adapter
+from orchestrator.providers.http import ANSWER_CAP_BYTES, Answer, Call
 from orchestrator.providers.keys import checked_key
 from orchestrator.providers.outcomes import SCRIPE_CANCEL, SCRIPE_LAUNCH, SCRIPE_READ, Outcomes
-from orchestrator.providers.reading import Reader
-from orchestrator.runtime import since_boot_s
 from orchestrator.telemetry import get_logger
 
 log = get_logger(__name__)
@@ -85,13 +82,8 @@ TYPES: Mapping[str, tuple[str, Mapping[str, object]] | None] = MappingProxyType(
 )
 
 
-class ScripeProvider:
-    """Calls the Scripe API.
-
-    Args:
-        allow_private_networks: also call http URLs and private addresses (a stand-in on this machine).
-        utc_now: the clock for a `Retry-After` date in an answer that has no date of its own.
-    """
+class ScripeProvider(Adapter, own_error=shapes.own_error):
+    """Calls the Scripe API."""
 
     name = "scripe"
     capabilities = Capabilities(
@@ -113,26 +105,6 @@ class ScripeProvider:
         concurrent_per_workflow=200,
         execution_timeout_s=900.0,
     )
-
-    def __init__(
-        self,
-        *,
-        allow_private_networks: bool = False,
-        timeouts: Timeouts | None = None,
-        ssl_context: ssl.SSLContext | None = None,
-        monotonic: Callable[[], float] = since_boot_s,
-        utc_now: Callable[[], datetime] = lambda: datetime.now(UTC),
-        network: httpcore.AsyncNetworkBackend | None = None,
-    ) -> None:
-        self._http = ApiClient(
-            timeouts=timeouts,
-            allow_private_networks=allow_private_networks,
-            ssl_context=ssl_context,
-            monotonic=monotonic,
-            network=network,
-        )
-        self._reader = Reader(own_error=shapes.own_error, utc_now=utc_now)
-        self._told: set[tuple[str, str]] = set()
 
     async def list_workflows(self, access: Access, *, cursor: str | None = None, limit: int = 100) -> WorkflowPage:
         """Return the job types that can be started, once the API has shown that it takes the key and the version."""
@@ -187,8 +159,10 @@ class ScripeProvider:
         answer = await self._read(access, _job_path(execution_id) + "/cancel", method="POST")
         return self._seen(access, answer, SCRIPE_CANCEL, execution_id)
 
-    async def aclose(self) -> None:
-        await self._http.aclose()
+    @cached_property
+    def _told(self) -> set[tuple[str, str]]:
+        """What the log was told, of which connection."""
+        return set()
 
     def _seen(self, access: Access, answer: Answer, outcomes: Outcomes, execution_id: str) -> Observation:
         def parse(body: bytes) -> Observation:

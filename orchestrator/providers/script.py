@@ -8,14 +8,10 @@ Source: the Script API's own page.
 
 from __future__ import annotations
 
-import ssl
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import TypeVar
 from urllib.parse import quote, urlencode
-
-import httpcore
 
 from orchestrator.domain.answers import (
     Accepted,
@@ -31,11 +27,11 @@ from orchestrator.domain.answers import (
 )
 from orchestrator.errors import Gone
 from orchestrator.providers import script_shapes as shapes
-from orchestrator.providers.http import ANSWER_CAP_BYTES, WAVE_ANSWER_CAP_BYTES, Answer, ApiClient, Call, Timeouts
+from orchestrator.providers.adapter import Adapter
+from orchestrator.providers.http import ANSWER_CAP_BYTES, WAVE_ANSWER_CAP_BYTES, Answer, Call, Timeouts
 from orchestrator.providers.keys import checked_key
 from orchestrator.providers.outcomes import LAUNCH, READ, Outcomes
-from orchestrator.providers.reading import Reader
-from orchestrator.runtime import LONGEST_LAUNCH_S, since_boot_s
+from orchestrator.runtime import LONGEST_LAUNCH_S
 
 MAX_PAGE = 100
 #: A wave's answer may take its time: the provider writes that many executions before it answers.
@@ -45,13 +41,8 @@ WAVE_READ_PER_ITEM_S = 0.02
 T = TypeVar("T")
 
 
-class ScriptProvider:
-    """Calls the Script API.
-
-    Args:
-        allow_private_networks: also call http URLs and private addresses (a stand-in on this machine).
-        utc_now: the clock for a `Retry-After` date in an answer that has no date of its own.
-    """
+class ScriptProvider(Adapter, own_error=shapes.own_error):
+    """Calls the Script API."""
 
     name = "script"
     capabilities = Capabilities(
@@ -72,25 +63,6 @@ class ScriptProvider:
         concurrent_per_workflow=10,
         execution_timeout_s=900.0,
     )
-
-    def __init__(
-        self,
-        *,
-        allow_private_networks: bool = False,
-        timeouts: Timeouts | None = None,
-        ssl_context: ssl.SSLContext | None = None,
-        monotonic: Callable[[], float] = since_boot_s,
-        utc_now: Callable[[], datetime] = lambda: datetime.now(UTC),
-        network: httpcore.AsyncNetworkBackend | None = None,
-    ) -> None:
-        self._http = ApiClient(
-            timeouts=timeouts,
-            allow_private_networks=allow_private_networks,
-            ssl_context=ssl_context,
-            monotonic=monotonic,
-            network=network,
-        )
-        self._reader = Reader(own_error=shapes.own_error, utc_now=utc_now)
 
     async def list_workflows(self, access: Access, *, cursor: str | None = None, limit: int = MAX_PAGE) -> WorkflowPage:
         query = {"limit": str(min(max(limit, 1), MAX_PAGE))} | ({} if cursor is None else {"cursor": cursor})
@@ -136,9 +108,6 @@ class ScriptProvider:
 
     async def cancel(self, access: Access, workflow_id: str, execution_id: str) -> Observation:
         raise AssertionError("it has no cancel, so nobody asks for one")
-
-    async def aclose(self) -> None:
-        await self._http.aclose()
 
     async def _read(self, access: Access, path: str) -> Answer:
         call = Call(method="GET", url=access.base_url.rstrip("/") + path, headers=_headers(access))

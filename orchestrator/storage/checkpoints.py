@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import text
+from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from orchestrator.domain.checkpoints import (
@@ -19,6 +21,7 @@ from orchestrator.domain.checkpoints import (
     pack_heads,
     unpack_heads,
 )
+from orchestrator.runtime import in_thread
 from orchestrator.storage.database import one, rows
 from orchestrator.storage.patience import take_time
 
@@ -155,6 +158,11 @@ async def read(
     """Return checkpoints in order, those after a number."""
     query = READ if with_heads else READ_BARE
     found = await rows(connection, query, {"workspace": workspace, "after": after, "limit": limit})
+    # One may hold a hundred thousand heads.
+    return await in_thread(partial(_stored, found)) if with_heads else _stored(found)
+
+
+def _stored(found: Sequence[Row[Any]]) -> list[Stored]:
     return [
         Stored(
             number=row.number,

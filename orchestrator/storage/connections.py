@@ -38,12 +38,27 @@ ENSURE_LANE = text("""
 
 SET_RATE = text("UPDATE lanes SET requests_per_minute = :rate WHERE id = :lane")
 
+# Whoever changes a connection waits here for the one before, then reads it anew: its lane may be another one now.
+LOCK = text("""
+    SELECT FROM connections WHERE workspace_id = :workspace AND name = :name AND removed_at IS NULL
+    FOR NO KEY UPDATE""")
+
 SET = text("""
     UPDATE connections SET base_url = COALESCE(:base_url, base_url), console_url = COALESCE(:console_url, console_url),
         max_concurrent = COALESCE(:max_concurrent, max_concurrent) WHERE id = :id""")
 
 # The lane moves with the key; what was launched under the old one is still collected under the new.
 ROTATE = text("UPDATE connections SET api_key = :api_key, key_hint = :key_hint, lane_id = :lane WHERE id = :id")
+
+# Not before any intent that was committed for the old key or address. The lane is held, so no claim is on its way, and
+# those of before began before this moment; `orch_now()` is an earlier one, for it stands still while a transaction
+# waits for its locks. Where the clock went back since, the open intents themselves say what is not before them.
+ACCESS_CHANGED = text("""
+    UPDATE connections SET access_changed_at = GREATEST(orch_now(), clock_timestamp(), (
+        SELECT max(i.committed_at) FROM timers t JOIN intents i ON i.id = t.subject_id
+        WHERE t.kind = 'sending' AND t.workflow_id IN (SELECT id FROM workflows WHERE connection_id = :id)))
+    WHERE id = :id""")
+
 MOVE_WORKFLOWS = text("UPDATE workflows SET lane_id = :lane WHERE connection_id = :id")
 MOVE_TIMERS = text("""
     UPDATE timers SET lane_id = :lane
@@ -96,6 +111,12 @@ async def find(connection: AsyncConnection, workspace: UUID, name: str) -> Conne
     return None if row is None else _row(row)
 
 
+async def lock(connection: AsyncConnection, workspace: UUID, name: str) -> ConnectionRow | None:
+    """Return a workspace's connection by its name, held until the transaction ends. Before its lane, if that too."""
+    await connection.execute(LOCK, {"workspace": workspace, "name": name})
+    return await find(connection, workspace, name)
+
+
 async def page(connection: AsyncConnection, workspace: UUID) -> list[ConnectionRow]:
     """Return a workspace's connections by name."""
     return [_row(row) for row in await rows(connection, LIST, {"workspace": workspace})]
@@ -118,11 +139,18 @@ async def set_rate(connection: AsyncConnection, lane: UUID, rate: int) -> None:
 
 
 async def change(
-    connection: AsyncConnection, id: UUID, *, base_url: str | None, console_url: str | None, max_concurrent: int | None
+    connection: AsyncConnection,
+    found: ConnectionRow,
+    *,
+    base_url: str | None,
+    console_url: str | None,
+    max_concurrent: int | None,
 ) -> None:
-    """Change what is given; None leaves a thing as it is."""
-    values = {"id": id, "base_url": base_url, "console_url": console_url, "max_concurrent": max_concurrent}
+    """Change what is given; None leaves a thing as it is. The lane is locked by the caller."""
+    values = {"id": found.id, "base_url": base_url, "console_url": console_url, "max_concurrent": max_concurrent}
     await connection.execute(SET, values)
+    if base_url not in (None, found.base_url):
+        await connection.execute(ACCESS_CHANGED, {"id": found.id})
 
 
 async def rotate(
@@ -130,6 +158,7 @@ async def rotate(
 ) -> None:
     """Put another key in, and move everything that lives to its lane. Both lanes are locked by the caller."""
     await connection.execute(ROTATE, {"id": id, "api_key": api_key, "key_hint": key_hint, "lane": lane})
+    await connection.execute(ACCESS_CHANGED, {"id": id})
     await connection.execute(MOVE_WORKFLOWS, {"id": id, "lane": lane})
     await connection.execute(MOVE_TIMERS, {"id": id, "lane": lane, "old_lane": old_lane})
 

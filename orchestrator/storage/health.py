@@ -22,7 +22,7 @@ from orchestrator.domain.sights import (
     SlotsSight,
     WorkersSight,
 )
-from orchestrator.storage import deliveries
+from orchestrator.storage import deliveries, retention
 from orchestrator.storage.database import one, rows
 from orchestrator.storage.slots import SINGLE_SLOTS, WAVE_SLOTS
 
@@ -179,6 +179,7 @@ async def sights(connection: AsyncConnection, now: datetime, *, dead_after_s: fl
         ),
         launch_holds=tuple(HoldSight(**row._mapping) for row in await rows(connection, HOLDS, {})),
         signed_ago_s=(await connection.execute(SIGNED)).scalar_one(),
+        unproven_months=await retention.unproven(connection),
     )
 
 

@@ -8,9 +8,10 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from orchestrator.domain.statuses import RunStatus
-from orchestrator.storage import batches, deliveries, idempotency, workers
+from orchestrator.storage import batches, deliveries, idempotency, sessions, workers
 
-# Harmless when they exist; made before the month begins, because the default partition must stay empty.
+# Harmless when they exist; made before the month begins, because the default partition must stay empty. While somebody
+# reads the history they answer 'busy' at once: there is a month of sweeps to make the next one in.
 PARTITIONS = text("SELECT events_partition(orch_now()), events_partition(orch_now() + interval '1 month')")
 
 # What only a sweep does: launches that nobody recorded, cancels and settles that were cut off, files of erased runs,
@@ -29,7 +30,8 @@ async def anything_left(connection: AsyncConnection, live: Sequence[RunStatus]) 
 
 
 async def tidy(connection: AsyncConnection) -> None:
-    """Do what is due; cheap when nothing is."""
-    await connection.execute(PARTITIONS)
+    """Do what is due; cheap when nothing is. Let it be the last of its transaction: it may hold the whole history."""
     await idempotency.forget(connection)
     await workers.forget_old(connection)
+    await sessions.forget(connection)
+    await connection.execute(PARTITIONS)

@@ -42,7 +42,7 @@ CONTENT = text("""
     WITH ends AS (SELECT stream, max(seq) AS seq, count(*) AS events, min(at) AS first_at, max(at) AS last_at
         FROM events WHERE stream >= :first AND stream < :until GROUP BY stream)
     SELECT count(*) AS streams, COALESCE(sum(e.events), 0)::bigint AS events,
-        min(e.first_at) AS first_at, max(e.last_at) AS last_at,
+        min(e.first_at) AS first_at, max(e.first_at) AS begun_at, max(e.last_at) AS last_at,
         array_agg(DISTINCT COALESCE(r.workspace_id, b.workspace_id, w.id))
             FILTER (WHERE COALESCE(r.id, b.id, w.id) IS NOT NULL) AS workspaces,
         count(*) FILTER (WHERE w.id IS NOT NULL) AS own,
@@ -72,10 +72,21 @@ CLAIM = text("""
         FOR UPDATE SKIP LOCKED)
     RETURNING due_at, reached""")
 HOLD = text("SELECT kind FROM retention_rounds WHERE kind = :kind AND due_at = :lease FOR UPDATE")
+RENEW = text("""
+    UPDATE retention_rounds SET due_at = orch_now() + make_interval(secs => :lease_s)
+    WHERE kind = :kind AND due_at = :lease RETURNING due_at""")
 LEAVE = text("""
     UPDATE retention_rounds SET due_at = orch_now() + make_interval(secs => :wait_s), is_held = false,
         reached = :reached
     WHERE kind = :kind AND due_at = :lease""")
+
+# Only a proof takes a month off: one that merely stays, for another reason, may have been changed once more.
+UNPROVEN = text("""
+    UPDATE retention_rounds SET unproven = ARRAY(
+        SELECT u FROM unnest(unproven) u WHERE NOT u = ANY(CAST(:but AS text[]))
+        UNION SELECT unnest(CAST(:unproven AS text[])) ORDER BY 1)
+    WHERE kind = 'history' AND due_at = :lease""")
+ALL_UNPROVEN = text("SELECT unproven FROM retention_rounds WHERE kind = 'history'")
 
 # A step of a round reads so many rows of the key, whatever has been erased of them before.
 OLD_BATCHES = text("""
@@ -153,6 +164,12 @@ async def claim(
     return None if row is None else (row.due_at, row.reached)
 
 
+async def renew(connection: AsyncConnection, kind: str, lease: datetime, *, lease_s: float) -> datetime | None:
+    """Return the lease, made longer; None: it is not ours any more."""
+    row = await one(connection, RENEW, {"kind": kind, "lease": lease, "lease_s": lease_s})
+    return None if row is None else row.due_at
+
+
 async def hold(connection: AsyncConnection, kind: str, lease: datetime) -> bool:
     """Tell whether the lease is still ours, and keep it so to the end of the transaction."""
     return await one(connection, HOLD, {"kind": kind, "lease": lease}) is not None
@@ -163,6 +180,19 @@ async def leave(
 ) -> None:
     """Give a round back, to go on after a time."""
     await execute(connection, LEAVE, {"kind": kind, "lease": lease, "wait_s": wait_s, "reached": reached})
+
+
+async def note_unproven(
+    connection: AsyncConnection, lease: datetime, found: Sequence[str], *, but: Sequence[str]
+) -> None:
+    """Keep which months could not be proven when they were last tried, but for those that were proven since."""
+    await execute(connection, UNPROVEN, {"lease": lease, "unproven": list(found), "but": list(but)})
+
+
+async def unproven(connection: AsyncConnection) -> tuple[str, ...]:
+    """Return the months that should go and could not be proven when they were last tried."""
+    row = await one(connection, ALL_UNPROVEN, {})
+    return () if row is None else tuple(row.unproven)
 
 
 async def old(

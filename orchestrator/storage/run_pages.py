@@ -38,6 +38,7 @@ _OTHER_LABELS = """NOT EXISTS (SELECT FROM unnest(CAST(:label_keys AS text[]), C
 # What every run of the page meets, whichever way it was found.
 _FILTERS: Mapping[str, str] = {
     "batch": "r.batch_id = :batch",
+    "ids": "r.id = ANY(CAST(:ids AS uuid[]))",
     "since": "r.created_at >= :since",
     "until": "r.created_at <= :until",
     "external_ids": "r.external_id = ANY(CAST(:external_ids AS text[]))",
@@ -127,8 +128,8 @@ def values(conditions: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "statuses": [*RunStatus],
         **conditions,
-        "from_id": _first_id(since - STEP),
-        "to_id": _first_id(until + STEP),
+        "from_id": first_id(since - STEP),
+        "to_id": first_id(until + STEP),
     }
 
 
@@ -175,6 +176,6 @@ def workflows(conditions: Mapping[str, Any]) -> str:
     return _WORKFLOWS.format(named="".join(f" AND {_OF_WORKFLOW[n]}" for n in _OF_WORKFLOW if n in conditions))
 
 
-def _first_id(at: datetime) -> UUID:
+def first_id(at: datetime) -> UUID:
     """Return the lowest id that can be made at a time."""
     return UUID(int=max(0, int(at.timestamp() * 1000)) << 80)

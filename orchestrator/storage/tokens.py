@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import text
+from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from orchestrator.storage.database import execute, one, rows
@@ -21,6 +21,13 @@ FIND = text("""
     WHERE t.digest = :digest AND t.revoked_at IS NULL AND (t.expires_at IS NULL OR t.expires_at > orch_now())""")
 
 USED = text("UPDATE tokens SET last_used_at = orch_now() WHERE id = :id")
+
+# Whoever has such a URL asks as often as they like; the history of the workspace does not grow with that.
+EXPOSED = text("""
+    UPDATE tokens SET exposed_at = orch_now()
+    WHERE digest = :digest AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > orch_now())
+        AND (exposed_at IS NULL OR exposed_at NOT BETWEEN orch_now() - interval '1 day' AND orch_now())
+    RETURNING id, workspace_id, name""")
 
 INSERT = text("""
     INSERT INTO tokens (id, workspace_id, name, hint, digest, scopes, expires_at, connection_id, created_at)
@@ -71,6 +78,11 @@ async def is_any_good(connection: AsyncConnection) -> bool:
 async def used(connection: AsyncConnection, token_id: UUID) -> None:
     """Write that a token was used just now."""
     await connection.execute(USED, {"id": token_id})
+
+
+async def exposed(connection: AsyncConnection, digest: bytes) -> Row[Any] | None:
+    """Note that a good token was shown to others, and return it; None where that was noted within a day."""
+    return await one(connection, EXPOSED, {"digest": digest})
 
 
 async def insert(

@@ -34,9 +34,11 @@ RETAKE_SENDING = text("""
     WHERE subject_id = :id AND kind = 'sending' AND fence = :fence RETURNING fence""")
 
 
+# Where the connection leads elsewhere by now, the same key may start a second execution there.
 READ_UNANSWERED = text("""
     SELECT i.body_sha256, i.workflow_id, w.remote_id, w.on_doubt, c.id AS connection_id, c.provider, c.base_url,
-        c.api_key, e.run_id, e.attempt, e.position, r.cancel_requested, r.batch_id, n.body
+        c.api_key, e.run_id, e.attempt, e.position, r.cancel_requested, r.batch_id, n.body,
+        c.access_changed_at IS NULL OR c.access_changed_at < i.committed_at AS leads_there_still
     FROM intents i JOIN workflows w ON w.id = i.workflow_id JOIN connections c ON c.id = w.connection_id
     JOIN executions e ON e.intent_id = i.id AND e.state = 'launching' JOIN runs r ON r.id = e.run_id
     JOIN inputs n ON n.run_id = r.id
@@ -59,7 +61,10 @@ class DueSending:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unanswered:
-    """A single launch without an answer: all that it takes to send it again. `item` is the run's input."""
+    """A single launch without an answer: all that it takes to send it again. `item` is the run's input.
+
+    `leads_there_still`: neither the connection's key nor its address was changed since the intent was committed.
+    """
 
     workflow_id: UUID
     remote_workflow_id: str
@@ -72,6 +77,7 @@ class Unanswered:
     batch_id: UUID | None
     item: bytes
     sha256: bytes
+    leads_there_still: bool
 
 
 async def due_sending(connection: AsyncConnection, limit: int) -> list[DueSending]:
@@ -120,4 +126,5 @@ async def read_unanswered(connection: AsyncConnection, intent_id: UUID) -> Unans
         batch_id=r.batch_id,
         item=bytes(r.body),
         sha256=bytes(r.body_sha256),
+        leads_there_still=r.leads_there_still,
     )

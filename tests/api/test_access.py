@@ -12,7 +12,7 @@ import pytest
 from fastapi import FastAPI
 
 from orchestrator.api import app as application
-from orchestrator.api.guesses import BURST, GOOD_FOR_S, Guesses
+from orchestrator.api.guesses import BURST, Guesses
 from orchestrator.api.hosts import Hosts
 from orchestrator.api.openapi import describe, scopes_of
 from orchestrator.client import Client
@@ -208,20 +208,11 @@ def tokens_by_scopes(served: Served) -> dict[frozenset[str], str]:
 def test_wrong_tokens_of_an_address_are_limited_and_come_back_with_time() -> None:
     guesses = Guesses()
     for _ in range(BURST):
-        assert guesses.wait_s("a", "t", now_s=0) == 0
-        guesses.wrong("a", now_s=0)
-    assert 0 < guesses.wait_s("a", "t", now_s=0) <= 2
-    assert guesses.wait_s("b", "t", now_s=0) == 0
-    assert guesses.wait_s("a", "t", now_s=2) == 0
-
-
-def test_a_token_that_was_good_lately_is_not_locked_out_by_its_neighbours() -> None:
-    guesses = Guesses()
-    guesses.right("good", now_s=0)
-    for _ in range(BURST):
-        guesses.wrong("a", now_s=GOOD_FOR_S)
-    assert guesses.wait_s("a", "good", now_s=GOOD_FOR_S) == 0
-    assert guesses.wait_s("a", "good", now_s=GOOD_FOR_S + 0.1) > 0
+        assert guesses.wrong("a", now_s=0) == 0
+    assert 0 < guesses.wrong("a", now_s=0) <= 2
+    assert guesses.wrong("b", now_s=0) == 0
+    assert guesses.wrong("a", now_s=2) == 0
+    assert guesses.wrong("a", now_s=2) > 0
 
 
 def test_addresses_are_not_remembered_without_end(monkeypatch: pytest.MonkeyPatch) -> None:

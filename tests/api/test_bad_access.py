@@ -6,13 +6,17 @@ what it is given and takes no `If-Match`, and 66, for there is no four-eyes rule
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 
 import httpx
 import pytest
+from sqlalchemy import text
 
 from orchestrator.api.guesses import BURST
+from orchestrator.bootstrap import build
 from orchestrator.client import Client
+from orchestrator.settings import Settings
 from tests.api.conftest import Served, running
 from tests.api.test_bad_input import BATCHES, CONNECTION, CONNECTIONS, JSON, NIL, RUNS, codes, run_body
 
@@ -49,6 +53,42 @@ def test_45_to_51_without_a_good_token_nothing_is_told(served: Served, client: C
     twice = httpx.Headers([("Authorization", f"Bearer {served.token}")] * 2)
     assert codes(bare.get(RUNS, headers=twice)) == (400, "header.repeated")
     assert codes(bare.post(RUNS, json={}, headers=_bearer(reader["secret"]))) == (403, "scope.missing")
+
+
+def _exposures(served: Served, token_id: str, *, a_day_later: bool = False) -> int:
+    """Return how often the history says that a token stood in a URL."""
+    told = text("SELECT count(*) FROM events WHERE type = 'token_exposed' AND data LIKE '%' || :token || '%'")
+    age = text("UPDATE tokens SET exposed_at = exposed_at - interval '25 hours' WHERE id = CAST(:token AS uuid)")
+
+    async def ask() -> int:
+        async with build(served.settings, program="test") as deps, deps.db.transaction() as connection:
+            if a_day_later:
+                await connection.execute(age, {"token": token_id})
+            return int((await connection.execute(told, {"token": token_id})).scalar_one())
+
+    return asyncio.run(ask())
+
+
+def test_49_a_token_in_a_url_is_told_of_once_a_day(served: Served, client: Client, bare: httpx.Client) -> None:
+    made = client.tokens.create("shown")
+    # Whatever stands in the header, at every door.
+    for path, headers in ((RUNS, _bearer(served.token)), (RUNS, {}), ("/scripe/v1/jobs", _bearer(made["secret"]))):
+        answer = bare.get(path, params={"api_key": made["secret"]}, headers=headers)
+        assert answer.status_code == 401 and "does not belong into a URL" in answer.text, path
+    for headers in ({}, {"x-api-key": made["secret"]}, {"x-api-key": "nonsense"}):
+        answer = bare.get("/script/api/v1/workflows", params={"k": made["secret"]}, headers=headers)
+        assert answer.status_code == 401 and "does not belong into a URL" in answer.text
+    assert _exposures(served, made["id"]) == 1
+    assert _exposures(served, made["id"], a_day_later=True) == 1
+    for _ in range(2):
+        bare.get(RUNS, params={"api_key": made["secret"]})
+    assert _exposures(served, made["id"]) == 2
+
+
+def test_49_a_token_in_a_url_is_refused_while_the_database_is_away(served: Served) -> None:
+    gone = {**served.settings.model_dump(), "database_url": "postgresql+psycopg://x:y@127.0.0.1:9/none"}
+    with running(Settings.model_validate(gone)) as url, httpx.Client(base_url=url, trust_env=False) as http:
+        assert codes(http.get(RUNS, params={"api_key": served.token})) == (401, "token.in_url")
 
 
 def test_47_an_unknown_token_is_answered_like_a_mistyped_one(
@@ -143,12 +183,10 @@ def test_67_to_69_what_is_over_cannot_be_decided_again(
     assert http.post(f"/api/v1/doubts/{run['id']}:resolve", json=resolve).status_code in (404, 409)
 
 
-def test_70_guessing_is_limited_by_address_and_locks_out_nobody_who_is_known(
-    served: Served, bare: httpx.Client
-) -> None:
-    assert bare.get(RUNS, headers=_bearer(served.token)).status_code == 200
+def test_70_wrong_tokens_are_limited_by_address_and_lock_out_no_good_one(client: Client, bare: httpx.Client) -> None:
     answers = [bare.get(RUNS, headers=_bearer(f"orch_live_{n:040}")) for n in range(BURST + 2)]
     assert answers[0].status_code == 401
     assert codes(answers[-1]) == (429, "token.guessed")
     assert int(answers[-1].headers["retry-after"]) >= 1
-    assert bare.get(RUNS, headers=_bearer(served.token)).status_code == 200
+    never_shown_before = client.tokens.create("new")["secret"]
+    assert bare.get(RUNS, headers=_bearer(never_shown_before)).status_code == 200

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -12,17 +13,23 @@ import httpx
 import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
+from starlette.requests import Request
 
+from orchestrator.api.answers import Answer
+from orchestrator.api.auth import Call
 from orchestrator.api.cursors import issue, redeem
+from orchestrator.api.idempotency import stored_once
 from orchestrator.api.problems import RequestRefused
 from orchestrator.bootstrap import build
 from orchestrator.client import Client
 from orchestrator.engine.deps import Deps
+from orchestrator.engine.spool import Spool
 from orchestrator.engine.who import Who
 from orchestrator.settings import Settings
 from orchestrator.storage import idempotency
 from orchestrator.storage.idempotency import Found, Standing
 from orchestrator.storage.sealing import Sealer
+from sandbox.control import Sandbox
 from tests.api.conftest import Served, running
 
 CUT_OFF = text("""
@@ -206,6 +213,46 @@ def test_another_workspaces_key_is_another_key(
     assert http.post("/api/v1/runs", json=body, headers=key).status_code == 201
     answer = stranger._wire._http.post("/api/v1/runs", json=body, headers=key)
     assert (answer.status_code, answer.json()["code"]) == (404, "connection_not_found")
+
+
+def test_a_repeat_by_a_key_of_another_connection_is_no_repeat(
+    served: Served, client: Client, sandbox: Sandbox, main: str, free: str, unique: str
+) -> None:
+    client.connections.add(unique, provider="script", base_url=sandbox.api_url, api_key=sandbox.key)
+    url = f"{served.url}/script/api/v1/workflows/{free}/executions"
+    answers = []
+    for number, connection in enumerate([main, main, unique]):
+        secret = client.tokens.create(f"{unique}-{number}", connection=connection)["secret"]
+        headers = {"x-api-key": secret, "Idempotency-Key": unique}
+        answers.append(httpx.post(url, json={"input": {}}, headers=headers, trust_env=False, timeout=30))
+    first, same, other = answers
+    assert first.status_code == 200 and same.json() == first.json()
+    assert other.status_code == 400 and "came with another request before" in other.json()["error"]
+
+
+@pytest.mark.anyio
+async def test_a_body_is_read_for_its_key_off_the_event_loop(deps: Deps, who: Who, monkeypatch: Any) -> None:
+    on_the_loop: list[bool] = []
+
+    def chunks(self: Spool) -> Iterator[bytes]:
+        on_the_loop.append(threading.current_thread() is threading.main_thread())
+        yield self.whole()
+
+    async def store(_: UUID | None) -> Answer:
+        return Answer(view={})
+
+    monkeypatch.setattr(Spool, "chunks", chunks)
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "path": "/x",
+        "query_string": b"",
+        "headers": [(b"idempotency-key", b"k")],
+    }
+    with Spool() as body:
+        body.write(b"{}")
+        await stored_once(Call(request=Request({**scope, "server": ("h", 1)}), deps=deps, who=who), body, store)
+    assert on_the_loop == [False]
 
 
 def test_many_at_once_with_one_key_make_one_run(

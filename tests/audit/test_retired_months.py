@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from uuid import UUID
 
@@ -15,7 +16,7 @@ from orchestrator.domain.chain import Head
 from orchestrator.domain.checkpoints import read_body
 from orchestrator.domain.retention import Retired, read_retired
 from tests.audit.judges import both
-from tests.audit.worlds import World, make_world, public
+from tests.audit.worlds import World, make_world, public, sign_next
 
 
 @pytest.fixture
@@ -38,12 +39,22 @@ def retired(world: World, streams: list[UUID], *, checkpoint: int) -> Retired:
 
 
 def tell(world: World, month: Retired) -> None:
-    """Let the workspace's stream tell of it."""
+    """Let the workspace's stream tell of it, and sign that it does."""
+    claim(world, month)
+    sign_next(world, at=last_at(world))
+
+
+def claim(world: World, month: Retired) -> None:
+    """Let the workspace's stream tell of it, and nobody sign it."""
     own = world.streams.setdefault(world.workspace, [])
     head = Head(seq=own[-1].seq, hash=own[-1].hash, at=own[-1].at) if own else Head()
-    at = max(read_body(each.body).at for each in world.checkpoints)
-    events, _ = chain.append(head, world.workspace, [month.told("orchestrator", keep_days=90)], at=at)
+    told = month.told("orchestrator", keep_days=90)
+    events, _ = chain.append(head, world.workspace, [told], at=last_at(world))
     own.extend(events)
+
+
+def last_at(world: World) -> datetime:
+    return max(read_body(each.body).at for each in world.checkpoints)
 
 
 def others(world: World) -> list[UUID]:
@@ -72,6 +83,31 @@ def test_a_stream_of_a_retired_month_may_be_missing_and_no_other(world: World, t
     problem, alone = judge(world, tmp_path / "another")
     assert f"stream {another}, is missing" in str(problem)
     assert alone == 8
+
+
+def test_what_nobody_signed_excuses_nothing(world: World, tmp_path: Path) -> None:
+    stream = others(world)[0]
+    month = retired(world, [stream], checkpoint=len(world.checkpoints))
+    del world.streams[stream]
+    claim(world, month)
+    answers = both(world.files(), tmp_path / "claimed", key=public(world.key))
+    assert f"stream {stream}, is missing" in str(answers.ours.problem)
+    assert answers.ours.retired == ()
+    assert answers.alone_exit == 8
+    assert f"stream {stream}, is missing" in answers.alone_text
+    assert month.export not in answers.alone_text
+    sign_next(world, at=last_at(world))
+    assert judge(world, tmp_path / "signed") == (None, 0)
+
+
+def test_what_nobody_signed_does_not_let_a_stream_begin_later(world: World, tmp_path: Path) -> None:
+    stream = next(s for s in others(world) if len(heads(world, s)) > 1)
+    seq, number = heads(world, stream)[0]
+    month = retired(world, [stream], checkpoint=number)
+    world.streams[stream] = world.streams[stream][seq:]
+    claim(world, month)
+    problem, alone = judge(world, tmp_path / "claimed")
+    assert (f"stream {stream}, event 1: is missing" in str(problem), alone) == (True, 8)
 
 
 def test_what_a_later_checkpoint_holds_is_not_excused(world: World, tmp_path: Path) -> None:
@@ -113,6 +149,7 @@ def test_a_retirement_in_another_stream_excuses_nothing(world: World, tmp_path: 
         Head(seq=lie[-1].seq, hash=lie[-1].hash), liar, [month.told("x", keep_days=1)], at=lie[-1].at
     )
     lie.extend(events)
+    sign_next(world, at=last_at(world))
     problem, alone = judge(world, tmp_path / "lie")
     assert (f"stream {stream}, is missing" in str(problem), alone) == (True, 8)
 

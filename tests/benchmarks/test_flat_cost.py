@@ -7,6 +7,7 @@ and nothing else.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime
 from uuid import UUID
 
 import pytest
@@ -99,5 +100,6 @@ def test_a_sweep_with_nothing_to_do_asks_little_and_reads_no_table_of_runs(settl
 def test_nobody_waits_for_a_month_that_is_taken_out_and_no_claim_notices(settled: tuple[Site, Site]) -> None:
     row = retired.measure(settled[0])
     assert row["events_retired"] > 0
+    assert datetime.fromisoformat(row["last_event_at"]), "what is asked under the locks is what the product asks"
     assert (row["while_somebody_reads"], row["locks_waited_for"]) == ("busy", 0)
     assert max(ratio for each in row["buffers_ratio"].values() for ratio in each.values()) <= retired.BUFFERS_GOAL, row

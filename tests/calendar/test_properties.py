@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from time import process_time
 
 import pytest
 from hypothesis import given, settings
@@ -14,6 +13,7 @@ from orchestrator.domain.calendar.reading import read_rhythm
 from orchestrator.domain.calendar.rhythms import Rhythm, next_tick, ticks_between
 from orchestrator.errors import BadInput
 from tests.calendar.grid import ZONES
+from tests.counting import calls_of
 
 ANCHOR = datetime(2024, 5, 6, 7, 8, 9, 10, tzinfo=UTC)
 
@@ -125,13 +125,9 @@ def test_any_text_is_read_or_refused(cron: str, other: str) -> None:
 
 @pytest.mark.parametrize("cron", ["0 0 29 2 *", "0 * 29 2 *", "* * * * *", "* 2 * * *", "30 2 LW * *", "0 0 * 2 MON#5"])
 @pytest.mark.parametrize("after", [datetime(2096, 3, 1, tzinfo=UTC), datetime(2025, 10, 26, 0, 59, tzinfo=UTC)])
-def test_the_next_tick_takes_a_few_milliseconds_at_most(cron: str, after: datetime) -> None:
-    rhythm, took_s = Rhythm(cron=cron, every_s=None, zone="Europe/Berlin", anchor=ANCHOR), list[float]()
-    for _ in range(5):
-        start = process_time()
-        assert next_tick(rhythm, after) is not None
-        took_s.append(process_time() - start)
-    assert min(took_s) < 0.005
+def test_the_next_tick_is_found_in_a_few_thousand_steps(cron: str, after: datetime) -> None:
+    rhythm = Rhythm(cron=cron, every_s=None, zone="Europe/Berlin", anchor=ANCHOR)
+    assert calls_of(lambda: next_tick(rhythm, after)) < 20_000
 
 
 def test_after_the_last_year_nothing_is_due() -> None:

@@ -88,3 +88,44 @@ def test_a_doubted_wave_is_listed_and_adopted_from_a_file(cli: Cli, product: Pro
     assert resolve(cli, run["id"], "--abandon")[0] == 5
     assert cli("batch", "wait", batch, "--timeout", "30").code == 0
     assert cli("doubt", "list", "-o", "json").json == []
+
+
+def test_many_doubts_are_named_by_options_counted_agreed_to_and_followed(
+    cli: Cli, product: Product, tmp_path: Path
+) -> None:
+    product.sandbox.faults([{"fault": "disconnect_after", "kind": "batch", "times": 1}])
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text("\n".join(json.dumps({"n": n}) for n in range(3)))
+    workflow = product.sandbox.workflows["Free form"]
+    batch = cli("batch", "submit", rows, "--workflow", workflow, "--connection", "main", "-o", "json").json["id"]
+    wait_for_doubt(cli)
+    named = ("doubt", "resolve", "--workflow", workflow, "--batch", batch, "--abandon", "--reason", "nobody knows")
+    seen = cli(*named, "--dry-run", "-o", "json").json
+    # After the doubt before, the lane is tried with fewer.
+    total = seen["total"]
+    assert total > 0
+    assert (seen["verb"], seen["how"], seen["filter"]["status"]) == ("resolve", "abandon", ["in_doubt"])
+    assert cli(*named, "-o", "json").problem["code"] == "not_confirmed"
+    done = cli(*named, "--yes", "--watch")
+    assert done.code == 0, done.err
+    assert f"{total} done" in done.err and f"finished  {total}/{total}" in done.err
+    assert cli("batch", "get", batch, "-o", "json").json["counts"]["abandoned"] == total
+    operation = cli("operation", "list", "--limit", "1", "-o", "json").json[0]["id"]
+    assert cli("operation", "watch", operation).code == 0
+    items = cli("operation", "items", operation, "--state", "done", "-o", "json").json
+    assert sorted(item["run_id"] for item in items) == sorted(
+        run["id"] for run in cli("run", "list", "--batch", batch, "--status", "abandoned", "-o", "json").json
+    )
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        ("--abandon",),
+        (NOBODY, "--workflow", "w", "--abandon"),
+        ("--workflow", "w", "--adopt", "x"),
+        ("--workflow", "w", "--abandon", "--not-started"),
+    ],
+)
+def test_one_doubt_or_a_filter_is_named_and_only_one_is_adopted(bare: Cli, given: tuple[str, ...]) -> None:
+    assert bare("doubt", "resolve", "--reason", "r", "--yes", *given).code == 2

@@ -20,7 +20,7 @@ def here(product: Product, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> P
 def test_without_a_limit_everything_is_kept(cli: Cli, here: Path) -> None:
     found = cli("admin", "retention", "--output", "json").json
     assert (found["keep_content_days"], found["keep_history_days"], found["months"]) == (None, None, [])
-    assert found["done"] == {"batches": 0, "runs": 0, "months": [], "is_cut": False}
+    assert found["done"] == {"batches": 0, "runs": 0, "months": [], "unproven": [], "is_cut": False}
     assert "kept for ever (ORCH_KEEP_HISTORY_DAYS is unset)" in cli("admin", "retention", "--dry-run").out
 
 

@@ -15,8 +15,8 @@ from orchestrator.cli.exits import Exit
 from orchestrator.cli.follow import follow, standing_of_batch, standing_of_run
 from orchestrator.cli.inputs import read_input
 from orchestrator.cli.output import Format
-from orchestrator.cli.results import _safe, folder_name
 from orchestrator.cli.times import since
+from orchestrator.domain.result_files import folder_name, guarded
 from orchestrator.errors import BadInput
 
 SCHEMA = {"properties": {"n": {"type": "integer"}, "x": {"type": ["number", "null"]}, "on": {"type": "boolean"}}}
@@ -89,7 +89,7 @@ def test_a_span_counts_back_from_now_and_a_time_stands() -> None:
 
 @pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@x", "\tx", "\rx"])
 def test_a_cell_is_never_a_formula(text: str) -> None:
-    assert _safe(text) == f"'{text}"
+    assert guarded(text) == f"'{text}"
 
 
 def test_a_single_run_has_no_index_in_its_folder() -> None:

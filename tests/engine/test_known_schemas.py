@@ -28,7 +28,7 @@ async def test_a_provider_that_hangs_holds_up_no_submission_that_it_is_not_neede
     office.sandbox.faults([{"fault": "hang", "kind": "view", "seconds": 5}])
     began_at = time.monotonic()
     assert (await submit.submit_run(office.deps, office.who, spec)).created
-    assert time.monotonic() - began_at < 2
+    assert time.monotonic() - began_at < 4.5, "it waited for the provider, whose answer is given up after 5 s"
 
 
 async def test_a_spent_budget_holds_up_no_submission_either(office: Office, impatient: None) -> None:
@@ -37,4 +37,4 @@ async def test_a_spent_budget_holds_up_no_submission_either(office: Office, impa
     await submit.submit_run(office.deps, office.who, spec)
     began_at = time.monotonic()
     assert (await submit.submit_run(office.deps, office.who, spec)).created
-    assert time.monotonic() - began_at < 2
+    assert time.monotonic() - began_at < 30, "it waited for the window of 60 s"

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from uuid import UUID
 
@@ -34,6 +35,7 @@ from orchestrator.engine import (
 from orchestrator.engine import checkpoints as signing
 from orchestrator.engine.deps import Deps
 from orchestrator.engine.report_order import ReportOptions
+from orchestrator.engine.retention_lease import LEASE_S
 from orchestrator.engine.submit import RunSpec
 from orchestrator.engine.who import SCOPES, Who
 from orchestrator.errors import Conflict, Unavailable
@@ -83,6 +85,12 @@ async def later(deps: Deps, superuser: str, *, days: int = 400) -> None:
         at: datetime = row[0]
         connection.execute(f'ALTER DATABASE "{connection.info.dbname}" SET "orch.now" = \'{at.isoformat()}\''.encode())
     await deps.db.close()
+
+
+def turn_ids(deps: Deps, *, days: int) -> None:
+    """Let what is made from now on be made so many days ahead: ids take their time from the process."""
+    ahead = replace(deps.sources, unix_ms=lambda: time.time_ns() // 1_000_000 + days * 86_400_000)
+    object.__setattr__(deps, "sources", ahead)
 
 
 async def ended_run(office: Office, external_id: str = "a-1") -> UUID:
@@ -197,9 +205,7 @@ async def test_months_that_moved_together_are_retired_one_after_the_other(
     deps: Deps, office: Office, who: Who, superuser: str, tmp_path: Path
 ) -> None:
     await ended_run(office)
-    month_ms = 31 * 86_400_000
-    ahead = replace(deps.sources, unix_ms=lambda: time.time_ns() // 1_000_000 + month_ms)
-    object.__setattr__(deps, "sources", ahead)
+    turn_ids(deps, days=31)
     second = (await submit.submit_run(deps, who, spec_of(office, "a-2"))).id
     assert second is not None
     await signing.keep(deps, at_once=True)
@@ -211,6 +217,28 @@ async def test_months_that_moved_together_are_retired_one_after_the_other(
     answers, loose = await judged(deps, who, tmp_path / "after")
     assert (answers.ours.problem, answers.alone_exit, loose) == (None, 0, None), answers.alone_text
     assert list(answers.ours.retired) == gone
+
+
+async def test_an_export_reaches_no_further_than_its_streams_began(
+    deps: Deps, office: Office, who: Who, superuser: str
+) -> None:
+    first = (await submit.submit_run(deps, who, spec_of(office, "a-1"))).id
+    assert first is not None
+    await later(deps, superuser, days=40)
+    turn_ids(deps, days=40)
+    second = await ended_run(office, "a-2")
+    await operate.cancel_run(deps, who, first, reason="it ends in another month")
+    await later(deps, superuser)
+    gone = await retire(deps)
+    assert gone.holds(first)
+    assert deps.retired is not None
+    folder = Path(deps.retired.place) / gone.export
+    events = [json.loads(line) for line in (folder / EVENTS).read_bytes().splitlines()]
+    began_at = min(event["at"] for event in events if event["stream"] == str(first))
+    until = datetime.fromisoformat(json.loads((folder / MANIFEST).read_bytes())["to"])
+    assert until - datetime.fromisoformat(began_at) == timedelta(microseconds=1)
+    assert str(second) not in {event["stream"] for event in events}
+    assert any(event["stream"] == str(first) and event["at"] > began_at for event in events), "and it is whole"
 
 
 @pytest.mark.parametrize("what", [EVENTS, MANIFEST])
@@ -349,7 +377,7 @@ async def test_a_round_whose_holder_died_is_taken_up_and_a_late_holder_may_not_d
     deps: Deps, who: Who, superuser: str
 ) -> None:
     async def claim(connection: AsyncConnection) -> tuple[datetime, UUID | None] | None:
-        return await stored.claim(connection, "history", lease_s=retention.LEASE_S, at_once=True)
+        return await stored.claim(connection, "history", lease_s=LEASE_S, at_once=True)
 
     first = await deps.db.run(claim)
     assert first is not None

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextvars
 import hashlib
 import json
+from collections.abc import Iterator
+from functools import partial
 from typing import Any
 from uuid import UUID
 
 import pytest
+from sqlalchemy import text
 
 from orchestrator.engine import connections, doubts, pump, reading, submit, sweep
 from orchestrator.engine.submit import BatchSpec, RunSpec
@@ -18,6 +23,12 @@ from tests.engine.test_nothing_is_stranded import change, query
 pytestmark = pytest.mark.anyio
 
 POSTS = "POST_GENERATION"
+
+OTHER_KEY = "scripe_sk_test_elsewhere"
+
+#: Whether somebody waits for a lock that whoever asks holds.
+WAITING = """
+    SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted AND pg_backend_pid() = ANY(pg_blocking_pids(pid)))"""
 
 
 def post(n: int, hints: str = "duration_s=0.1") -> dict[str, Any]:
@@ -161,6 +172,81 @@ async def test_a_launch_is_a_doubt_once_its_key_may_be_forgotten(office: Office,
     await sweep.sweep(office.deps, self_id=hands.id)
     assert (await run(office, run_id))["status"] == "in_doubt"
     assert len([entry for entry in office.sandbox.log() if entry["kind"] == "launch"]) == 1
+
+
+async def lead_elsewhere(office: Office, how: str) -> None:
+    """Change the connection; `other_key` is one of another workspace, which knows no key of ours."""
+    act = partial(connections.set_connection, office.deps, office.who, "scripe")
+    match how:
+        case "other_key":
+            await connections.rotate_key(office.deps, office.who, "scripe", OTHER_KEY)
+        case "other_address":
+            await act(base_url=office.sandbox.scripe_url.replace("127.0.0.1", "localhost"))
+        case "limits_alone":
+            await act(base_url=office.sandbox.scripe_url, requests_per_minute=600, max_concurrent=7)
+        case _:
+            raise AssertionError(how)
+
+
+@pytest.fixture
+def other_workspace(office: Office) -> Iterator[None]:
+    office.sandbox.options(scripe_keys={OTHER_KEY: "elsewhere"})
+    yield
+    office.sandbox.options(scripe_keys={OTHER_KEY: None})
+
+
+@pytest.mark.parametrize("how", ["other_key", "other_address", "limits_alone"])
+@pytest.mark.parametrize("is_before", [False, True], ids=["after_the_launch", "before_it"])
+async def test_a_lost_launch_is_sent_again_only_to_where_it_was_sent(
+    office: Office, hands: Hands, other_workspace: None, how: str, is_before: bool
+) -> None:
+    await office.connect_scripe()
+    if is_before:
+        await lead_elsewhere(office, how)
+    office.sandbox.faults([{"fault": "reset_after", "kind": "launch", "nth": 1}])
+    run_id = await launched(office)
+    await launch_once(office, hands)
+    if not is_before:
+        await lead_elsewhere(office, how)
+    await make_due(office)
+    await sweep.sweep(office.deps, self_id=hands.id)
+    sent = len([entry for entry in office.sandbox.log() if entry["kind"] == "launch"])
+    assert office.sandbox.truth()["summary"]["jobs"] == 1
+    if is_before or how == "limits_alone":
+        assert sent == 2 and (await run(office, run_id))["status"] == "processing"
+        return
+    assert sent == 1 and (await run(office, run_id))["status"] == "in_doubt"
+    assert len(await doubts.list_doubts(office.deps, office.who)) == 1
+    told = await query(office, f"SELECT data FROM events WHERE stream = '{run_id}' AND type = 'in_doubt'")
+    assert "key or address was changed since" in told[0].data
+
+
+async def test_an_address_is_changed_after_the_claims_that_are_on_their_way(office: Office) -> None:
+    await office.connect_scripe()
+    async with office.deps.db.transaction() as claim:
+        await claim.execute(text("SELECT FROM lanes FOR UPDATE"))
+        changing = asyncio.create_task(lead_elsewhere(office, "other_address"), context=contextvars.Context())
+        async with asyncio.timeout(10):
+            while not (await claim.execute(text(WAITING))).scalar_one():
+                await asyncio.sleep(0.01)
+        claimed_at = (await claim.execute(text("SELECT clock_timestamp()"))).scalar_one()
+    await changing
+    (found,) = await query(office, "SELECT access_changed_at FROM connections WHERE name = 'scripe'")
+    assert found.access_changed_at > claimed_at, "what such a claim launches would be sent again elsewhere"
+
+
+async def test_an_address_that_is_changed_by_a_clock_that_went_back_is_still_changed(
+    office: Office, hands: Hands
+) -> None:
+    await office.connect_scripe()
+    office.sandbox.faults([{"fault": "reset_after", "kind": "launch", "nth": 1}])
+    run_id = await launched(office)
+    await launch_once(office, hands)
+    await change(office, "UPDATE intents SET committed_at = now() + interval '1 hour'")
+    await lead_elsewhere(office, "other_address")
+    await make_due(office)
+    await sweep.sweep(office.deps, self_id=hands.id)
+    assert (await run(office, run_id))["status"] == "in_doubt"
 
 
 async def test_an_ended_version_stops_the_lane_and_ends_no_run(office: Office, hands: Hands) -> None:

@@ -14,8 +14,9 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "celery": ("workers/", "benchmarks/"),
     "kombu": ("workers/", "benchmarks/"),
     "pgmq": ("workers/",),
-    "fastapi": ("orchestrator/api/",),
-    "starlette": ("orchestrator/api/",),
+    "fastapi": ("orchestrator/api/", "orchestrator/web/"),
+    "starlette": ("orchestrator/api/", "orchestrator/web/"),
+    "jinja2": ("orchestrator/web/",),
     "uvicorn": ("orchestrator/api/",),
     "typer": ("orchestrator/cli/",),
     "rich": ("orchestrator/cli/",),
@@ -67,6 +68,7 @@ BUILT = {
     ("orchestrator/storage/runs.py", "last_judged"): "where such a page ends",
     ("orchestrator/storage/batches.py", "page"): "as runs",
     ("orchestrator/storage/matching.py", "_page"): "as runs, for a bulk operation",
+    ("orchestrator/storage/run_look.py", "count"): "as runs, counted up to a bound",
 }
 
 

@@ -61,6 +61,12 @@ LAUNCHING = (
         seeds=ROUGH,
     ),
     Mutant(
+        "sent_again_elsewhere",
+        "a lost launch is sent again under its key to where its connection leads since, by another key or address",
+        [Swap("orchestrator/engine/resend.py", "    if not found.leads_there_still:", "    if False:")],
+        tests=["tests/engine/test_two_providers.py"],
+    ),
+    Mutant(
         "claim_commits_twice",
         "a launch claim whose commit's answer was lost is made again, and sent",
         [Swap(LAUNCH, "lambda: deps.db.run(claim, tries=1)", "lambda: deps.db.run(claim, tries=5)")],

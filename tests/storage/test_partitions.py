@@ -36,6 +36,20 @@ def test_a_month_that_began_without_its_partition_does_not_stop_the_housekeeping
         assert found.fetchall() == [("events_2031_06", 1), ("events_default", 2)]
 
 
+def test_nobody_queues_behind_whoever_makes_a_month_while_the_history_is_read(database_url: str) -> None:
+    url = database_url.replace("+psycopg", "")
+    with psycopg.connect(url) as export, psycopg.connect(url) as sweeper, psycopg.connect(url) as writer:
+        export.execute("LOCK TABLE ONLY events IN ACCESS SHARE MODE")
+        sweeper.execute("SET lock_timeout = '1s'")
+        assert sweeper.execute("SELECT events_partition(%s)", (FAR,)).fetchone() == ("busy",)
+        _tell(writer, FAR.replace(year=2033))  # while the sweeper's transaction is open
+        writer.rollback()
+        sweeper.rollback()
+        export.rollback()
+        assert sweeper.execute("SELECT events_partition(%s)", (FAR,)).fetchone() == ("made",)
+        assert sweeper.execute("SELECT events_partition(%s)", (FAR,)).fetchone() == ("there",)
+
+
 async def test_the_housekeeping_is_harmless_to_repeat(deps: Deps) -> None:
     for _ in range(2):
         await deps.db.run(housekeeping.tidy)

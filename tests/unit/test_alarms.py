@@ -69,6 +69,7 @@ SHARED: list[tuple[dict[str, Any], Code, bool]] = [
     (workers(silent=1), Code.WORKER_SILENT, False),
     (workers(swept_ago_s=61), Code.NOT_SWEPT, False),
     ({"signed_ago_s": 3901.0}, Code.HISTORY_UNSIGNED, False),
+    ({"unproven_months": ("events_2026_11",)}, Code.RETENTION_UNPROVEN, True),
     ({"due_since": {"poll": NOW - s(61)}}, Code.WORK_STALLED, True),
     ({"inbox": (InboxSight(kind="doubt", items=1, oldest_at=NOW - s(90_000)),)}, Code.INBOX_OLD, False),
     ({"slots": (replace(QUIET.slots[0], launched_at=NOW - s(3700)),)}, Code.SLOTS_TAKEN, False),

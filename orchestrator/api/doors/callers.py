@@ -6,7 +6,7 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
-from orchestrator.api.auth import MAX_TOKEN_CHARS, Call, Scope, admit
+from orchestrator.api.auth import MAX_TOKEN_CHARS, Call, Scope, admit, refuse_tokens_in_url
 from orchestrator.api.problems import RequestRefused
 from orchestrator.errors import Unauthorized
 
@@ -20,6 +20,7 @@ class KeyFor:
         self.scope = scope
 
     async def __call__(self, request: Request) -> Call:
+        await refuse_tokens_in_url(request)
         call = await admit(request, api_key(request), self.scope)
         if call.who.connection is None:
             raise Unauthorized(

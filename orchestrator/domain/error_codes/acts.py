@@ -178,7 +178,12 @@ ERASING = (
         "The history was in use at each try, so the month stays for now.",
         "It is tried again; in a quiet hour: `orchestrator admin retention`.",
     ),
-    Entry("retention_late", Repeat.OURS, "Another worker took the month up meanwhile.", "Nothing is to be done."),
+    Entry(
+        "retention_late",
+        Repeat.OURS,
+        "Another worker took the month up meanwhile, or its export stood still for long.",
+        "It is taken up again by itself. Again and again: is the place of the exports slow (`ORCH_RETIRED_DIR`)?",
+    ),
     Entry(
         "retention_moved",
         Repeat.OURS,

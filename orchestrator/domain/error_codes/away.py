@@ -83,6 +83,12 @@ STORES = (
         "Is the right folder mounted? Else put it back from a backup.",
     ),
     Entry(
+        "artifact_damaged",
+        Repeat.LOOK,
+        "The store of results has other bytes than were put there, or broke off within a file.",
+        "Put the file back from a backup: its SHA-256 is in the run.",
+    ),
+    Entry(
         "spool_full",
         Repeat.LATER,
         "There is no room on disk to read the submission into.",

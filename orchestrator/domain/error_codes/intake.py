@@ -114,6 +114,13 @@ FILES = (
     Entry(
         "csv.no_header", Repeat.MEND, "The first line looks like data.", "Make the first line name the input's fields."
     ),
+    Entry(
+        "map.csv_only",
+        Repeat.MEND,
+        "Columns of a CSV can be mapped to fields; inputs in JSON are never changed.",
+        "Rename the fields in the file, or send it as CSV.",
+    ),
+    Entry("map.pair", Repeat.MEND, "A mapping is COLUMN:FIELD, each column once.", "Mend it, or leave it away."),
     Entry("csv.column_unnamed", Repeat.MEND, "A column has no name.", "Name it, or remove it."),
     Entry("csv.column_doubled", Repeat.MEND, "Two columns have the same name.", "Keep one."),
     Entry(

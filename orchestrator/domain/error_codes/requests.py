@@ -108,10 +108,16 @@ ACCESS = (
         "`orchestrator token create NAME --scope SCOPE`; the message names it.",
     ),
     Entry(
+        "origin.foreign",
+        Repeat.MEND,
+        "An act in the browser did not come from a page of this server; another site's page may have sent it.",
+        "Open the page here and press the button again. Behind a proxy: `ORCH_PUBLIC_URL` names the address it shows.",
+    ),
+    Entry(
         "token.guessed",
         Repeat.LATER,
         "Too many wrong tokens came from this address.",
-        "Wait for `Retry-After`, then send a good one.",
+        "Send a good one: that is answered at once.",
     ),
     Entry(
         "token.in_url",

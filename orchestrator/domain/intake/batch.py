@@ -1,24 +1,23 @@
-"""The doors of this room: a batch's file, one run's input, `-i` pairs. All checked, or refused with every reason."""
+"""The doors of this room: a batch's file, one run's input. All checked, or refused with every reason."""
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import PurePath
 from typing import Any, Literal
 
 from orchestrator.domain.intake import csv_table, json_array, json_lines, strict_json
 from orchestrator.domain.intake.content import Content, InMemory, Keep, as_it_is, bytes_of
-from orchestrator.domain.intake.csv_cells import Typed, column_types, typed
+from orchestrator.domain.intake.csv_header import NO_MAPPING
 from orchestrator.domain.intake.refusal import refusal, refused_file
 from orchestrator.domain.intake.rows import Element, FileFormat, Intake, Refused, Row
 from orchestrator.domain.intake.schema import InputSchema, check, compile_schema
 from orchestrator.domain.intake.schema_words import quoted
 from orchestrator.errors import BadInput, Problem, TooLarge
 
-__all__ = ["detect_format", "joined", "pairs", "read_batch", "read_single", "refusal", "refused_file"]
+__all__ = ["detect_format", "joined", "read_batch", "read_single", "refusal", "refused_file"]
 
 MAX_ROWS = 10_000
 #: Rows are counted this far to say how many there are.
@@ -47,7 +46,6 @@ _BY_TYPE = {
     "application/ndjson": FileFormat.JSONL,
     "application/json": FileFormat.JSON,
 }
-_ENCODE = json.JSONEncoder(ensure_ascii=False).encode
 
 
 def detect_format(filename: str | None, content_type: str | None, head: bytes) -> FileFormat:
@@ -83,6 +81,7 @@ def read_batch(
     format: Literal["csv", "jsonl", "json"] | FileFormat,
     schema: Mapping[str, Any] | InputSchema | None,
     external_id_column: str | None = None,
+    mapping: Mapping[str, str] = NO_MAPPING,
     max_rows: int = MAX_ROWS,
     max_row_bytes: int = MAX_ROW_BYTES,
     max_bytes: int = MAX_FILE_BYTES,
@@ -96,18 +95,23 @@ def read_batch(
         schema: the workflow's input schema; give it compiled when it serves more than one file.
         external_id_column: the column, or the field of each object, that holds the row's external id. A CSV
             column that is no field of the schema stays out of the input; JSON inputs are never changed.
+        mapping: a CSV's column -> the field that it fills; an empty one: the column is left out.
         keep: puts the input of each good row aside.
 
     Raises:
         TooLarge: too many bytes or rows; the message says how many.
         BadInput: no rows, or the file as a whole cannot be read (encoding, header, quotes, brackets).
     """
-    content = _content(data, max_bytes)
+    content = content_of(data, max_bytes=max_bytes)
     compiled = schema if isinstance(schema, InputSchema) else compile_schema(schema)
     kind = FileFormat(format)
     table = None
+    if mapping and kind is not FileFormat.CSV:
+        raise BadInput("only the columns of a CSV can be mapped: inputs in JSON are never changed", code="map.csv_only")
     if kind is FileFormat.CSV:
-        table = csv_table.open_table(content.whole(), schema=compiled, external_id_column=external_id_column)
+        table = csv_table.open_table(
+            content.whole(), schema=compiled, external_id_column=external_id_column, mapping=mapping
+        )
         _refuse_count(table.count(limit=MAX_COUNTED + 1), max_rows)
         elements = table.elements(max_row_bytes=max_row_bytes)
     elif kind is FileFormat.JSONL:
@@ -149,50 +153,12 @@ def read_single(
         message = f"expected an object, got {json_lines.json_type(value)}"
         problem = Problem(message=message, code="body.not_object")
         raise BadInput(message, code="body.not_object", problems=(problem,))
-    _refuse_problems(check(compiled, value))
+    refuse_problems(check(compiled, value))
     return data.removeprefix(strict_json.UTF8_BOM).strip(json_lines.SPACE)
 
 
-def pairs(given: Sequence[str], schema: Mapping[str, Any] | InputSchema | None) -> bytes:
-    """Return the input that `key=value` (typed by the schema, as a CSV cell) and `key:=json` pairs spell.
-
-    Raises:
-        BadInput: a pair is malformed, a key comes twice, or the input does not meet the schema.
-    """
-    compiled = schema if isinstance(schema, InputSchema) else compile_schema(schema)
-    members: dict[str, str] = {}
-    problems: list[Problem] = []
-    for pair in given:
-        name, sign, text = pair.partition("=")
-        is_json = name.endswith(":")
-        name = name.removesuffix(":").strip()
-        if not sign or not name:
-            problems.append(Problem(message=f"expected key=value or key:=json, got {quoted(pair)}", code="pair.syntax"))
-        elif name in members:
-            problems.append(Problem(message="given twice", code="json.duplicate_key", field=name))
-        else:
-            members[name] = _member(name, text, compiled, problems, is_json=is_json)
-    _refuse_problems(problems)
-    spelled = "{" + ",".join(f"{_ENCODE(name)}:{text}" for name, text in members.items()) + "}"
-    return read_single(spelled.encode("utf-8", "surrogatepass"), compiled)
-
-
-def _member(name: str, text: str, schema: InputSchema, problems: list[Problem], *, is_json: bool) -> str:
-    """Return a pair's value as JSON text; what is wrong with it goes to `problems`."""
-    if is_json:
-        try:
-            strict_json.parse(text.encode("utf-8", "surrogatepass"))
-        except BadInput as error:
-            problems.append(Problem(message=error.message, code=error.code, field=name))
-        return text
-    fit = typed(text, column_types(schema.definition, name))
-    if isinstance(fit, Typed):
-        return fit.text
-    problems.append(Problem(message=fit.message, code=fit.code, field=name))
-    return "null"
-
-
-def _refuse_problems(problems: list[Problem]) -> None:
+def refuse_problems(problems: list[Problem]) -> None:
+    """Raise `BadInput` that lists the problems of one input, if there are any."""
     if problems:
         more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
         raise BadInput(f"{problems[0]}{more}", code="input.invalid", problems=problems)
@@ -211,7 +177,8 @@ def _refuse_count(found: int, max_rows: int) -> None:
         )
 
 
-def _content(data: bytes | Iterable[bytes] | Content, max_bytes: int) -> Content:
+def content_of(data: bytes | Iterable[bytes] | Content, *, max_bytes: int = MAX_FILE_BYTES) -> Content:
+    """Return a file as the readers of this room take it."""
     if isinstance(data, Content):
         return data
     return InMemory(joined([data] if isinstance(data, bytes) else data, max_bytes=max_bytes))

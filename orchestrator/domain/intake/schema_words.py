@@ -55,12 +55,17 @@ def path_of(parts: Iterable[str | int]) -> str | None:
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Return `: did you mean "address"?`, or nothing when no known word is near."""
+    near = nearest(word, known)
+    return f": did you mean {quoted(near)}?" if near else ""
+
+
+def nearest(word: str, known: Iterable[str]) -> str | None:
+    """Return the known word that another may have been meant to be, None when none is near."""
     names = tuple(known)
     folded = word.strip().casefold()[:100]
     if len(names) > MAX_KNOWN:
         names = tuple(islice((n for n in names if n[:1].casefold() == folded[:1]), MAX_KNOWN))
-    near = _nearest(folded, names)
-    return f": did you mean {quoted(near)}?" if near else ""
+    return _nearest(folded, names)
 
 
 @lru_cache(maxsize=4096)

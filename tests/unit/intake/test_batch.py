@@ -15,12 +15,12 @@ from hypothesis import strategies as st
 from orchestrator.domain.intake.batch import (
     detect_format,
     joined,
-    pairs,
     read_batch,
     read_single,
     refusal,
     refused_file,
 )
+from orchestrator.domain.intake.pairs import pairs
 from orchestrator.domain.intake.rows import FileFormat
 from orchestrator.errors import BadInput, TooLarge
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.artifacts.filenames import MAX_NAME_BYTES, safe_name
+from orchestrator.domain.filenames import MAX_NAME_BYTES, safe_name
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,85 @@
+"""Sessions of browsers, and links that sign in once: kept as keyed hashes, gone with their token."""
+
+from __future__ import annotations
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from orchestrator.storage.database import execute, one
+from orchestrator.storage.tokens import TokenRow
+
+#: A session ends so long after it was used last, and so long after it began.
+IDLE_H = 12
+LIFE_D = 7
+
+_GOOD_TOKEN = "t.revoked_at IS NULL AND (t.expires_at IS NULL OR t.expires_at > orch_now())"  # noqa: S105 - a condition
+
+BEGIN = text(f"""
+    INSERT INTO sessions (digest, token_id) SELECT :digest, t.id FROM tokens t
+    WHERE t.digest = :token AND {_GOOD_TOKEN}""")  # noqa: S608 - our own words
+
+# The last use is kept to the minute, so that reading costs no write.
+FIND = text(f"""
+    SELECT t.id, t.workspace_id, t.name, t.scopes, c.name AS connection,
+        s.last_used_at < orch_now() - interval '1 minute' AS is_stale
+    FROM sessions s JOIN tokens t ON t.id = s.token_id
+    LEFT JOIN connections c ON c.id = t.connection_id AND c.removed_at IS NULL
+    WHERE s.digest = :digest AND {_GOOD_TOKEN} AND s.last_used_at > orch_now() - make_interval(hours => {IDLE_H})
+        AND s.created_at > orch_now() - make_interval(days => {LIFE_D})""")  # noqa: S608 - our own words
+
+# The token is used with it: who looks at the list of tokens wants to know which are.
+USED = text("""
+    WITH used AS (UPDATE sessions SET last_used_at = orch_now() WHERE digest = :digest RETURNING token_id)
+    UPDATE tokens SET last_used_at = orch_now() FROM used WHERE tokens.id = used.token_id""")
+END = text("DELETE FROM sessions WHERE digest = :digest")
+
+MAKE_LINK = text(f"""
+    INSERT INTO sign_in_links (digest, token_id, expires_at)
+    SELECT :digest, t.id, orch_now() + make_interval(secs => :life_s) FROM tokens t
+    WHERE t.digest = :token AND {_GOOD_TOKEN}""")  # noqa: S608 - our own words
+
+# One statement takes the link and begins the session: of two browsers that show it at once, one signs in.
+REDEEM_LINK = text(f"""
+    WITH taken AS (DELETE FROM sign_in_links WHERE digest = :link AND expires_at > orch_now() RETURNING token_id)
+    INSERT INTO sessions (digest, token_id) SELECT :digest, t.id FROM taken JOIN tokens t ON t.id = taken.token_id
+    WHERE {_GOOD_TOKEN}""")  # noqa: S608 - our own words
+
+FORGET_SESSIONS = text(f"DELETE FROM sessions WHERE created_at < orch_now() - make_interval(days => {LIFE_D})")  # noqa: S608
+FORGET_LINKS = text("DELETE FROM sign_in_links WHERE expires_at < orch_now()")
+
+
+async def begin(connection: AsyncConnection, *, digest: bytes, token: bytes) -> bool:
+    """Begin a session of a token; False when there is no such good one."""
+    return await execute(connection, BEGIN, {"digest": digest, "token": token}) == 1
+
+
+async def find(connection: AsyncConnection, digest: bytes) -> TokenRow | None:
+    """Return the token of a session that lasts; `is_stale` says that its use is to be written down."""
+    row = await one(connection, FIND, {"digest": digest})
+    return None if row is None else TokenRow(**{**row._mapping, "scopes": tuple(row.scopes)})
+
+
+async def used(connection: AsyncConnection, digest: bytes) -> None:
+    """Write that a session was used just now."""
+    await connection.execute(USED, {"digest": digest})
+
+
+async def end(connection: AsyncConnection, digest: bytes) -> None:
+    """End a session. Twice is fine."""
+    await connection.execute(END, {"digest": digest})
+
+
+async def make_link(connection: AsyncConnection, *, digest: bytes, token: bytes, life_s: float) -> bool:
+    """Make a link that begins one session; False when there is no such good token."""
+    return await execute(connection, MAKE_LINK, {"digest": digest, "token": token, "life_s": life_s}) == 1
+
+
+async def redeem_link(connection: AsyncConnection, *, link: bytes, digest: bytes) -> bool:
+    """Take a link and begin its session; False when it was used, or is over."""
+    return await execute(connection, REDEEM_LINK, {"link": link, "digest": digest}) == 1
+
+
+async def forget(connection: AsyncConnection) -> None:
+    """Remove what has ended."""
+    await connection.execute(FORGET_SESSIONS)
+    await connection.execute(FORGET_LINKS)

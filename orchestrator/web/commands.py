@@ -1,0 +1,65 @@
+"""The same by other means: what a page shows or does, as the command line, curl and Python say it."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlencode
+
+from starlette.datastructures import QueryParams
+
+Commands = Mapping[str, str]
+
+#: What the command line's list takes; a list by other filters is not said as a command that would not work.
+_OPTIONS = {"status": "status", "batch": "batch", "workflow": "workflow", "connection": "connection"}
+_OPTIONS |= {"dateFrom": "since", "external_id": "external-id", "label": "label"}
+_ARGUMENTS = {"dateFrom": "since", "dateTo": "until", "error_code": "error_codes"}
+
+
+def list_runs(base_url: str, params: QueryParams) -> Commands:
+    """Say a list of runs."""
+    pairs = [(name, value) for name, value in params.multi_items() if name not in ("cursor", "limit")]
+    query = f"?{urlencode(pairs)}" if pairs else ""
+    told = {
+        "curl": _curl(f"{base_url.rstrip('/')}/api/v1/runs{query}"),
+        "Python": f"{_CLIENT}\nruns = list(client.runs.list({_arguments(pairs)}))",
+    }
+    if any(name not in _OPTIONS for name, _ in pairs):
+        return told
+    options = [
+        f"--{_OPTIONS[name]} {shlex.quote(one)}"
+        for name, value in pairs
+        for one in (value.split(",") if name == "status" else [value])
+    ]
+    return {"CLI": " ".join(["orchestrator run list", *options]), **told}
+
+
+def get_run(base_url: str, run_id: str) -> Commands:
+    """Say one run."""
+    return {
+        "CLI": f"orchestrator run get {run_id}\norchestrator run results {run_id} --to results",
+        "curl": _curl(f"{base_url.rstrip('/')}/api/v1/runs/{run_id}"),
+        "Python": f"{_CLIENT}\nrun = client.runs.get({run_id!r})",
+    }
+
+
+_CLIENT = "from orchestrator.client import Client\n\nclient = Client(ORCH_URL, ORCH_TOKEN)"
+
+
+def _curl(url: str) -> str:
+    return f'curl -H "Authorization: Bearer $ORCH_TOKEN" {shlex.quote(url)}'
+
+
+def _arguments(pairs: list[tuple[str, str]]) -> str:
+    given: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in ("status", "error_code"):
+            given[_ARGUMENTS.get(name, name)] = value.split(",")
+        elif name == "label":
+            key, _, worth = value.partition("=")
+            given.setdefault("labels", {})[key] = worth
+        else:
+            given[_ARGUMENTS.get(name, name)] = value
+    return ", ".join(f"{name}={json.dumps(value, ensure_ascii=False)}" for name, value in given.items())

@@ -1,0 +1,79 @@
+"""Takes a picture of every page, wide and narrow, light and dark: `python -m tests.web.shots DIR`."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import tempfile
+from pathlib import Path
+
+import structlog
+from playwright.sync_api import Browser, sync_playwright
+
+from orchestrator.embedded.postgres import EmbeddedPostgres
+from orchestrator.storage.migrate import migrate
+from tests.web.browsing import launched, signed_in
+from tests.web.product import Product, product
+
+WIDTHS = (1280, 390)
+SCHEMES = ("light", "dark")
+
+
+def pages(made: Product) -> dict[str, str]:
+    """Return every page that is worth a picture: its name and its path. A new page is added here."""
+    ids = made.ids
+    return {
+        "overview": "/",
+        "runs": "/runs",
+        "runs-filtered": "/runs?status=error&label=env%3Dprod",
+        "runs-empty": "/runs?workflow=nothing",
+        "run-failed": f"/runs/{ids['failed']}",
+        "run-finished": f"/runs/{ids['finished']}?preview=0",
+        "run-hostile": f"/runs/{ids['hostile']}",
+        "run-human": f"/runs/{ids['human']}",
+        "run-doubt": f"/runs/{ids['doubt']}",
+        "run-processing": f"/runs/{ids['processing']}",
+        "operations": "/operations",
+        "operation": f"/operations/{ids.get('operation', '')}",
+        "not-found": "/nowhere",
+    }
+
+
+def take(browser: Browser, made: Product, folder: Path) -> int:
+    """Take the pictures; return how many."""
+    taken = 0
+    for width in WIDTHS:
+        for scheme in SCHEMES:
+            with signed_in(browser, made, width=width, scheme=scheme) as view:
+                for name, path in pages(made).items():
+                    view.goto(made.url + path)
+                    view.screenshot(path=folder / f"{name}-{width}-{scheme}.png", full_page=True)
+                    taken += 1
+            outside = browser.new_context(viewport={"width": width, "height": 800}, color_scheme=scheme)  # type: ignore[arg-type]
+            view = outside.new_page()
+            view.goto(made.url + "/sign-in")
+            view.screenshot(path=folder / f"sign-in-{width}-{scheme}.png", full_page=True)
+            outside.close()
+            taken += 1
+    return taken
+
+
+def main(folder: Path) -> None:
+    """Start a product, take the pictures, stop it."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as temporary:
+        postgres = EmbeddedPostgres(Path(temporary) / "postgres", durable=False)
+        postgres.start()
+        try:
+            migrate(postgres.dsn())
+            with product(postgres.dsn(), Path(temporary) / "data") as made, sync_playwright() as playwright:
+                made.ids["operation"] = str(made.client().operations.start("retry", {"status": ["error"]})["id"])
+                with launched(playwright) as browser:
+                    print(take(browser, made, folder), "pictures in", folder)
+        finally:
+            postgres.stop(mode="immediate")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
