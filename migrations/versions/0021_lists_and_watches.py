@@ -53,6 +53,9 @@ CREATE TABLE observed (
     PRIMARY KEY (connection_id, execution_id)
 );
 CREATE INDEX observed_held ON observed (connection_id) WHERE run_id IS NULL;
+-- Launches whose execution nobody knows: a handful among all that ever were.
+CREATE INDEX executions_unanswered ON executions (connection_id)
+    WHERE remote_id IS NULL AND state IN ('launching', 'open', 'in_doubt', 'left');
 """
 
 
@@ -65,6 +68,7 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     """Remove them. Runs that were observed stay, and look as if they had been submitted."""
+    op.execute("DROP INDEX executions_unanswered")
     op.execute("DROP TABLE observed")
     op.execute("DROP TABLE watches")
     op.execute("ALTER TABLE runs DROP COLUMN origin")

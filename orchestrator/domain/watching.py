@@ -67,6 +67,8 @@ class Unanswered:
 
 def made(listed: Iterable[Listed], *, since: datetime, workflow_ids: Sequence[str]) -> list[Made]:
     """Return what of a list is to be judged, each once: nothing older, or of another workflow, or of no known age."""
+    # A list may show times in whole seconds.
+    since = since.replace(microsecond=0)
     found: dict[str, Made] = {}
     for one in listed:
         if one.created_at is None or one.created_at < since or not one.workflow_id:

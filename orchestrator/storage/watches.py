@@ -78,10 +78,11 @@ HELD = text("""
     SELECT execution_id, workflow_id, made_at FROM observed
     WHERE connection_id = :connection AND run_id IS NULL ORDER BY made_at LIMIT :most""")
 
-# Connections that lead to the same place: what one of them launched stands in the list of every other.
-_PLACE = """SELECT o.id FROM connections o JOIN connections c ON c.id = :connection
+# Connections that lead to the same place: what one launched stands in the list of every other. An array, so that what
+# is asked of them goes by indexes.
+_PLACE = """ARRAY(SELECT o.id FROM connections o JOIN connections c ON c.id = :connection
     WHERE o.lane_id = c.lane_id
-        OR (o.workspace_id = c.workspace_id AND o.provider = c.provider AND o.base_url = c.base_url)"""
+        OR (o.workspace_id = c.workspace_id AND o.provider = c.provider AND o.base_url = c.base_url))"""
 
 # One whose outcome is unknown has no id. It is settled when its request was answered, or given up, for the last time; a
 # launch that is sent again under its key is not settled yet.
@@ -89,16 +90,18 @@ UNANSWERED = text(f"""
     SELECT w.remote_id AS workflow_id, e.began_at AS sent_at,
         CASE WHEN e.state <> 'launching' THEN COALESCE(i.outcome_at, e.ended_at) END AS settled_at
     FROM executions e JOIN intents i ON i.id = e.intent_id JOIN workflows w ON w.id = e.workflow_id
-    WHERE e.connection_id IN ({_PLACE}) AND e.remote_id IS NULL AND e.state IN ('launching', 'open', 'in_doubt', 'left')
+    WHERE e.connection_id = ANY({_PLACE}) AND e.remote_id IS NULL
+        AND e.state IN ('launching', 'open', 'in_doubt', 'left')
     ORDER BY e.began_at LIMIT :most""")  # noqa: S608 - our own words
 
-# What is tracked already, and what is our own, by ids alone.
+# What is our own, and what is tracked already, by ids alone.
 KNOWN = text(f"""
-    SELECT v.id,
-        EXISTS (SELECT FROM executions e WHERE e.connection_id IN ({_PLACE}) AND e.remote_id = v.id) AS is_ours,
-        EXISTS (SELECT FROM observed o WHERE o.connection_id IN ({_PLACE}) AND o.execution_id = v.id
-            AND o.run_id IS NOT NULL) AS is_tracked
-    FROM unnest(CAST(:ids AS text[])) AS v(id)""")  # noqa: S608 - our own words
+    SELECT e.remote_id AS id, true AS is_ours FROM executions e
+    WHERE e.connection_id = ANY({_PLACE}) AND e.remote_id = ANY(CAST(:ids AS text[]))
+    UNION ALL
+    SELECT o.execution_id, false FROM observed o
+    WHERE o.connection_id = ANY({_PLACE}) AND o.execution_id = ANY(CAST(:ids AS text[])) AND o.run_id IS NOT NULL
+    """)  # noqa: S608 - our own words
 
 HOLD = text("""
     INSERT INTO observed (connection_id, execution_id, workflow_id, made_at)
@@ -244,7 +247,7 @@ async def unanswered(connection: AsyncConnection, id: UUID) -> list[Unanswered]:
 async def known(connection: AsyncConnection, id: UUID, ids: Collection[str]) -> tuple[set[str], set[str]]:
     """Return which executions are our own, and which are tracked already."""
     found = await rows(connection, KNOWN, {"connection": id, "ids": sorted(ids)}) if ids else []
-    return {row.id for row in found if row.is_ours}, {row.id for row in found if row.is_tracked}
+    return {row.id for row in found if row.is_ours}, {row.id for row in found if not row.is_ours}
 
 
 async def hold(connection: AsyncConnection, id: UUID, some: Sequence[Made]) -> None:
