@@ -13,6 +13,7 @@ LONGEST = (
     "tests/simulation/test_pressure.py",
     "tests/system/test_workers.py::test_killing",
     "tests/simulation/test_worlds.py::test_a_world_replays",
+    "tests/web/",
     "tests/chaos/test_slice.py",
     "tests/simulation/test_worlds.py::test_most",
     "tests/benchmarks/test_benchmarks_run.py",

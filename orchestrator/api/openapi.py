@@ -33,6 +33,7 @@ _PROBLEMS = {
     "413": "the body is too large",
     "415": "the body is of another type",
     "422": "it can be read, but it is wrong; `errors` lists the places",
+    "429": "too many wrong tokens came from this address; send a good one",
     "503": "something that is needed is away; nothing was stored, send it again after `Retry-After`",
 }
 

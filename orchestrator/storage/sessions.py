@@ -50,6 +50,7 @@ FORGET_LINKS = text("DELETE FROM sign_in_links WHERE expires_at < orch_now()")
 
 async def begin(connection: AsyncConnection, *, digest: bytes, token: bytes) -> bool:
     """Begin a session of a token; False when there is no such good one."""
+    await _forget(connection)
     return await execute(connection, BEGIN, {"digest": digest, "token": token}) == 1
 
 
@@ -71,6 +72,7 @@ async def end(connection: AsyncConnection, digest: bytes) -> None:
 
 async def make_link(connection: AsyncConnection, *, digest: bytes, token: bytes, life_s: float) -> bool:
     """Make a link that begins one session; False when there is no such good token."""
+    await _forget(connection)
     return await execute(connection, MAKE_LINK, {"digest": digest, "token": token, "life_s": life_s}) == 1
 
 
@@ -79,7 +81,7 @@ async def redeem_link(connection: AsyncConnection, *, link: bytes, digest: bytes
     return await execute(connection, REDEEM_LINK, {"link": link, "digest": digest}) == 1
 
 
-async def forget(connection: AsyncConnection) -> None:
-    """Remove what has ended."""
+async def _forget(connection: AsyncConnection) -> None:
+    """Remove what has ended. Tables that only grow when somebody signs in are tidied then, and no sweep asks for it."""
     await connection.execute(FORGET_SESSIONS)
     await connection.execute(FORGET_LINKS)

@@ -23,12 +23,13 @@ def quiet() -> Iterator[None]:
     structlog.reset_defaults()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def made(postgres: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Product]:
     """The product with a world to look at. Tests that change a run take one of their own."""
     postgres.create_database("web", template="orchestrator")
     with product(postgres.dsn("web"), tmp_path_factory.mktemp("data")) as running:
         yield running
+    postgres.drop_database("web")
 
 
 def visitor(made: Product, token: str | None = None) -> httpx.Client:
@@ -49,7 +50,7 @@ def web(made: Product) -> Iterator[httpx.Client]:
         yield client
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """Chromium; without it these tests are skipped, which the summary of the run says loudly."""
     if chromium() is None:
