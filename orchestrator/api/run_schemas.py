@@ -19,6 +19,7 @@ from orchestrator.api.schema_words import (
     view,
 )
 from orchestrator.domain.statuses import ResultsState, RunStatus
+from orchestrator.domain.watching import Origin
 
 WAITING = view({"code": TEXT, "message": TEXT}, {"until": or_null(TIME)})
 
@@ -35,6 +36,7 @@ ANSWERS: Schema = {
         {
             "id": ID,
             "status": {"type": "string", "enum": [*RunStatus]},
+            "origin": {"type": "string", "enum": [*Origin], "description": "observed: another program started it"},
             "event_seq": WHOLE | {"description": "the number of its last event"},
             "provider_status": or_null(TEXT),
             "results_state": {"type": "string", "enum": [*ResultsState]},

@@ -6,7 +6,14 @@ fields; a client keeps what it does not know.
 
 from __future__ import annotations
 
-from orchestrator.api import operation_schemas, preview_schemas, run_schemas, schedule_schemas, webhook_schemas
+from orchestrator.api import (
+    connection_schemas,
+    operation_schemas,
+    preview_schemas,
+    run_schemas,
+    schedule_schemas,
+    webhook_schemas,
+)
 from orchestrator.api.schema_words import (
     ANY_OBJECT,
     FLAG,
@@ -29,13 +36,6 @@ from orchestrator.api.schema_words import (
 from orchestrator.domain.forecast import Bound
 from orchestrator.domain.statuses import BatchStatus
 
-_LIMITS: Schema = {
-    "requests_per_minute": WHOLE | {"minimum": 1},
-    "max_concurrent": WHOLE | {"minimum": 1},
-    "console_url": TEXT | {"description": "a template with {workflow_id} and {execution_id}"},
-    "api_version": TEXT | {"format": "date", "description": "of the provider's API; only where it has versions"},
-}
-
 _OPTIONS: Schema = {
     "concurrency": LEVEL,
     "name": SHORT,
@@ -49,13 +49,16 @@ _OPTIONS: Schema = {
 
 _SUBMISSION: Schema = {"connection": SHORT, "workflow_id": SHORT}
 
-_BODIES: Schema = schedule_schemas.BODIES | operation_schemas.BODIES | webhook_schemas.BODIES
+_BODIES: Schema = (
+    schedule_schemas.BODIES | operation_schemas.BODIES | webhook_schemas.BODIES | connection_schemas.BODIES
+)
 _ANSWERS: Schema = (
     schedule_schemas.ANSWERS
     | operation_schemas.ANSWERS
     | webhook_schemas.ANSWERS
     | preview_schemas.ANSWERS
     | run_schemas.ANSWERS
+    | connection_schemas.ANSWERS
 )
 
 BODIES: Schema = _BODIES | {
@@ -72,17 +75,6 @@ BODIES: Schema = _BODIES | {
         {"external_id": SHORT, "labels": mapping(TEXT)},
     ),
     "NewBatch": body(_SUBMISSION | {"items": many(ANY_OBJECT)}, _OPTIONS),
-    "NewConnection": body(
-        {
-            "name": TEXT | {"pattern": "^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$"},
-            "provider": SHORT,
-            "base_url": TEXT | {"format": "uri"},
-            "api_key": TEXT | {"writeOnly": True},
-        },
-        {"limit_group": SHORT} | _LIMITS,
-    ),
-    "ConnectionChanges": body({}, {"base_url": TEXT | {"format": "uri"}, "reason": REASON} | _LIMITS),
-    "NewKey": body({"api_key": TEXT | {"writeOnly": True}}, {"reason": REASON}),
     "WorkflowChanges": body(
         {},
         {
@@ -109,8 +101,6 @@ BODIES: Schema = _BODIES | {
         },
     ),
 }
-
-_ENDING = view({"version": or_null(TEXT), "sunset_at": or_null(TIME), "replacement": or_null(TEXT), "told_at": TIME})
 
 _FORECAST = view(
     {
@@ -199,35 +189,6 @@ ANSWERS: Schema = _ANSWERS | {
         | {
             "files_left": or_null(WHOLE | {"description": "still in the store; workers go on removing them"}),
             "warnings": many(TEXT),
-        }
-    ),
-    "Connection": view(
-        {
-            "id": ID,
-            "name": TEXT,
-            "provider": TEXT,
-            "base_url": TEXT,
-            "status": TEXT,
-            "requests_per_minute": WHOLE,
-            "max_concurrent": WHOLE,
-            "created_at": TIME,
-        },
-        {
-            "key_hint": TEXT,
-            "limit_group": or_null(TEXT),
-            "console_url": or_null(TEXT),
-            "told_limit": or_null(WHOLE | {"description": "the provider's own limit, where it tells a lower one"}),
-            "api_version": or_null(TEXT),
-            "api_version_ending": or_null(_ENDING | {"description": "the provider says that this version ends"}),
-        },
-    ),
-    "ConnectionTest": view(
-        {
-            "ok": FLAG,
-            "workflows": many(view({"id": TEXT, "name": or_null(TEXT)})),
-            "limits": ANY_OBJECT,
-            "plan": many(TEXT),
-            "error": or_null(view({"code": TEXT, "message": TEXT, "hint": or_null(TEXT)})),
         }
     ),
     "Workflow": view(

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated
 
 import typer
 
-from orchestrator.cli import output
+from orchestrator.cli import output, times
 from orchestrator.cli.connect import connected
 from orchestrator.cli.exits import Exit
 from orchestrator.cli.inputs import read_secret
@@ -155,6 +156,34 @@ def resume(name: Name, reason: ReasonOption = None, output_: OutputOption = None
     """Launch on."""
     with connected() as client:
         output.brief(client.connections.resume(name, reason=reason), COLUMNS)
+
+
+@app.command()
+def watch(
+    name: Name,
+    type_: Annotated[
+        list[str] | None, typer.Option("--type", metavar="T", help="Only jobs of this type; may be repeated.")
+    ] = None,
+    since: Annotated[
+        str | None, typer.Option("--since", metavar="T", help="Also those made since, such as 24h; else from now on.")
+    ] = None,
+    stop: Annotated[bool, typer.Option("--stop", help="Look for nothing new; what was found is tracked on.")] = False,
+    reason: ReasonOption = None,
+    output_: OutputOption = None,
+) -> None:
+    """Track what other programs start there as runs, each once, to its end. Launches nothing."""
+    if stop and (type_ or since is not None):
+        raise BadInput(
+            "--stop goes with neither --type nor --since", hint="Watch again with other types to change them."
+        )
+    with connected() as client:
+        if stop:
+            found = client.connections.unwatch(name, reason=reason)
+        else:
+            begin = times.since(since, now=datetime.now(UTC)) if since is not None else None
+            found = client.connections.watch(name, types=type_ or (), since=begin, reason=reason)
+    output.brief(found, (*COLUMNS, "watch.is_on", "watch.since", "watch.seen_to"))
+    output.say(f"Next: orchestrator run list --connection {name}")
 
 
 @app.command()

@@ -15,7 +15,7 @@ class ApiVersionEnding(TypedDict):
 
 
 class Connection(TypedDict, total=False):
-    """A provider, its address, a key that is never shown, and the limits of that key."""
+    """A provider, its address, a key that is never shown, and the limits of that key. `watch`: what others start."""
 
     id: str
     name: str
@@ -37,6 +37,7 @@ class Connection(TypedDict, total=False):
     check_result: str | None
     created_at: str
     budget: dict[str, int]
+    watch: dict[str, Any] | None
 
 
 class ConnectionTest(TypedDict, total=False):

@@ -95,6 +95,22 @@ class Connections:
         """Launch on."""
         return cast(Connection, self._wire.post(f"{_path(name)}:resume", _given({"reason": reason})))
 
+    def watch(
+        self, name: str, *, types: Sequence[str] = (), since: str | None = None, reason: str | None = None
+    ) -> Connection:
+        """Track what other programs start there as runs of the origin `observed`; launches nothing.
+
+        Args:
+            types: only these, e.g. POST_GENERATION; empty: all.
+            since: ISO time; what was made before is left out. None: from now on.
+        """
+        body = {"types": [*types] or None, "since": since, "reason": reason}
+        return cast(Connection, self._wire.post(f"{_path(name)}:watch", _given(body)))
+
+    def unwatch(self, name: str, *, reason: str | None = None) -> Connection:
+        """Look for nothing new there; what was found is tracked to its end."""
+        return cast(Connection, self._wire.post(f"{_path(name)}:watch", _given({"stop": True, "reason": reason})))
+
     def remove(self, name: str, *, reason: str | None = None) -> None:
         """Remove a connection that no live run needs."""
         self._wire.json("DELETE", _path(name), query={"reason": reason})

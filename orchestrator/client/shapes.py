@@ -1,7 +1,4 @@
-"""What the API answers with. Typed dicts, so that an answer costs no parsing and unknown fields stay in it.
-
-Times are ISO 8601 text with `Z`, ids are lower-case UUIDs. A key may be absent where a server is older or newer.
-"""
+"""What the API answers with, as typed dicts. Times are ISO 8601 text with `Z`; older servers may lack some keys."""
 
 from __future__ import annotations
 
@@ -58,6 +55,7 @@ class Run(TypedDict, total=False):
 
     id: str
     status: str
+    origin: str
     event_seq: int
     provider_status: str | None
     results_state: str
@@ -80,7 +78,7 @@ class Run(TypedDict, total=False):
     waiting_because: Waiting | None
     error: RunError | None
     console_link: str | None
-    input_sha256: str
+    input_sha256: str | None
     input_bytes: int
     looks: int
     last_look_at: str | None

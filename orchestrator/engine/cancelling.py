@@ -17,7 +17,7 @@ from orchestrator.domain.cancelling import CancelFacts
 from orchestrator.domain.governor import CallKind
 from orchestrator.domain.operator_decisions import Act
 from orchestrator.domain.statuses import RunStatus as S
-from orchestrator.engine import budgeted, heard, poll, reading, settle
+from orchestrator.engine import budgeted, heard, lists, look_results, reading, settle
 from orchestrator.engine.budgeted import NOBODY, PATIENCE_S
 from orchestrator.engine.deps import Deps
 from orchestrator.engine.heard import Ears
@@ -101,7 +101,7 @@ async def _claim(deps: Deps, row: RunRow, act: Act, *, patience_s: float) -> Loo
 async def _ask(deps: Deps, claim: LookClaim, lane_id: UUID) -> Came:
     """Ask for the cancel; where it comes too late, look at what has become of the execution."""
     provider = deps.provider(claim.provider)
-    access = poll.access_of(deps, claim)
+    access = lists.access_of(deps, claim)
     where = (access, claim.remote_workflow_id, claim.execution_id)
     seen, no = await _caught(lambda: provider.cancel(*where))
     at = deps.sources.monotonic()
@@ -130,7 +130,7 @@ async def _record(deps: Deps, who: Who, batch: LookBatch, came: Came, *, claimed
     async def record(connection: AsyncConnection) -> Applied:
         now = batch.now + timedelta(seconds=deps.sources.monotonic() - claimed_at)
         ago_s = [] if isinstance(came.no, NotSent) else [deps.sources.monotonic() - came.at]
-        news = poll.news_of([came.no] if came.no is not None else [], now=now, rate=said.rate)
+        news = look_results.news_of([came.no] if came.no is not None else [], now=now, rate=said.rate)
         result = _result(deps, claim, came, now=now)
         applied = await looks.record(connection, batch, [result], ago_s, news, sources=deps.sources, sealer=deps.sealer)
         is_done = came.no is None or result.change.to is S.CANCELLED
@@ -152,7 +152,7 @@ def _result(deps: Deps, claim: LookClaim, came: Came, *, now: datetime) -> LookR
     if came.seen is None:
         assert came.no is not None, "a call comes to an answer or to an error"
         return LookResult(claim=claim, change=cancelling.look_again(facts, came.no, now=now))
-    result = poll.result_of(deps, claim, came.seen, now=now)
+    result = look_results.result_of(deps, claim, came.seen, now=now)
     if not isinstance(came.no, NotCancellable):
         return result
     return replace(result, change=cancelling.after_second_look(result.change, facts, came.no))

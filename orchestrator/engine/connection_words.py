@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from datetime import date
 from typing import Any
 
@@ -126,3 +127,22 @@ def _ending(row: ConnectionRow) -> dict[str, Any] | None:
         "replacement": row.ending_replacement,
         "told_at": row.ending_told_at,
     }
+
+
+def watch(row: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """Return how a watch is shown; None where there never was one."""
+    if row is None:
+        return None
+    return shown(
+        {
+            "is_on": row["is_on"],
+            "types": list(row["workflow_ids"]),
+            "since": row["since"],
+            "seen_to": row["walked_to"],
+            "last_walk_at": row["walked_at"],
+            "failure": row["failure"],
+            "held_back": row["held"],
+            "created_by": row["created_by"],
+            "created_at": row["created_at"],
+        }
+    )

@@ -15,7 +15,7 @@ from orchestrator.engine.who import Who
 from orchestrator.engine.workflow_lists import fetch_list
 from orchestrator.engine.workflows import find_connection, not_found
 from orchestrator.errors import Conflict, OrchestratorError, ProviderError, Unavailable
-from orchestrator.storage import connections, events, lanes, workflows
+from orchestrator.storage import connections, events, lanes, watches, workflows
 from orchestrator.storage.connections import ConnectionRow
 from orchestrator.storage.database import now as transaction_now
 from orchestrator.storage.lanes import Turn
@@ -87,14 +87,15 @@ async def list_connections(deps: Deps, who: Who) -> list[dict[str, Any]]:
 
 
 async def show_connection(deps: Deps, who: Who, name: str) -> dict[str, Any]:
-    """Return one connection, and how much of its budget is used."""
+    """Return one connection, how much of its budget is used, and whether it is watched."""
     found = await find_connection(deps, who, name)
 
     async def read(session: AsyncConnection) -> dict[str, Any]:
         lane = await lanes.read(session, found.lane_id)
-        return {"free_now": lane.budget.free(lane.now), "in_flight": sum(lane.budget.in_flight.values())}
+        budget = {"free_now": lane.budget.free(lane.now), "in_flight": sum(lane.budget.in_flight.values())}
+        return {"budget": budget, "watch": words.watch(await watches.show(session, found.id))}
 
-    return {**words.view(found), "budget": await deps.db.run(read)}
+    return {**words.view(found), **await deps.db.run(read)}
 
 
 async def test_connection(deps: Deps, who: Who, name: str) -> dict[str, Any]:

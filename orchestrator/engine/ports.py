@@ -11,7 +11,9 @@ from orchestrator.domain.answers import (
     Accepted,
     Access,
     Capabilities,
+    ExecutionPage,
     FileAnswer,
+    ListAsk,
     Observation,
     StoredFile,
     WaveAccepted,
@@ -61,6 +63,9 @@ class Provider(Protocol):
     ) -> WaveAccepted: ...
 
     async def observe(self, access: Access, workflow_id: str, execution_id: str) -> Observation: ...
+
+    async def list_executions(self, access: Access, ask: ListAsk) -> ExecutionPage:
+        """Return a page of the provider's list; only asked where `capabilities.bulk_observe`."""
 
     async def cancel(self, access: Access, workflow_id: str, execution_id: str) -> Observation:
         """Cancel an execution that waits; only asked where `capabilities.cancel`. To ask twice is harmless.

@@ -14,6 +14,7 @@ from orchestrator.domain import chain, waiting
 from orchestrator.domain.breaker import BreakerState
 from orchestrator.domain.statuses import ENDINGS, PARKED, BatchStatus, RunStatus, batch_status
 from orchestrator.domain.waiting import Reason, Surroundings
+from orchestrator.domain.watching import Origin
 from orchestrator.engine.shown import shown
 from orchestrator.storage import explain, highwater, lanes
 from orchestrator.storage import runs as run_rows
@@ -62,6 +63,7 @@ def _run(row: RunRow, labels: Mapping[str, str], files: Sequence[FileRow], reaso
         {
             "id": row.id,
             "status": row.status,
+            "origin": row.origin,
             "event_seq": row.event_seq,
             "provider_status": row.provider_status,
             "results_state": row.results_state,
@@ -84,7 +86,7 @@ def _run(row: RunRow, labels: Mapping[str, str], files: Sequence[FileRow], reaso
             "console_link": link,
             "waiting_because": None if reason is None else _reason(reason),
             "error": None if row.error_code is None else {"code": row.error_code, "message": row.error_message},
-            "input_sha256": row.input_sha256,
+            "input_sha256": row.input_sha256 if row.origin == Origin.SUBMITTED else None,
             "input_bytes": row.input_bytes,
             "looks": row.looks or 0,
             "last_look_at": row.looked_at,

@@ -10,16 +10,20 @@ Source: the Scripe API's own page and reference pages.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 from orchestrator.domain.answers import (
     Accepted,
     Access,
     Capabilities,
+    ExecutionPage,
     LaunchKeys,
     LimitScope,
+    ListAsk,
     Observation,
+    Standing,
     WaveAccepted,
     WorkflowPage,
     WorkflowSummary,
@@ -28,11 +32,19 @@ from orchestrator.domain.answers import (
 from orchestrator.errors import BadInput, Gone
 from orchestrator.providers import scripe_shapes as shapes
 from orchestrator.providers.adapter import Adapter
-from orchestrator.providers.http import Answer, Call
+from orchestrator.providers.http import ANSWER_CAP_BYTES, Answer, Call
 from orchestrator.providers.keys import checked_key
 from orchestrator.providers.outcomes import SCRIPE_CANCEL, SCRIPE_LAUNCH, SCRIPE_READ, Outcomes
 
 VERSION = "2026-08-01"
+
+#: A page holds the results of its jobs: 200 of them, of some 80 kB each.
+PAGE_CAP_BYTES = 16 * 1024 * 1024
+
+#: What the words of the page's statuses are asked by. One that the page does not have stands in neither list.
+STATUSES: Mapping[Standing, tuple[str, ...]] = MappingProxyType(
+    {Standing.LIVE: ("QUEUED", "RUNNING"), Standing.ENDED: ("DONE", "FAILED", "CANCELLED")}
+)
 
 POST_GENERATION: Mapping[str, object] = MappingProxyType(
     {
@@ -75,6 +87,7 @@ class ScripeProvider(Adapter, own_error=shapes.own_error):
         cancel=True,
         progress=True,
         inline_results=True,
+        bulk_observe=shapes.MAX_PAGE_ITEMS,
         human_step=False,
         version=VERSION,
         limit_scope=LimitScope.WORKSPACE,
@@ -92,7 +105,7 @@ class ScripeProvider(Adapter, own_error=shapes.own_error):
     async def list_workflows(self, access: Access, *, cursor: str | None = None, limit: int = 100) -> WorkflowPage:
         """Return the job types that can be started, once the API has shown that it takes the key and the version."""
         answer = await self._read(access, "/jobs?limit=1")
-        self._reader.parsed(answer, SCRIPE_READ, shapes.check_page, secrets=[access.api_key])
+        self._reader.parsed(answer, SCRIPE_READ, shapes.job_page, secrets=[access.api_key])
         live = [WorkflowSummary(remote_id=type_, name=_name(type_)) for type_, route in TYPES.items() if route]
         return WorkflowPage(workflows=tuple(live))
 
@@ -133,6 +146,10 @@ class ScripeProvider(Adapter, own_error=shapes.own_error):
         answer = await self._read(access, _job_path(execution_id))
         return self._seen(access, answer, SCRIPE_READ, execution_id)
 
+    async def list_executions(self, access: Access, ask: ListAsk) -> ExecutionPage:
+        answer = await self._read(access, "/jobs?" + _query(ask), cap_bytes=PAGE_CAP_BYTES)
+        return self._reader.parsed(answer, SCRIPE_READ, shapes.job_page, secrets=[access.api_key])
+
     async def cancel(self, access: Access, workflow_id: str, execution_id: str) -> Observation:
         # It changes something, but no more the second time: a kept connection may carry it.
         answer = await self._read(access, _job_path(execution_id) + "/cancel", method="POST")
@@ -144,8 +161,11 @@ class ScripeProvider(Adapter, own_error=shapes.own_error):
 
         return self._reader.parsed(answer, outcomes, parse, secrets=[access.api_key])
 
-    async def _read(self, access: Access, path: str, *, method: str = "GET") -> Answer:
-        call = Call(method=method, url=access.base_url.rstrip("/") + path, headers=_headers(access))
+    async def _read(
+        self, access: Access, path: str, *, method: str = "GET", cap_bytes: int = ANSWER_CAP_BYTES
+    ) -> Answer:
+        url = access.base_url.rstrip("/") + path
+        call = Call(method=method, url=url, headers=_headers(access), cap_bytes=cap_bytes)
         answer = await self._http.read(call, line=(access.base_url, access.api_key))
         self._hear(access, answer)
         return answer
@@ -167,6 +187,26 @@ def _job_path(execution_id: str) -> str:
     if not shapes.is_id(execution_id):
         raise Gone("there can be no such job at the provider: the id is not one", code="bad_id")
     return f"/jobs/{quote(execution_id, safe='')}"
+
+
+def _query(ask: ListAsk) -> str:
+    """Return a page's query. Times are whole seconds, rounded outwards: the API's own have no more."""
+    asked: dict[str, str] = {"limit": str(shapes.MAX_PAGE_ITEMS)}
+    if ask.standing is not None:
+        asked["status"] = ",".join(STATUSES[ask.standing])
+    if ask.workflow_ids:
+        asked["type"] = ",".join(ask.workflow_ids)
+    if ask.since is not None:
+        asked["dateFrom"] = _moment(ask.since)
+    if ask.until is not None:
+        asked["dateTo"] = _moment(ask.until + timedelta(seconds=1))
+    if ask.cursor is not None:
+        asked["cursor"] = ask.cursor
+    return urlencode(asked)
+
+
+def _moment(at: datetime) -> str:
+    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _route(workflow_id: str) -> tuple[str, Mapping[str, object]]:

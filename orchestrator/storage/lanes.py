@@ -138,7 +138,8 @@ RELEASE_EACH = text("DELETE FROM grants WHERE id = ANY(CAST(:ids AS uuid[])) RET
 # A pump asks this before it rings or works: one row, from a few small indexes.
 ANY_DUE = text(f"""
     SELECT EXISTS (SELECT FROM lanes WHERE launch_due_at <= orch_now()) AS launch,
-           EXISTS (SELECT FROM lanes WHERE poll_due_at <= orch_now()) AS poll,
+           EXISTS (SELECT FROM lanes WHERE poll_due_at <= orch_now())
+               OR EXISTS (SELECT FROM watches WHERE due_at <= orch_now()) AS poll,
            EXISTS (SELECT FROM timers WHERE kind = 'download' AND due_at <= orch_now()) AS download,
            EXISTS (SELECT FROM timers WHERE kind = 'sending' AND due_at <= orch_now()) AS sweep,
            EXISTS (SELECT FROM schedules WHERE next_at <= orch_now() AND removed_at IS NULL)
@@ -148,7 +149,9 @@ ANY_DUE = text(f"""
 # When the next work of a kind is due, in seconds: each is the first entry of an index.
 DUE_IN = {
     "launch": text("SELECT extract(epoch FROM min(launch_due_at) - orch_now())::float8 FROM lanes"),
-    "poll": text("SELECT extract(epoch FROM min(poll_due_at) - orch_now())::float8 FROM lanes"),
+    "poll": text("""
+        SELECT extract(epoch FROM LEAST((SELECT min(poll_due_at) FROM lanes), (SELECT min(due_at) FROM watches))
+            - orch_now())::float8"""),
     "download": text("SELECT extract(epoch FROM min(due_at) - orch_now())::float8 FROM timers WHERE kind = 'download'"),
 }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from itertools import count
 from types import MappingProxyType
 
@@ -10,10 +11,14 @@ from orchestrator.domain.answers import (
     Accepted,
     Access,
     Capabilities,
+    ExecutionPage,
     LaunchKeys,
     LimitScope,
+    ListAsk,
+    Listed,
     Observation,
     RemoteStatus,
+    Standing,
     WaveAccepted,
     WorkflowPage,
     WorkflowSummary,
@@ -36,6 +41,7 @@ class ParcelProvider:
         cancel=True,
         progress=False,
         inline_results=True,
+        bulk_observe=2,
         human_step=False,
         version=None,
         limit_scope=LimitScope.KEY,
@@ -50,6 +56,7 @@ class ParcelProvider:
 
     def __init__(self) -> None:
         self.parcels: dict[str, bytes] = {}
+        self.posted_at: dict[str, datetime] = {}
         self.by_key: dict[str, str] = {}
         self.recalled: set[str] = set()
         self.has_arrived = True
@@ -82,6 +89,7 @@ class ParcelProvider:
         assert key is not None
         number = self.by_key.setdefault(key, f"parcel-{next(self._numbers)}")
         self.parcels[number] = body
+        self.posted_at.setdefault(number, datetime.now(UTC))
         if self.loses:
             self.loses -= 1
             raise OutcomeUnknown("the pigeon was lost")
@@ -102,6 +110,20 @@ class ParcelProvider:
             return Observation(status=RemoteStatus.WAITING, word="posted")
         receipt = inline_file("receipt.json", {"parcel": execution_id})
         return Observation(status=RemoteStatus.FINISHED, word="arrived", files=(receipt,))
+
+    async def list_executions(self, access: Access, ask: ListAsk) -> ExecutionPage:
+        self._check(access)
+        made = [(n, at) for n, at in reversed(self.posted_at.items()) if ask.since is None or at >= ask.since]
+        newest = [n for n, at in made if ask.until is None or at <= ask.until][int(ask.cursor or 0) :]
+        looks = [(n, await self.observe(access, ROUTE, n)) for n in newest[: self.capabilities.bulk_observe]]
+        is_live = {Standing.LIVE: (True,), Standing.ENDED: (False,), None: (True, False)}[ask.standing]
+        shown = [
+            Listed(execution_id=n, workflow_id=ROUTE, created_at=self.posted_at[n], seen=seen)
+            for n, seen in looks
+            if (seen.status is RemoteStatus.WAITING) in is_live
+        ]
+        at = int(ask.cursor or 0) + len(looks)
+        return ExecutionPage(executions=tuple(shown), cursor=str(at) if len(newest) > len(looks) else None)
 
     async def cancel(self, access: Access, workflow_id: str, execution_id: str) -> Observation:
         seen = await self.observe(access, workflow_id, execution_id)

@@ -72,7 +72,7 @@ async def test_the_pages_example_job_is_read_word_for_word() -> None:
      ("CANCELLED", "cancelled"), ("PAUSED", "unknown")],
 )  # fmt: skip
 def test_the_example_in_each_status_is_read_by_the_pages_words(status: str, means: str) -> None:
-    scripe_shapes.check_page(page_of(status=status))
+    scripe_shapes.job_page(page_of(status=status))
     seen = scripe_shapes.seen(json.loads(page_of(status=status))["data"][0])
     assert (seen.status.value, seen.word) == (means, status)
     assert seen.error_message == ("<string>: <string>" if status == "FAILED" else None)
@@ -92,4 +92,4 @@ def test_the_example_with_every_field_null_that_may_be_is_read() -> None:
 
 
 def test_fields_that_the_example_does_not_have_are_ignored() -> None:
-    scripe_shapes.check_page(page_of(region="eu", stages=[{"n": 1}]))
+    scripe_shapes.job_page(page_of(region="eu", stages=[{"n": 1}]))
