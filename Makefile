@@ -51,7 +51,7 @@ browser:  ## Debian's Chromium for the tests of the pages, where it may be insta
 		|| echo "make: NO CHROMIUM: the tests of the pages in a browser will be SKIPPED; as root: apt-get install -y chromium" >&2
 
 bench: $(VENV)/.dev  ## the benchmarks, one JSON line each
-	@for what in polling forecasts throughput scale; do $(BIN)/python -m benchmarks.$$what || exit 1; done
+	@for what in polling observing forecasts throughput scale; do $(BIN)/python -m benchmarks.$$what || exit 1; done
 
 simulate: $(VENV)/.dev  ## simulated worlds until 20,000 runs have lived (long)
 	@$(BIN)/python -m tests.simulation --lifecycles 20000 --size 200 --hot --quiet

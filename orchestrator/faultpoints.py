@@ -25,6 +25,8 @@ class Point(StrEnum):
     LAUNCH_RECORDED = "launch.recorded"
     PROBE_ANSWERED = "probe.answered"
     POLL_CLAIMED = "poll.claimed"
+    POLL_LISTED = "poll.listed"
+    WALK_ANSWERED = "walk.answered"
     POLL_ANSWERED = "poll.answered"
     POLL_RECORDING = "poll.recording"
     POLL_RECORDED = "poll.recorded"

@@ -27,6 +27,7 @@ class Entry:
     carries_credentials: bool
     body_sha256: str | None
     size_bytes: int
+    api_version: str | None = None
     status: int | None = None
     fault: str | None = None
     execution_ids: list[str] = field(default_factory=list)
@@ -46,6 +47,7 @@ class Entry:
             "status": self.status,
             "fault": self.fault,
             "connection_id": self.connection_id,
+            "api_version": self.api_version,
             "execution_ids": self.execution_ids,
             "key_sent_to_files": self.port == "files" and self.carries_credentials,
         }
@@ -75,6 +77,7 @@ class RequestLog:
             carries_credentials=any(name in request.headers for name in _CREDENTIALS),
             body_sha256=digest,
             size_bytes=len(body),
+            api_version=request.headers.get("scripe-api-version"),
         )
         self._entries.append(entry)
         return entry

@@ -62,6 +62,11 @@ class InHand:
             kept |= turns
             return True
 
+    def has_left_over(self, kind: str) -> bool:
+        """Tell whether a turn of a kind has outlived what began it."""
+        with self._changed:
+            return bool(self._left_over.get(kind))
+
     def let_go(self, kind: str, turn: asyncio.Task[int | None]) -> None:
         """Note that a left-over turn ended."""
         with self._changed:

@@ -26,6 +26,7 @@ from orchestrator.runtime import system_sources
 from orchestrator.settings import Settings
 from orchestrator.storage import lanes, workers
 from orchestrator.telemetry import get_logger
+from workers.beside import Beside
 from workers.heart import Heart
 from workers.in_hand import InHand, Turns
 from workers.loop import WorkerLoop
@@ -48,6 +49,7 @@ class WorkerProcess:
         self.loop = WorkerLoop(settings)
         self.draining = threading.Event()
         self.in_hand = InHand(is_closed=self.draining.is_set)
+        self._beside = Beside(self.in_hand)
         self.heart = Heart(settings.heartbeat_s)
         self.swept_at = time.monotonic()
         self._looked_far_at: float | None = None
@@ -90,6 +92,7 @@ class WorkerProcess:
             self_id=self.id,
             clock_went_back=self.heart.take_jump(),
             looks_far=self._is_time_to_look_far(),
+            beside=self._beside.start,
         )
         self.swept_at = time.monotonic()
         return done

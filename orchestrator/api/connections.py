@@ -13,7 +13,7 @@ from orchestrator.api.auth import Administering, Operating, Reading
 from orchestrator.api.bodies import Fields
 from orchestrator.api.openapi import REASON, described, listed
 from orchestrator.api.queries import Query
-from orchestrator.engine import connections
+from orchestrator.engine import connections, watches
 
 MAX_URL_CHARS = 2_000
 MAX_KEY_CHARS = 4_096
@@ -29,6 +29,7 @@ def _changes(fields: Fields) -> dict[str, Any]:
         "requests_per_minute": fields.whole_or_none("requests_per_minute", least=1, most=MAX_RATE),
         "max_concurrent": fields.whole_or_none("max_concurrent", least=1, most=MAX_SLOTS),
         "console_url": fields.text_or_none("console_url", max_chars=MAX_URL_CHARS),
+        "api_version": fields.text_or_none("api_version"),
     }
 
 
@@ -102,6 +103,26 @@ async def resume_connection(name: str, call: Operating) -> Response:
         return Answer(view=await connections.resume_connection(call.deps, call.who, name, reason))
 
     return await act(call, lambda fields: fields.prose_or_none("reason"), resume)
+
+
+@router.post(ONE + ":watch", **described("Connection", body="Watching"))
+async def watch_connection(name: str, call: Operating) -> Response:
+    """Track what other programs start there, or stop looking for it. Launches nothing."""
+
+    async def watch(asked: dict[str, Any]) -> Answer:
+        if asked.pop("stop"):
+            return Answer(view=await watches.stop_watching(call.deps, call.who, name, reason=asked["reason"]))
+        return Answer(view=await watches.watch_connection(call.deps, call.who, name, **asked))
+
+    def take(fields: Fields) -> dict[str, Any]:
+        return {
+            "stop": fields.flag("stop"),
+            "workflow_ids": fields.texts("types"),
+            "since": fields.moment_or_none("since"),
+            "reason": fields.prose_or_none("reason"),
+        }
+
+    return await act(call, take, watch)
 
 
 @router.get(ONE, **described("Connection"))

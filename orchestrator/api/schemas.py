@@ -6,7 +6,14 @@ fields; a client keeps what it does not know.
 
 from __future__ import annotations
 
-from orchestrator.api import operation_schemas, preview_schemas, schedule_schemas, webhook_schemas
+from orchestrator.api import (
+    connection_schemas,
+    operation_schemas,
+    preview_schemas,
+    run_schemas,
+    schedule_schemas,
+    webhook_schemas,
+)
 from orchestrator.api.schema_words import (
     ANY_OBJECT,
     FLAG,
@@ -14,7 +21,6 @@ from orchestrator.api.schema_words import (
     LEVEL,
     NUMBER,
     REASON,
-    SHA256,
     SHORT,
     TEXT,
     TIME,
@@ -28,13 +34,7 @@ from orchestrator.api.schema_words import (
     view,
 )
 from orchestrator.domain.forecast import Bound
-from orchestrator.domain.statuses import BatchStatus, ResultsState, RunStatus
-
-_LIMITS: Schema = {
-    "requests_per_minute": WHOLE | {"minimum": 1},
-    "max_concurrent": WHOLE | {"minimum": 1},
-    "console_url": TEXT | {"description": "a template with {workflow_id} and {execution_id}"},
-}
+from orchestrator.domain.statuses import BatchStatus
 
 _OPTIONS: Schema = {
     "concurrency": LEVEL,
@@ -49,9 +49,16 @@ _OPTIONS: Schema = {
 
 _SUBMISSION: Schema = {"connection": SHORT, "workflow_id": SHORT}
 
-_BODIES: Schema = schedule_schemas.BODIES | operation_schemas.BODIES | webhook_schemas.BODIES
+_BODIES: Schema = (
+    schedule_schemas.BODIES | operation_schemas.BODIES | webhook_schemas.BODIES | connection_schemas.BODIES
+)
 _ANSWERS: Schema = (
-    schedule_schemas.ANSWERS | operation_schemas.ANSWERS | webhook_schemas.ANSWERS | preview_schemas.ANSWERS
+    schedule_schemas.ANSWERS
+    | operation_schemas.ANSWERS
+    | webhook_schemas.ANSWERS
+    | preview_schemas.ANSWERS
+    | run_schemas.ANSWERS
+    | connection_schemas.ANSWERS
 )
 
 BODIES: Schema = _BODIES | {
@@ -68,17 +75,6 @@ BODIES: Schema = _BODIES | {
         {"external_id": SHORT, "labels": mapping(TEXT)},
     ),
     "NewBatch": body(_SUBMISSION | {"items": many(ANY_OBJECT)}, _OPTIONS),
-    "NewConnection": body(
-        {
-            "name": TEXT | {"pattern": "^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$"},
-            "provider": SHORT,
-            "base_url": TEXT | {"format": "uri"},
-            "api_key": TEXT | {"writeOnly": True},
-        },
-        {"limit_group": SHORT} | _LIMITS,
-    ),
-    "ConnectionChanges": body({}, {"base_url": TEXT | {"format": "uri"}, "reason": REASON} | _LIMITS),
-    "NewKey": body({"api_key": TEXT | {"writeOnly": True}}, {"reason": REASON}),
     "WorkflowChanges": body(
         {},
         {
@@ -105,8 +101,6 @@ BODIES: Schema = _BODIES | {
         },
     ),
 }
-
-_WAITING = view({"code": TEXT, "message": TEXT}, {"until": or_null(TIME)})
 
 _FORECAST = view(
     {
@@ -156,42 +150,6 @@ ANSWERS: Schema = _ANSWERS | {
             "field": or_null(TEXT),
         },
     ),
-    "Run": view(
-        {
-            "id": ID,
-            "status": {"type": "string", "enum": [*RunStatus]},
-            "event_seq": WHOLE | {"description": "the number of its last event"},
-            "provider_status": or_null(TEXT),
-            "results_state": {"type": "string", "enum": [*ResultsState]},
-            "workflow_id": TEXT,
-            "connection": TEXT,
-            "provider": TEXT,
-            "batch_id": or_null(ID),
-            "index": or_null(WHOLE),
-            "external_id": or_null(TEXT),
-            "labels": mapping(TEXT),
-            "created_at": TIME,
-            "updated_at": TIME | {"description": "when its status last changed"},
-            "launched_at": or_null(TIME),
-            "finished_at": or_null(TIME),
-            "erased_at": or_null(TIME | {"description": "since then its input, results and texts are gone"}),
-            "attempts": WHOLE,
-            "execution_id": or_null(TEXT),
-            "waiting_because": or_null(_WAITING),
-            "results_expire_at": or_null(
-                TIME | {"description": "while downloading: when the first URL of a file dies that is not stored yet"}
-            ),
-            "error": or_null(view({"code": TEXT, "message": or_null(TEXT)})),
-            "results": many(one("Result")),
-        }
-    ),
-    "Result": view(
-        {"n": WHOLE, "filename": TEXT, "size_bytes": WHOLE, "sha256": SHA256, "url": TEXT, "stored_at": or_null(TIME)},
-        {"erased": FLAG | {"description": "the bytes and the name are gone; fetching answers 409"}},
-    ),
-    "Event": view(
-        {"seq": WHOLE, "at": TIME, "type": TEXT, "actor": TEXT, "data": ANY_OBJECT, "hash": SHA256},
-    ),
     "Batch": view(
         {"id": ID, "status": {"type": "string", "enum": [*BatchStatus]}}
         | _BATCH_ALWAYS
@@ -203,7 +161,7 @@ ANSWERS: Schema = _ANSWERS | {
             "eta_s": or_null(NUMBER),
             "failures": or_null(many(_FAILURE) | {"description": "by cause, the most first; in lists null"}),
             "forecast": or_null(_FORECAST | {"description": "while it goes on by itself; in lists null"}),
-            "waiting_because": or_null(_WAITING),
+            "waiting_because": or_null(run_schemas.WAITING),
             "source_format": TEXT,
             "max_failures": or_null(TEXT | {"description": "a count (5) or a share (10%)"}),
             "erased_at": or_null(TIME),
@@ -233,28 +191,6 @@ ANSWERS: Schema = _ANSWERS | {
         | {
             "files_left": or_null(WHOLE | {"description": "still in the store; workers go on removing them"}),
             "warnings": many(TEXT),
-        }
-    ),
-    "Connection": view(
-        {
-            "id": ID,
-            "name": TEXT,
-            "provider": TEXT,
-            "base_url": TEXT,
-            "status": TEXT,
-            "requests_per_minute": WHOLE,
-            "max_concurrent": WHOLE,
-            "created_at": TIME,
-        },
-        {"key_hint": TEXT, "limit_group": or_null(TEXT), "console_url": or_null(TEXT)},
-    ),
-    "ConnectionTest": view(
-        {
-            "ok": FLAG,
-            "workflows": many(view({"id": TEXT, "name": or_null(TEXT)})),
-            "limits": ANY_OBJECT,
-            "plan": many(TEXT),
-            "error": or_null(view({"code": TEXT, "message": TEXT, "hint": or_null(TEXT)})),
         }
     ),
     "Workflow": view(

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated
 
 import typer
 
-from orchestrator.cli import output
+from orchestrator.cli import output, times
 from orchestrator.cli.connect import connected
 from orchestrator.cli.exits import Exit
 from orchestrator.cli.inputs import read_secret
@@ -25,6 +26,10 @@ SlotsOption = Annotated[int | None, typer.Option("--max-concurrent", min=1, help
 ConsoleOption = Annotated[
     str | None,
     typer.Option("--console-url", metavar="TEMPLATE", help="Where people act: …/{workflow_id}/…/{execution_id}"),
+]
+VersionOption = Annotated[
+    str | None,
+    typer.Option("--api-version", metavar="YYYY-MM-DD", help="Of the provider's API, where it has versions."),
 ]
 
 
@@ -47,6 +52,7 @@ def add(
         str | None, typer.Option("--limit-group", help="Connections of one group share their rate.")
     ] = None,
     console_url: ConsoleOption = None,
+    api_version: VersionOption = None,
     output_: OutputOption = None,
 ) -> None:
     """Store a connection. Its key is sealed and never shown again."""
@@ -61,6 +67,7 @@ def add(
             max_concurrent=max_concurrent,
             limit_group=limit_group,
             console_url=console_url,
+            api_version=api_version,
         )
     output.brief(added, COLUMNS)
     output.say(f"Next: orchestrator connection test {name}")
@@ -106,6 +113,7 @@ def set_(
     requests_per_minute: RateOption = None,
     max_concurrent: SlotsOption = None,
     console_url: ConsoleOption = None,
+    api_version: VersionOption = None,
     reason: ReasonOption = None,
     output_: OutputOption = None,
 ) -> None:
@@ -117,6 +125,7 @@ def set_(
             requests_per_minute=requests_per_minute,
             max_concurrent=max_concurrent,
             console_url=console_url,
+            api_version=api_version,
             reason=reason,
         )
     output.brief(changed, COLUMNS)
@@ -147,6 +156,34 @@ def resume(name: Name, reason: ReasonOption = None, output_: OutputOption = None
     """Launch on."""
     with connected() as client:
         output.brief(client.connections.resume(name, reason=reason), COLUMNS)
+
+
+@app.command()
+def watch(
+    name: Name,
+    type_: Annotated[
+        list[str] | None, typer.Option("--type", metavar="T", help="Only jobs of this type; may be repeated.")
+    ] = None,
+    since: Annotated[
+        str | None, typer.Option("--since", metavar="T", help="Also those made since, such as 24h; else from now on.")
+    ] = None,
+    stop: Annotated[bool, typer.Option("--stop", help="Look for nothing new; what was found is tracked on.")] = False,
+    reason: ReasonOption = None,
+    output_: OutputOption = None,
+) -> None:
+    """Track what other programs start there as runs, each once, to its end. Launches nothing."""
+    if stop and (type_ or since is not None):
+        raise BadInput(
+            "--stop goes with neither --type nor --since", hint="Watch again with other types to change them."
+        )
+    with connected() as client:
+        if stop:
+            found = client.connections.unwatch(name, reason=reason)
+        else:
+            begin = times.since(since, now=datetime.now(UTC)) if since is not None else None
+            found = client.connections.watch(name, types=type_ or (), since=begin, reason=reason)
+    output.brief(found, (*COLUMNS, "watch.is_on", "watch.since", "watch.seen_to"))
+    output.say(f"Next: orchestrator run list --connection {name}")
 
 
 @app.command()

@@ -67,6 +67,7 @@ def examine() -> list[Check]:
         checks += [_attempt("launches", lambda: _launches(database_url))]
         checks += [_attempt("history", lambda: _history(database_url, settings))]
         checks += [_attempt("schedules", lambda: _schedules(database_url))]
+        checks += [_attempt("providers", lambda: _providers(database_url))]
         checks += [_attempt("clock", lambda: _clock(database_url))]
     checks += [*_api(settings), _disk(data), _secret_key(data, settings), _private_networks(settings)]
     return checks
@@ -176,6 +177,37 @@ def _schedules(url: str) -> Check:
             name="schedules", level=Level.WARN, found=found, do="orchestrator schedule fires NAME --state missed"
         )
     return Check(name="schedules", level=Level.OK, found=f"{there:,}; no tick missed in the last 24 h")
+
+
+def _providers(url: str) -> Check:
+    """Say which connections' versions end or are taken no more, and whose provider allows less than was declared."""
+    query = """
+        SELECT c.name, c.api_version, c.ending_told_at IS NOT NULL AS ends, c.ending_sunset_at::date AS sunset,
+            l.launches_stopped = 'version_unsupported' AS is_over, l.told_limit, l.requests_per_minute,
+            (SELECT count(*) FROM connections WHERE removed_at IS NULL) AS there
+        FROM connections c JOIN lanes l ON l.id = c.lane_id WHERE c.removed_at IS NULL
+        ORDER BY is_over DESC NULLS LAST, ends DESC, told_limit NULLS LAST, c.name LIMIT 1"""
+    with psycopg.connect(_libpq(url), connect_timeout=CONNECT_TIMEOUT_S) as connection:
+        try:
+            row = connection.execute(query).fetchone()
+        except (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn):
+            return Check(name="providers", level=Level.FAIL, found="the schema is too old", do="orchestrator migrate")
+    if row is None:
+        return Check(name="providers", level=Level.OK, found="no connections yet")
+    name, version, ends, sunset, is_over, told_limit, declared, there = row
+    set_version = f"orchestrator connection set {name} --api-version YYYY-MM-DD"
+    if is_over:
+        found = f"{name}: the provider does not take API version {version}; nothing is launched"
+        return Check(name="providers", level=Level.FAIL, found=found, do=f"{set_version}, or upgrade this program")
+    if ends:
+        found = f"{name}: API version {version} will end{f' on {sunset}' if sunset else ''}, says the provider"
+        return Check(name="providers", level=Level.WARN, found=found, do=set_version)
+    if told_limit is not None:
+        found = f"{name}: the provider takes {told_limit} requests in 60 s, not {declared} as declared; that is kept"
+        do = f"orchestrator connection set {name} --requests-per-minute {told_limit}"
+        return Check(name="providers", level=Level.WARN, found=found, do=do)
+    found = f"{there:,} {'connection' if there == 1 else 'connections'}; no API version ends, no limit is lower"
+    return Check(name="providers", level=Level.OK, found=found)
 
 
 def _clock(url: str) -> Check:

@@ -67,7 +67,7 @@ def in_one_line(thing: Mapping[str, Any]) -> str:
     if "counts" in thing:
         return _batch_line(thing)
     at_provider = f" (provider: {thing['provider_status']})" if thing.get("provider_status") else ""
-    return f"{thing['id']}  {thing['status']}{at_provider}{_why(thing)}"
+    return f"{thing['id']}  {thing['status']}{at_provider}{_progress(thing)}{_why(thing)}"
 
 
 def ordered(counts: Mapping[str, int]) -> list[tuple[str, int]]:
@@ -94,7 +94,7 @@ class _Lines:
 
     def show(self, thing: Mapping[str, Any]) -> None:
         # The forecast changes with every look; it alone is no news.
-        news = f"{thing['status']}{thing.get('counts')}{thing.get('provider_status')}{_why(thing)}"
+        news = f"{thing['status']}{thing.get('counts')}{thing.get('provider_status')}{_step(thing)}{_why(thing)}"
         if self._last.get(str(thing["id"])) != news:
             self._last[str(thing["id"])] = news
             output.tell(output.cell(in_one_line(thing)))
@@ -164,6 +164,25 @@ def foretold(forecast: Mapping[str, Any]) -> str:
     day = f" in {days_off} days" if days_off > 1 else " tomorrow" if days_off == 1 else ""
     guess = ", a guess" if forecast.get("mean_is_a_guess") else ""
     return f"done about {middle:%H:%M:%S}, by {late:%H:%M:%S}{day} in 9 of 10 (bound by {forecast['bound_by']}{guess})"
+
+
+def _progress(run: Mapping[str, Any]) -> str:
+    """Return how far the provider says it is, and when it may be done, in the clock of this machine."""
+    told = run.get("progress") or {}
+    fraction, ends_at = told.get("fraction"), told.get("estimated_completion_at")
+    words = [
+        None if fraction is None else f"{fraction:.0%}",
+        told.get("message"),
+        None if ends_at is None else f"done about {datetime.fromisoformat(ends_at).astimezone():%H:%M:%S}",
+    ]
+    known = ", ".join(str(word) for word in words if word)
+    return f"  {known}" if known else ""
+
+
+def _step(run: Mapping[str, Any]) -> str:
+    """Return what of its progress is worth a line of its own: another message, another tenth."""
+    told = run.get("progress") or {}
+    return f"{told.get('message')}{int((told.get('fraction') or 0) * 10)}" if told else ""
 
 
 def _why(thing: Mapping[str, Any]) -> str:

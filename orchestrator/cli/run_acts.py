@@ -12,7 +12,7 @@ from orchestrator.cli.erasing import DryRunOption, ReasonWithoutNames, YesOption
 from orchestrator.cli.options import NeededReason, OutputOption, ReasonOption
 from orchestrator.client import Run
 
-FIELDS = ("id", "status", "provider_status", "waiting_because", "error", "results")
+FIELDS = ("id", "status", "provider_status", "progress", "waiting_because", "error", "results")
 
 RunId = Annotated[str, typer.Argument(metavar="ID", help="The run's id.")]
 

@@ -11,6 +11,7 @@ runs.py  batches.py  operations.py  connections.py (and workflows)  workspace.py
 from __future__ import annotations
 
 from orchestrator.client.client import Client, discover
+from orchestrator.client.connection_shapes import ApiVersionEnding, Connection, ConnectionTest, Workflow
 from orchestrator.client.errors import (
     ApiError,
     ClientError,
@@ -30,8 +31,6 @@ from orchestrator.client.operations import Operation, OperationItem
 from orchestrator.client.received import Archive
 from orchestrator.client.shapes import (
     Batch,
-    Connection,
-    ConnectionTest,
     CreatedToken,
     Doubt,
     Erasure,
@@ -40,6 +39,7 @@ from orchestrator.client.shapes import (
     Forecast,
     InboxItem,
     Problem,
+    Progress,
     Readiness,
     Resolved,
     Result,
@@ -48,12 +48,12 @@ from orchestrator.client.shapes import (
     SubmittedBatch,
     Token,
     Waiting,
-    Workflow,
 )
 from orchestrator.client.watched import Watched
 
 __all__ = [
     "ApiError",
+    "ApiVersionEnding",
     "Archive",
     "Batch",
     "Client",
@@ -75,6 +75,7 @@ __all__ = [
     "Operation",
     "OperationItem",
     "Problem",
+    "Progress",
     "RateLimited",
     "Readiness",
     "Resolved",

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, cast
 from urllib.parse import quote
 
-from orchestrator.client.shapes import Connection, ConnectionTest, Workflow
+from orchestrator.client.connection_shapes import Connection, ConnectionTest, Workflow
 from orchestrator.client.wire import Wire
 
 #: A test asks the provider, and may wait for the rate.
@@ -30,6 +30,7 @@ class Connections:
         max_concurrent: int | None = None,
         limit_group: str | None = None,
         console_url: str | None = None,
+        api_version: str | None = None,
     ) -> Connection:
         """Store a connection. The key is sealed and never shown again."""
         body = {
@@ -41,6 +42,7 @@ class Connections:
             "max_concurrent": max_concurrent,
             "limit_group": limit_group,
             "console_url": console_url,
+            "api_version": api_version,
         }
         return cast(Connection, self._wire.post("/connections", _given(body)))
 
@@ -65,6 +67,7 @@ class Connections:
         requests_per_minute: int | None = None,
         max_concurrent: int | None = None,
         console_url: str | None = None,
+        api_version: str | None = None,
         reason: str | None = None,
     ) -> Connection:
         """Change what is given."""
@@ -73,6 +76,7 @@ class Connections:
             "requests_per_minute": requests_per_minute,
             "max_concurrent": max_concurrent,
             "console_url": console_url,
+            "api_version": api_version,
             "reason": reason,
         }
         return cast(Connection, self._wire.patch(_path(name), _given(body)))
@@ -90,6 +94,22 @@ class Connections:
     def resume(self, name: str, *, reason: str | None = None) -> Connection:
         """Launch on."""
         return cast(Connection, self._wire.post(f"{_path(name)}:resume", _given({"reason": reason})))
+
+    def watch(
+        self, name: str, *, types: Sequence[str] = (), since: str | None = None, reason: str | None = None
+    ) -> Connection:
+        """Track what other programs start there as runs of the origin `observed`; launches nothing.
+
+        Args:
+            types: only these, e.g. POST_GENERATION; empty: all.
+            since: ISO time; what was made before is left out. None: from now on.
+        """
+        body = {"types": [*types] or None, "since": since, "reason": reason}
+        return cast(Connection, self._wire.post(f"{_path(name)}:watch", _given(body)))
+
+    def unwatch(self, name: str, *, reason: str | None = None) -> Connection:
+        """Look for nothing new there; what was found is tracked to its end."""
+        return cast(Connection, self._wire.post(f"{_path(name)}:watch", _given({"stop": True, "reason": reason})))
 
     def remove(self, name: str, *, reason: str | None = None) -> None:
         """Remove a connection that no live run needs."""

@@ -1,6 +1,4 @@
-"""What the API answers with. Typed dicts, so that an answer costs no parsing and unknown fields stay in it.
-
-Times are ISO 8601 text with `Z`, ids are lower-case UUIDs. A key may be absent where a server is older or newer."""
+"""What the API answers with, as typed dicts. Times are ISO 8601 text with `Z`; older servers may lack some keys."""
 
 from __future__ import annotations
 
@@ -44,11 +42,20 @@ class Result(TypedDict, total=False):
     erased: bool
 
 
+class Progress(TypedDict):
+    """How far the provider says an execution is. `fraction` is 0 to 1; each part is None where it does not say."""
+
+    fraction: float | None
+    message: str | None
+    estimated_completion_at: str | None
+
+
 class Run(TypedDict, total=False):
     """One piece of work: one input for one workflow. A single run has no `batch_id` and no `index`."""
 
     id: str
     status: str
+    origin: str
     event_seq: int
     provider_status: str | None
     results_state: str
@@ -71,10 +78,11 @@ class Run(TypedDict, total=False):
     waiting_because: Waiting | None
     error: RunError | None
     console_link: str | None
-    input_sha256: str
+    input_sha256: str | None
     input_bytes: int
     looks: int
     last_look_at: str | None
+    progress: Progress | None
     results_expire_at: str | None
     results: list[Result]
 
@@ -182,57 +190,6 @@ class Event(TypedDict, total=False):
     actor: str
     data: dict[str, Any]
     hash: str
-
-
-class Connection(TypedDict, total=False):
-    """A provider, its address, a key that is never shown, and the limits of that key."""
-
-    id: str
-    name: str
-    provider: str
-    base_url: str
-    key_hint: str
-    status: str
-    requests_per_minute: int
-    max_concurrent: int
-    limit_group: str | None
-    console_url: str | None
-    blocked_until: str | None
-    paused_at: str | None
-    paused_by: str | None
-    checked_at: str | None
-    check_result: str | None
-    created_at: str
-    budget: dict[str, int]
-
-
-class ConnectionTest(TypedDict, total=False):
-    """What a connection's test found. Nothing was launched."""
-
-    ok: bool
-    workflows: list[dict[str, str]]
-    limits: dict[str, Any]
-    plan: list[str]
-    error: dict[str, Any] | None
-
-
-class Workflow(TypedDict, total=False):
-    """Something that a provider can run. `stale` says that the provider was away and this was known before."""
-
-    id: str
-    name: str
-    description: str | None
-    connection: str
-    input_schema: dict[str, Any] | None
-    on_doubt: str
-    poll: dict[str, float]
-    durations: dict[str, Any]
-    created_at: str | None
-    updated_at: str | None
-    fetched_at: str | None
-    launches_blocked_until: str | None
-    launches_blocked_because: str | None
-    stale: bool
 
 
 class Doubt(TypedDict, total=False):

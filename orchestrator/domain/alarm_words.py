@@ -13,7 +13,10 @@ class Code(StrEnum):
     LAUNCHES_LOST = "launches_lost"
     LAUNCHES_HELD = "launches_held"
     LAUNCHES_STOPPED = "launches_stopped"
+    VERSION_UNSUPPORTED = "version_unsupported"
+    VERSION_ENDING = "version_ending"
     LANE_THROTTLED = "lane_throttled"
+    LIMIT_LOWERED = "limit_lowered"
     IN_DOUBT = "in_doubt"
     RESULT_AT_RISK = "result_at_risk"
     RESULT_LOST = "result_lost"
@@ -53,6 +56,19 @@ WORDS: Mapping[Code, tuple[str, str]] = {
     Code.LAUNCHES_STOPPED: (
         "launches are stopped: the provider refuses the connection's key",
         "`orchestrator connection rotate NAME --api-key-stdin`, then `orchestrator connection test NAME`",
+    ),
+    Code.VERSION_UNSUPPORTED: (
+        "launches are stopped: the provider does not take the API version that the connection asks for",
+        "`orchestrator connection set NAME --api-version YYYY-MM-DD`, or upgrade this program; then"
+        " `orchestrator connection test NAME`",
+    ),
+    Code.VERSION_ENDING: (
+        "the provider will end the API version that a connection asks for",
+        "read what the next one changes, then `orchestrator connection set NAME --api-version YYYY-MM-DD`",
+    ),
+    Code.LIMIT_LOWERED: (
+        "the provider's own limit is lower than the declared one: its own is kept",
+        "`orchestrator connection set NAME --requests-per-minute N`, so that plans and forecasts know it",
     ),
     Code.LANE_THROTTLED: (
         "the provider has been asking for a pause for long",

@@ -32,6 +32,9 @@ BROKER_REMIND_S = 600.0
 
 UNSWEPT_S = 60.0
 
+#: So long before a version's end it becomes urgent.
+SUNSET_NEAR_S = 30 * 86_400.0
+
 #: The history is signed at least hourly.
 UNSIGNED_S = 3900.0
 
@@ -75,6 +78,7 @@ def shared(seen: Sights, *, sweep_interval_s: float) -> list[Alarm]:
         *_of_workers(seen, unswept_s=max(UNSWEPT_S, 4 * sweep_interval_s)),
         *_of_work(seen),
         *_of_history(seen),
+        *_of_versions(seen),
     ]
 
 
@@ -107,7 +111,12 @@ def _of_lane(lane: LaneSight, now: datetime) -> Iterator[Alarm]:
     who = {"lane": subject, "connections": lane.names}
     if lane.launches_stopped is not None:
         stop = {**who, "reason": lane.launches_stopped, "since": lane.stopped_at}
-        yield Alarm(code=Code.LAUNCHES_STOPPED, subject=subject, facts=stop, is_grave=True)
+        is_version = lane.launches_stopped == Code.VERSION_UNSUPPORTED
+        which = Code.VERSION_UNSUPPORTED if is_version else Code.LAUNCHES_STOPPED
+        yield Alarm(code=which, subject=subject, facts=stop, is_grave=True)
+    if lane.told_limit is not None:
+        limits = {**who, "declared": lane.limit, "told": lane.told_limit}
+        yield Alarm(code=Code.LIMIT_LOWERED, subject=subject, facts=limits, extent=-lane.told_limit)
     # Half open is no end: one launch tries, and may trip it again.
     if lane.breaker is not BreakerState.CLOSED:
         trip = {**who, "breaker": str(lane.breaker), "trips": lane.trips, "probe_at": lane.probe_at}
@@ -195,6 +204,20 @@ def _of_history(seen: Sights) -> Iterator[Alarm]:
     if seen.unproven_months:
         months = list(seen.unproven_months)
         yield Alarm(code=Code.RETENTION_UNPROVEN, facts={"months": months}, extent=len(months), is_grave=True)
+
+
+def _of_versions(seen: Sights) -> Iterator[Alarm]:
+    for ending in seen.endings:
+        left_s = None if ending.sunset_at is None else (ending.sunset_at - seen.now).total_seconds()
+        facts = {
+            "connection": ending.name,
+            "version": ending.version,
+            "sunset_at": ending.sunset_at,
+            "replacement": ending.replacement,
+        }
+        # Louder for the last month; told again when that begins.
+        is_near = left_s is not None and left_s < SUNSET_NEAR_S
+        yield Alarm(code=Code.VERSION_ENDING, subject=ending.name, facts=facts, is_grave=is_near, extent=float(is_near))
 
 
 def _of_disk(disk: DiskSight) -> Iterator[Alarm]:

@@ -58,6 +58,49 @@ class Observation:
     progress: Progress | None = None
 
 
+class Standing(StrEnum):
+    """Which executions a list shows: those that wait or run, or those that have ended, however."""
+
+    LIVE = "live"
+    ENDED = "ended"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListAsk:
+    """One page of a provider's list of executions, the newest first.
+
+    Args:
+        standing: None: all of them.
+        since, until: when an execution was made, by the provider's clock, both inclusive; None: no bound.
+        workflow_ids: only of these; empty: of all.
+        cursor: where the page before ended; None: the first page.
+    """
+
+    standing: Standing | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    workflow_ids: tuple[str, ...] = ()
+    cursor: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listed:
+    """One execution as a list shows it: what a look at it would have seen."""
+
+    execution_id: str
+    workflow_id: str
+    created_at: datetime | None
+    seen: Observation
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExecutionPage:
+    """One page of a list of executions. One that cannot be read is left out; `cursor` is None on the last page."""
+
+    executions: tuple[Listed, ...]
+    cursor: str | None = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Accepted:
     """The provider took a single launch. `word` is its status word then."""
@@ -136,6 +179,7 @@ class Capabilities:
         cancel: an execution that waits can be cancelled at the provider.
         progress: looks say how far an execution is.
         inline_results: a look at a finished execution holds its result itself; else there are URLs to fetch.
+        bulk_observe: how many executions one page of its list shows as a look at each would; 0 without a list.
         human_step: an execution may wait for a person, in the provider's own place.
         version: the version of the API that every call asks for; None where there are none.
         limit_scope: whose requests count together.
@@ -150,6 +194,7 @@ class Capabilities:
     cancel: bool
     progress: bool
     inline_results: bool
+    bulk_observe: int
     human_step: bool
     version: str | None
     limit_scope: LimitScope
@@ -164,11 +209,15 @@ class Capabilities:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Access:
-    """What a call needs to reach a provider on a user's behalf. The key never shows in a repr."""
+    """What a call needs to reach a provider on a user's behalf. The key never shows in a repr.
+
+    `api_version` is the version of the API that is asked for; None: the adapter's own, or there are none.
+    """
 
     connection_id: str
     base_url: str
     api_key: str = field(repr=False)
+    api_version: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

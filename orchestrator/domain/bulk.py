@@ -10,6 +10,7 @@ from orchestrator.domain import operator_decisions
 from orchestrator.domain.cancelling import AT_PROVIDER
 from orchestrator.domain.erasure import refuse_erased
 from orchestrator.domain.operator_decisions import Act, Resolution, RunFacts
+from orchestrator.domain.watching import refuse_observed
 from orchestrator.errors import BadInput, Conflict
 
 #: One operation takes so many runs at most.
@@ -75,7 +76,7 @@ def refusal(intention: Intention, run: RunFacts, *, now: datetime, provider_canc
     try:
         match intention.verb:
             case BulkVerb.RETRY:
-                operator_decisions.retry(refuse_erased(run), act, relaunch=intention.relaunch, now=now)
+                operator_decisions.retry(refuse_observed(refuse_erased(run)), act, relaunch=intention.relaunch, now=now)
             case BulkVerb.CANCEL:
                 if provider_cancels and run.status in AT_PROVIDER:
                     return None  # the provider says

@@ -10,10 +10,12 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from operator import attrgetter
+
+from orchestrator.domain.heard import RateSaid
 
 WINDOW_S = 60.0
 
@@ -55,6 +57,26 @@ class Spent:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Elsewhere:
+    """Requests that the provider has counted and we have not: somebody else uses the limit too.
+
+    Args:
+        one_back_at: from then on the provider would take one more; that one's answer tells how many.
+        until: by then it has forgotten them all.
+    """
+
+    count: int
+    one_back_at: datetime
+    until: datetime
+
+    def out(self, now: datetime) -> int:
+        """Return how many of them count now."""
+        if now >= self.until:
+            return 0
+        return self.count - 1 if now >= self.one_back_at else self.count
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Budget:
     """A lane's budget as it stands in its row.
 
@@ -62,16 +84,28 @@ class Budget:
         limit: requests in any 60 s.
         spent: answered requests whose tokens are not back yet.
         in_flight: requests by kind that were granted and are not recorded yet.
+        told_limit: the provider's own limit, where it tells a lower one.
+        elsewhere: what others have spent of it, by the provider's last word.
     """
 
     limit: int
     spent: tuple[Spent, ...] = ()
     in_flight: Mapping[CallKind, int]
+    told_limit: int | None = None
+    elsewhere: Elsewhere | None = None
+
+    @property
+    def most(self) -> int:
+        """Return how many requests may leave in any 60 s: what was declared, or what the provider says, if lower."""
+        return self.limit if self.told_limit is None else min(self.limit, self.told_limit)
 
     def free(self, now: datetime) -> int:
         """Return how many requests may leave now."""
-        out = _out(self.spent, now)
-        return max(0, self.limit - out - sum(self.in_flight.values()))
+        return max(0, self.most - self._used(now))
+
+    def _used(self, now: datetime) -> int:
+        others = 0 if self.elsewhere is None else self.elsewhere.out(now)
+        return _out(self.spent, now) + sum(self.in_flight.values()) + others
 
     def used(self, kind: CallKind, now: datetime) -> int:
         """Return the tokens of one kind that are out now."""
@@ -87,30 +121,32 @@ class Budget:
         Args:
             waiting: the other kinds that have work due; what is missing of their minimum share is left to them.
         """
-        reserved = sum(max(0, _share(other, self.limit) - self.used(other, now)) for other in waiting if other != kind)
+        reserved = sum(max(0, _share(other, self.most) - self.used(other, now)) for other in waiting if other != kind)
         # A kind below its own minimum share is served even where the others' reserves take the rest.
-        own_floor = max(0, _share(kind, self.limit) - self.used(kind, now))
+        own_floor = max(0, _share(kind, self.most) - self.used(kind, now))
         free = self.free(now)
         return max(0, min(wanted, free, max(free - reserved, min(own_floor, free))))
 
     def _left(self, now: datetime) -> int:
         """Return how many requests looks leave over for the next launch."""
-        return 1 if self.used(CallKind.LAUNCH, now) >= max(2, LAUNCHES_OFTEN * self.limit) else 0
+        return 1 if self.used(CallKind.LAUNCH, now) >= max(2, LAUNCHES_OFTEN * self.most) else 0
 
     def paced(self, wanted: int, *, now: datetime) -> int:
         """Return how many of `wanted` looks to send now so that they stay spread: the fewer are left, the fewer."""
         recent_from = now + timedelta(seconds=WINDOW_S - PACE_S)
         in_flight = sum(self.in_flight.values())
-        out = in_flight + _out(self.spent, now)
+        out = self._used(now)
         recent = in_flight + _out(self.spent, recent_from)
-        share = self.limit * PACE_S / WINDOW_S * (self.limit / max(out, 1))
-        return max(0, min(wanted, math.ceil(share * PACE_SLACK) - recent, self.limit - out - self._left(now)))
+        share = self.most * PACE_S / WINDOW_S * (self.most / max(out, 1))
+        return max(0, min(wanted, math.ceil(share * PACE_SLACK) - recent, self.most - out - self._left(now)))
 
     def next_free_at(self, now: datetime) -> datetime:
         """Return when at least one request may leave, as far as is known: tokens in flight may be back sooner."""
         if self.free(now) > 0:
             return now
         coming = [s.back_at for s in self.spent if s.back_at > now]
+        if self.elsewhere is not None:
+            coming += [at for at in (self.elsewhere.one_back_at, self.elsewhere.until) if at > now]
         return min(coming) if coming else now + timedelta(seconds=1)
 
     def spend(self, kind: CallKind, answered_ago_s: Sequence[float], *, now: datetime) -> Budget:
@@ -119,7 +155,27 @@ class Budget:
         for back_at, count in Counter(_slot(now + timedelta(seconds=WINDOW_S - ago)) for ago in answered_ago_s).items():
             _add(kept, Spent(back_at=back_at, kind=kind, count=count))
         kept.sort(key=_IN_ORDER)
-        return Budget(limit=self.limit, spent=tuple(kept), in_flight=self.in_flight)
+        return replace(self, spent=tuple(kept))
+
+    def heard(self, said: RateSaid, *, now: datetime) -> Budget:
+        """Return the budget after the provider told how its own count stands; the calls that told it are recorded.
+
+        Never more may leave than the provider would take, whatever our own count says: of what remains, requests in
+        flight may be yet to arrive. A limit that is lower than ours lowers ours until it is told otherwise; a higher
+        one is not taken, for the owner declared ours. The last word counts: it replaces what was told before.
+        """
+        budget = self
+        if said.limit is not None:
+            budget = replace(budget, told_limit=said.limit if said.limit < self.limit else None)
+        if said.remaining is None:
+            return budget
+        # What is in flight is no part of it: it is kept from what remains like from all else, until it is recorded.
+        count = budget.most - _out(self.spent, now) - said.remaining
+        if count <= 0:
+            return replace(budget, elsewhere=None)
+        reset_s = WINDOW_S if said.reset_s is None else min(max(said.reset_s, 1.0), WINDOW_S)
+        one_back_at, until = now + timedelta(seconds=reset_s), now + timedelta(seconds=WINDOW_S)
+        return replace(budget, elsewhere=Elsewhere(count=count, one_back_at=one_back_at, until=until))
 
 
 #: A lane's row lists its tokens in this order.

@@ -24,6 +24,7 @@ class RunFacts:
     of_batch: bool
     execution_id: str | None
     is_erased: bool = False
+    is_observed: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

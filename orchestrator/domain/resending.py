@@ -26,13 +26,16 @@ KEY_CONFLICT = "idempotency_key_conflict"
 #: The answer came, and could not be written down; the next one would fare no better.
 UNRECORDED = "unrecorded"
 
+#: It was sent with a version of the API that its connection asks for no more, and that the provider takes no more.
+VERSION_LEFT = "version_left"
+
 #: Why a launch is a doubt although its key is remembered: somebody else would be asked now, who does not know it.
 LEADS_ELSEWHERE = (
     "its answer is missing, and the connection's key or address was changed since: where it leads now, the same key may"
     " launch a second time"
 )
 
-NEVER_AGAIN = frozenset({KEY_CONFLICT, UNRECORDED})
+NEVER_AGAIN = frozenset({KEY_CONFLICT, UNRECORDED, VERSION_LEFT})
 
 FIRST_PAUSE_S = 2.0
 LONGEST_PAUSE_S = 300.0

@@ -25,6 +25,7 @@ class LaneSight:
         used: requests that count against the last 60 s, those on the wire among them.
         loses_launches: it answers reads, and the launches after them were lost.
         resting_workflows: how many of its workflows launch nothing for a while.
+        told_limit: the provider's own limit, where it tells a lower one.
     """
 
     id: UUID
@@ -39,6 +40,7 @@ class LaneSight:
     launches_stopped: str | None = None
     stopped_at: datetime | None = None
     resting_workflows: int = 0
+    told_limit: int | None = None
 
     def holds(self, now: datetime) -> frozenset[str]:
         """Return why launches are held, in the words of `HOLDS` or the lane's own; empty when they go."""
@@ -50,6 +52,17 @@ class LaneSight:
         if self.resting_workflows:
             found.add("workflow_rests")
         return frozenset(found)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndingSight:
+    """A connection whose version of the provider's API will end, as the provider said."""
+
+    name: str
+    version: str | None
+    sunset_at: datetime | None
+    replacement: str | None
+    told_at: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,6 +160,7 @@ class Sights:
     inbox: tuple[InboxSight, ...] = ()
     slots: tuple[SlotsSight, ...] = ()
     launch_holds: tuple[HoldSight, ...] = ()
+    endings: tuple[EndingSight, ...] = ()
     #: Since the history of any workspace was last signed, the longest of all; None: there is no workspace.
     signed_ago_s: float | None = None
     #: Months of the history that should go, and could not be proven when they were last tried.

@@ -64,7 +64,7 @@ class Reason:
 
 _STOPPED = {
     "key_refused": "the provider refuses the connection's key; test or rotate it",
-    "version_unsupported": "the provider ended the API version that this program asks for; upgrade it",
+    "version_unsupported": "the provider does not take the API version that is asked for; connection set --api-version",
 }
 
 

@@ -17,6 +17,7 @@ DOUBT = "doubt.opened"
 HUMAN = "human.needed"
 AT_RISK = "result.at_risk"
 REFUSED = "connection.refused"
+VERSION_ENDING = "connection.version_ending"
 MISSED = "schedule.missed"
 RUN_STANDS = "run.no_progress"
 BATCH_STANDS = "batch.no_progress"
@@ -33,6 +34,7 @@ EVENTS: Mapping[str, str] = {
     HUMAN: "the provider waits for a person to approve an execution, in its own console",
     AT_RISK: "a result is not stored, and its URL dies within 20 minutes",
     REFUSED: "the provider refuses a connection's key; nothing is launched until it is tested or changed",
+    VERSION_ENDING: "the provider will end the API version that a connection asks for; told again if the day changes",
     MISSED: "a tick of a schedule, or several, submitted nothing and will not by itself",
     DISABLED: "another webhook of the workspace was disabled, because of what it answered, or did not",
 }

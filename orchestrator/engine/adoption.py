@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Mapping
 
 from orchestrator.domain.answers import Access
-from orchestrator.engine import budgeted
+from orchestrator.engine import budgeted, heard
 from orchestrator.engine.deps import Deps
 from orchestrator.errors import BadInput, Gone, Problem, ProviderError, Unavailable
 from orchestrator.storage.doubts import DoubtPlace
@@ -59,7 +59,12 @@ async def verify(deps: Deps, place: DoubtPlace, ids: Mapping[str, str]) -> int:
         BadInput: the provider does not know one of them, in this workflow.
         Unavailable: it could not be asked.
     """
-    access = deps.access(connection_id=place.connection_id, base_url=place.base_url, api_key=place.api_key)
+    access = deps.access(
+        connection_id=place.connection_id,
+        base_url=place.base_url,
+        api_key=place.api_key,
+        api_version=place.api_version,
+    )
     looked = list(ids)[:: -(-len(ids) // MAX_LOOKS)]
     failures = await asyncio.gather(*(_look(deps, place, access, ids[field]) for field in looked))
     refuse(
@@ -89,7 +94,10 @@ async def _look(deps: Deps, place: DoubtPlace, access: Access, execution_id: str
     provider = deps.provider(place.provider)
     try:
         await budgeted.call(
-            deps, place.lane_id, lambda: provider.observe(access, place.remote_workflow_id, execution_id)
+            deps,
+            place.lane_id,
+            lambda: provider.observe(access, place.remote_workflow_id, execution_id),
+            ears=heard.ears(place.provider, place.connection_id),
         )
     except (ProviderError, Unavailable) as error:
         return error

@@ -10,7 +10,9 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from orchestrator.domain.governor import CallKind
+from orchestrator.engine import heard
 from orchestrator.engine.deps import Deps
+from orchestrator.engine.heard import Ears
 from orchestrator.errors import NotSent, ProviderError, Unavailable
 from orchestrator.storage import lanes
 
@@ -25,8 +27,11 @@ NOBODY = UUID(int=0)
 USED_UP = "the provider's request budget is used up just now"
 
 
-async def call(deps: Deps, lane_id: UUID, send: Callable[[], Awaitable[T]]) -> T:
+async def call(deps: Deps, lane_id: UUID, send: Callable[[], Awaitable[T]], *, ears: Ears) -> T:
     """Send one request when the lane's budget allows.
+
+    Args:
+        ears: whose answer it is.
 
     Raises:
         Unavailable: no token came free in time; says when to try again.
@@ -43,13 +48,16 @@ async def call(deps: Deps, lane_id: UUID, send: Callable[[], Awaitable[T]]) -> T
     finally:
         answered_at = deps.sources.monotonic()
         costs = not isinstance(error, NotSent)
+        said = heard.take(deps, ears)
 
         async def record(connection: AsyncConnection) -> None:
             lane = await lanes.lock(connection, lane_id)
             spent = [deps.sources.monotonic() - answered_at] if costs else []
-            await lanes.save(connection, await lanes.release(connection, lane, grant_id, CallKind.OTHER, spent))
+            lane = await lanes.release(connection, lane, grant_id, CallKind.OTHER, spent)
+            await lanes.save(connection, lane.heard(said.rate))
 
         await deps.db.run(record, tries=20)
+        await heard.tell(deps, said)
 
 
 async def _token(deps: Deps, lane_id: UUID) -> UUID:

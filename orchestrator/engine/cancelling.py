@@ -17,15 +17,16 @@ from orchestrator.domain.cancelling import CancelFacts
 from orchestrator.domain.governor import CallKind
 from orchestrator.domain.operator_decisions import Act
 from orchestrator.domain.statuses import RunStatus as S
-from orchestrator.engine import budgeted, poll, reading, settle
+from orchestrator.engine import budgeted, heard, lists, look_results, reading, settle
 from orchestrator.engine.budgeted import NOBODY, PATIENCE_S
 from orchestrator.engine.deps import Deps
+from orchestrator.engine.heard import Ears
 from orchestrator.engine.who import Who
 from orchestrator.errors import NotCancellable, NotSent, ProviderError, Unavailable
 from orchestrator.faultpoints import Point, reach
 from orchestrator.storage import batches, changes, lanes, looks, operations, waves
 from orchestrator.storage.changes import Applied
-from orchestrator.storage.look_claims import LaneNews, LookBatch, LookClaim, LookResult
+from orchestrator.storage.look_claims import LookBatch, LookClaim, LookResult
 from orchestrator.storage.runs import RunRow
 
 
@@ -100,13 +101,15 @@ async def _claim(deps: Deps, row: RunRow, act: Act, *, patience_s: float) -> Loo
 async def _ask(deps: Deps, claim: LookClaim, lane_id: UUID) -> Came:
     """Ask for the cancel; where it comes too late, look at what has become of the execution."""
     provider = deps.provider(claim.provider)
-    access = deps.access(connection_id=claim.connection_id, base_url=claim.base_url, api_key=claim.api_key)
+    access = lists.access_of(deps, claim)
     where = (access, claim.remote_workflow_id, claim.execution_id)
     seen, no = await _caught(lambda: provider.cancel(*where))
     at = deps.sources.monotonic()
     if isinstance(no, NotCancellable):
         try:
-            seen, _ = await _caught(lambda: budgeted.call(deps, lane_id, lambda: provider.observe(*where)))
+            seen, _ = await _caught(
+                lambda: budgeted.call(deps, lane_id, lambda: provider.observe(*where), ears=_ears(claim))
+            )
         except Unavailable:
             seen = None  # the next look of a worker will say it
     return Came(seen=seen, no=no, at=at)
@@ -122,11 +125,12 @@ async def _caught(call: Callable[[], Awaitable[Observation]]) -> tuple[Observati
 async def _record(deps: Deps, who: Who, batch: LookBatch, came: Came, *, claimed_at: float) -> None:
     """Write down what came of it, if the run is still held; who moved it meanwhile has decided."""
     (claim,) = batch.claims
+    said = heard.take(deps, _ears(claim))
 
     async def record(connection: AsyncConnection) -> Applied:
         now = batch.now + timedelta(seconds=deps.sources.monotonic() - claimed_at)
         ago_s = [] if isinstance(came.no, NotSent) else [deps.sources.monotonic() - came.at]
-        news = poll.news_of([came.no], now=now) if came.no is not None else LaneNews()
+        news = look_results.news_of([came.no] if came.no is not None else [], now=now, rate=said.rate)
         result = _result(deps, claim, came, now=now)
         applied = await looks.record(connection, batch, [result], ago_s, news, sources=deps.sources, sealer=deps.sealer)
         is_done = came.no is None or result.change.to is S.CANCELLED
@@ -136,6 +140,11 @@ async def _record(deps: Deps, who: Who, batch: LookBatch, came: Came, *, claimed
 
     applied = await deps.db.run(record, tries=20)
     await settle.settle_batches(deps, applied.batches_with_endings)
+    await heard.tell(deps, said)
+
+
+def _ears(claim: LookClaim) -> Ears:
+    return heard.ears(claim.provider, claim.connection_id)
 
 
 def _result(deps: Deps, claim: LookClaim, came: Came, *, now: datetime) -> LookResult:
@@ -143,7 +152,7 @@ def _result(deps: Deps, claim: LookClaim, came: Came, *, now: datetime) -> LookR
     if came.seen is None:
         assert came.no is not None, "a call comes to an answer or to an error"
         return LookResult(claim=claim, change=cancelling.look_again(facts, came.no, now=now))
-    result = poll.result_of(deps, claim, came.seen, now=now)
+    result = look_results.result_of(deps, claim, came.seen, now=now)
     if not isinstance(came.no, NotCancellable):
         return result
     return replace(result, change=cancelling.after_second_look(result.change, facts, came.no))

@@ -15,7 +15,7 @@ from orchestrator.engine.who import Who
 from orchestrator.engine.workflow_lists import fetch_list
 from orchestrator.engine.workflows import find_connection, not_found
 from orchestrator.errors import Conflict, OrchestratorError, ProviderError, Unavailable
-from orchestrator.storage import connections, events, lanes, workflows
+from orchestrator.storage import connections, events, lanes, watches, workflows
 from orchestrator.storage.connections import ConnectionRow
 from orchestrator.storage.database import now as transaction_now
 from orchestrator.storage.lanes import Turn
@@ -33,6 +33,7 @@ async def add_connection(
     max_concurrent: int | None = None,
     limit_group: str | None = None,
     console_url: str | None = None,
+    api_version: str | None = None,
 ) -> dict[str, Any]:
     """Add a connection. Connections with one key, or one declared limit group, share one lane and its budget."""
     words.check_name(name)
@@ -42,6 +43,7 @@ async def add_connection(
     words.check_console(console_url)
     rate = words.in_range("requests per minute", requests_per_minute, adapter.capabilities.requests_per_minute, 100_000)
     slots = words.in_range("max concurrent", max_concurrent, adapter.capabilities.concurrent_per_workflow, 10_000)
+    version = words.version_of(adapter, api_version) or adapter.capabilities.version
     connection_id = deps.sources.new_id()
 
     async def insert(session: AsyncConnection) -> None:
@@ -64,6 +66,7 @@ async def add_connection(
             limit_group=limit_group,
             max_concurrent=slots,
             console_url=console_url,
+            api_version=version,
         )
         if not written:
             raise Conflict(f"there is a connection named {name!r} already", code="connection_exists")
@@ -84,14 +87,15 @@ async def list_connections(deps: Deps, who: Who) -> list[dict[str, Any]]:
 
 
 async def show_connection(deps: Deps, who: Who, name: str) -> dict[str, Any]:
-    """Return one connection, and how much of its budget is used."""
+    """Return one connection, how much of its budget is used, and whether it is watched."""
     found = await find_connection(deps, who, name)
 
     async def read(session: AsyncConnection) -> dict[str, Any]:
         lane = await lanes.read(session, found.lane_id)
-        return {"free_now": lane.budget.free(lane.now), "in_flight": sum(lane.budget.in_flight.values())}
+        budget = {"free_now": lane.budget.free(lane.now), "in_flight": sum(lane.budget.in_flight.values())}
+        return {"budget": budget, "watch": words.watch(await watches.show(session, found.id))}
 
-    return {**words.view(found), "budget": await deps.db.run(read)}
+    return {**words.view(found), **await deps.db.run(read)}
 
 
 async def test_connection(deps: Deps, who: Who, name: str) -> dict[str, Any]:
@@ -129,6 +133,7 @@ async def set_connection(
     requests_per_minute: int | None = None,
     max_concurrent: int | None = None,
     console_url: str | None = None,
+    api_version: str | None = None,
     reason: str | None = None,
 ) -> dict[str, Any]:
     """Change a connection; a lane that was stopped starts again with what was changed."""
@@ -139,10 +144,13 @@ async def set_connection(
         found = await _held(session, who, name)
         rate = words.in_range("requests per minute", requests_per_minute, found.requests_per_minute, 100_000)
         slots = words.in_range("max concurrent", max_concurrent, found.max_concurrent, 10_000)
+        version = words.version_of(deps.provider(found.provider), api_version)
         # As a claim does: a launch is claimed before the address is changed, or after.
         await lanes.lock(session, found.lane_id)
         await connections.change(session, found, base_url=checked_url, console_url=console_url, max_concurrent=slots)
         await connections.set_rate(session, found.lane_id, rate)
+        if version is not None:
+            await connections.set_version(session, found.id, version)
         await _start_again(session, found)
         told = who.act("connection set", reason).event(
             "connection_set",
@@ -151,6 +159,7 @@ async def set_connection(
             requests_per_minute=requests_per_minute,
             max_concurrent=max_concurrent,
             console_url=console_url,
+            api_version=version,
         )
         await events.append_to_workspace(session, who.workspace_id, [told], at=await transaction_now(session))
 

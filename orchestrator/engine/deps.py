@@ -22,6 +22,7 @@ from orchestrator.engine.ports import (
 from orchestrator.engine.watermark import Watermark
 from orchestrator.runtime import Sources
 from orchestrator.settings import Settings
+from orchestrator.storage.connections import ConnectionRow
 from orchestrator.storage.database import Database
 from orchestrator.storage.sealing import Sealer
 from orchestrator.storage.signing import Signer
@@ -63,10 +64,16 @@ class Deps:
     #: What this process remembers of the database that it began with.
     watermark: Watermark = field(default_factory=Watermark)
 
-    def access(self, *, connection_id: UUID, base_url: str, api_key: bytes) -> Access:
+    def access(self, *, connection_id: UUID, base_url: str, api_key: bytes, api_version: str | None) -> Access:
         """Open a connection's key for a call."""
         key = self.sealer.open(api_key, column=API_KEY, row=connection_id)
-        return Access(connection_id=str(connection_id), base_url=base_url, api_key=key)
+        return Access(connection_id=str(connection_id), base_url=base_url, api_key=key, api_version=api_version)
+
+    def access_to(self, row: ConnectionRow) -> Access:
+        """Open a connection for a call."""
+        return self.access(
+            connection_id=row.id, base_url=row.base_url, api_key=row.api_key, api_version=row.api_version
+        )
 
     def poll_policy(self, own: OwnFigures) -> PollPolicy:
         """Return a workflow's backoff schedule: its own figures, else the defaults, within our own bounds."""

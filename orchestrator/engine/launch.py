@@ -10,9 +10,9 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from orchestrator.domain import launch_decisions
+from orchestrator.domain import launch_decisions, resending
 from orchestrator.domain.answers import Accepted, WaveAccepted
-from orchestrator.engine import highwater, launch_claims, launch_records, poison, probing, settle
+from orchestrator.engine import heard, highwater, launch_claims, launch_records, poison, probing, settle
 from orchestrator.engine.deps import Deps
 from orchestrator.engine.launch_orders import LaunchOrder
 from orchestrator.engine.launch_records import Answer, Answered
@@ -98,10 +98,11 @@ async def _launch_one(deps: Deps, order: LaunchOrder, records: Together[Answered
 
 async def _record(deps: Deps, answered: Sequence[Answered]) -> None:
     """Record answers of one lane: all of them together, or where the data of one breaks that, each apart."""
+    said = heard.take(deps, heard.ears(answered[0].order.provider, [a.order.connection_id for a in answered]))
 
     async def write() -> frozenset[UUID]:
         async def record(connection: AsyncConnection) -> frozenset[UUID]:
-            ended_in = await launch_records.record(deps, connection, answered)
+            ended_in = await launch_records.record(deps, connection, answered, rate=said.rate)
             await reach(Point.LAUNCH_RECORDING)
             return ended_in
 
@@ -111,9 +112,10 @@ async def _record(deps: Deps, answered: Sequence[Answered]) -> None:
     ended_in = await poison.caught(write)
     if isinstance(ended_in, poison.Poisoned):
         await _record_apart(deps, answered, ended_in)
-        return
-    await reach(Point.LAUNCH_RECORDED)
-    await settle.settle_batches(deps, ended_in)
+    else:
+        await reach(Point.LAUNCH_RECORDED)
+        await settle.settle_batches(deps, ended_in)
+    await heard.tell(deps, said)
 
 
 async def _record_apart(deps: Deps, answered: Sequence[Answered], why: poison.Poisoned) -> None:
@@ -157,8 +159,23 @@ async def _send(deps: Deps, order: LaunchOrder) -> Answer:
     try:
         answer = await poison.caught(call)
     except ProviderError as error:
-        return error
+        return _of_old_version(error) if order.is_of_old_version else error
     if isinstance(answer, poison.Poisoned):
         poison.tell("launch", answer, intent=str(order.intent_id))
         return OutcomeUnknown("our own code could not read the provider's answer", code="unreadable")
     return answer
+
+
+def _of_old_version(error: ProviderError) -> ProviderError:
+    """Return what an error means for a launch that is sent again with a version that its connection left meanwhile.
+
+    That the provider takes this version no more says nothing of the connection, and no further sending of this launch
+    would tell what became of it.
+    """
+    if error.code != "version_unsupported":
+        return error
+    return OutcomeUnknown(
+        "the provider takes no more the API version that the launch was first sent with",
+        code=resending.VERSION_LEFT,
+        http_status=error.http_status,
+    )

@@ -161,7 +161,12 @@ class _Turn:
     async def _has_key(self, workflow: DueWorkflow) -> bool:
         """Tell whether the connection's key can be opened; if not, its workflow rests, and no other does."""
         try:
-            self.deps.access(connection_id=workflow.connection_id, base_url=workflow.base_url, api_key=workflow.api_key)
+            self.deps.access(
+                connection_id=workflow.connection_id,
+                base_url=workflow.base_url,
+                api_key=workflow.api_key,
+                api_version=workflow.api_version,
+            )
         except Misconfigured as error:
             until = self.lane.now + timedelta(minutes=10)
             await turns.block_workflow(self.connection, workflow.id, until, error.message)

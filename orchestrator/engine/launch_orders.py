@@ -59,6 +59,8 @@ class LaunchOrder:
     #: Goes along where the provider takes keys; `resend`: until when it may be sent again, if its answer is lost.
     key: str | None = None
     resend: Resend | None = None
+    #: Its connection asks for another version of the API by now than it was sent with.
+    is_of_old_version: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,6 +131,7 @@ class _Prepared:
             runs=self.runs,
             sha256=hashlib.sha256(self.body).digest(),
             body_bytes=len(self.body),
+            api_version=self.what.workflow.api_version,
         )
 
 
@@ -159,7 +162,12 @@ def _order(
         remote_workflow_id=workflow.remote_id,
         connection_id=workflow.connection_id,
         provider=workflow.provider,
-        access=deps.access(connection_id=workflow.connection_id, base_url=workflow.base_url, api_key=workflow.api_key),
+        access=deps.access(
+            connection_id=workflow.connection_id,
+            base_url=workflow.base_url,
+            api_key=workflow.api_key,
+            api_version=workflow.api_version,
+        ),
         body=prepared.body,
         facts=LaunchFacts(
             runs=prepared.runs,

@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from orchestrator.domain import resending
 from orchestrator.domain.answers import Accepted, WaveAccepted
 from orchestrator.domain.governor import CallKind
+from orchestrator.domain.heard import RateSaid
 from orchestrator.domain.launch_decisions import IntentOutcome, LaunchDecision, LaunchFacts
 from orchestrator.domain.statuses import RunStatus as S
 from orchestrator.engine import late_answers
@@ -58,10 +59,16 @@ class Decided:
     sends: int = 0
 
 
-async def record(deps: Deps, connection: AsyncConnection, answered: Sequence[Answered]) -> frozenset[UUID]:
-    """Write what came of launches of one lane, in a fixed number of statements; return the batches where runs ended."""
+async def record(
+    deps: Deps, connection: AsyncConnection, answered: Sequence[Answered], *, rate: RateSaid | None
+) -> frozenset[UUID]:
+    """Write what came of launches of one lane, in a fixed number of statements; return the batches where runs ended.
+
+    Args:
+        rate: how the provider's own count stands, where the answers told it.
+    """
     lane = await lanes.lock(connection, answered[0].order.lane_id)
-    lane = await lanes.release_each(connection, lane, CallKind.LAUNCH, _ago_s(deps, answered))
+    lane = (await lanes.release_each(connection, lane, CallKind.LAUNCH, _ago_s(deps, answered))).heard(rate)
     await turns.lock_batches(connection, {a.order.batch_id for a in answered if a.order.batch_id is not None})
     answered = await _believable(connection, answered)
     held = await intents.take_sending(connection, {a.order.intent_id: a.order.fence for a in answered})

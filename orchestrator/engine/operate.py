@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from orchestrator.domain import operator_decisions
 from orchestrator.domain.erasure import refuse_erased
 from orchestrator.domain.statuses import RunStatus as S
+from orchestrator.domain.watching import refuse_observed
 from orchestrator.engine import acts, cancelling, reading
 from orchestrator.engine.deps import Deps
 from orchestrator.engine.who import Who
@@ -47,7 +48,7 @@ async def retry_run(
         deps,
         who,
         run_id,
-        lambda run, now: operator_decisions.retry(refuse_erased(run), act, relaunch=relaunch, now=now),
+        lambda run, now: operator_decisions.retry(refuse_observed(refuse_erased(run)), act, relaunch=relaunch, now=now),
     )
 
 

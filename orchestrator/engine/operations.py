@@ -183,14 +183,14 @@ async def _choose(
     return chosen, told, len(found)
 
 
-def _standing(run: Matching) -> tuple[str, bool, str]:
+def _standing(run: Matching) -> tuple[str, bool, bool, str]:
     """Return what a run's eligibility hangs on."""
-    return run.status, run.is_erased, run.provider
+    return run.status, run.is_erased, run.is_observed, run.provider
 
 
 def _refusals(
     deps: Deps, intention: Intention, found: Sequence[Matching], *, now: datetime
-) -> dict[tuple[str, bool, str], Conflict | None]:
+) -> dict[tuple[str, bool, bool, str], Conflict | None]:
     """Judge runs that stand alike once."""
     alike = {_standing(run): run for run in found}
     return {
@@ -203,6 +203,7 @@ def _refusals(
                 of_batch=False,
                 execution_id=None,
                 is_erased=run.is_erased,
+                is_observed=run.is_observed,
             ),
             now=now,
             provider_cancels=deps.provider(run.provider).capabilities.cancel,

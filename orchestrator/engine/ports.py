@@ -11,13 +11,16 @@ from orchestrator.domain.answers import (
     Accepted,
     Access,
     Capabilities,
+    ExecutionPage,
     FileAnswer,
+    ListAsk,
     Observation,
     StoredFile,
     WaveAccepted,
     WorkflowPage,
     WorkflowView,
 )
+from orchestrator.domain.heard import Heard
 from orchestrator.domain.highwater import Mark, OutsideMark
 from orchestrator.domain.webhooks import WebhookAnswer
 
@@ -61,12 +64,18 @@ class Provider(Protocol):
 
     async def observe(self, access: Access, workflow_id: str, execution_id: str) -> Observation: ...
 
+    async def list_executions(self, access: Access, ask: ListAsk) -> ExecutionPage:
+        """Return a page of the provider's list; only asked where `capabilities.bulk_observe`."""
+
     async def cancel(self, access: Access, workflow_id: str, execution_id: str) -> Observation:
         """Cancel an execution that waits; only asked where `capabilities.cancel`. To ask twice is harmless.
 
         Raises:
             NotCancellable: it has begun, or has ended.
         """
+
+    def heard(self, connection_id: str) -> Heard:
+        """Hand over what answers on a connection told beside what was asked, since this was last asked."""
 
     async def aclose(self) -> None: ...
 

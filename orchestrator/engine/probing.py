@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from orchestrator.domain.answers import Access
 from orchestrator.domain.governor import CallKind
+from orchestrator.engine import heard
 from orchestrator.engine.deps import Deps
 from orchestrator.errors import NotSent, ProviderError
 from orchestrator.faultpoints import Point, reach
@@ -27,6 +28,7 @@ class ProbeOrder:
     grant_id: UUID
     lane_id: UUID
     provider: str
+    connection_id: UUID
     access: Access
 
 
@@ -43,8 +45,15 @@ async def claim(deps: Deps, connection: AsyncConnection, lane: Lane, *, worker: 
     # Whoever holds the probe reports within the call's own timeout; if it dies, the next one probes.
     retry_at = lane.now + timedelta(seconds=deps.settings.http_timeout_s + 5)
     await lanes.save(connection, replace(lane, launch_due_at=retry_at))
-    access = deps.access(connection_id=found.id, base_url=found.base_url, api_key=bytes(found.api_key))
-    return ProbeOrder(grant_id=grant_id, lane_id=lane.id, provider=found.provider, access=access)
+    access = deps.access(
+        connection_id=found.id,
+        base_url=found.base_url,
+        api_key=bytes(found.api_key),
+        api_version=found.api_version,
+    )
+    return ProbeOrder(
+        grant_id=grant_id, lane_id=lane.id, provider=found.provider, connection_id=found.id, access=access
+    )
 
 
 async def probe(deps: Deps, order: ProbeOrder) -> None:
@@ -56,6 +65,7 @@ async def probe(deps: Deps, order: ProbeOrder) -> None:
     except ProviderError as failure:
         error = failure
     answered_at = deps.sources.monotonic()
+    said = heard.take(deps, heard.ears(order.provider, order.connection_id))
     await reach(Point.PROBE_ANSWERED)
     log.info("provider probed", lane=str(order.lane_id), ok=error is None, after_s=round(answered_at - sent_at, 3))
 
@@ -63,10 +73,11 @@ async def probe(deps: Deps, order: ProbeOrder) -> None:
         lane = await lanes.lock(connection, order.lane_id)
         spent = [] if isinstance(error, NotSent) else [deps.sources.monotonic() - answered_at]
         lane = await lanes.release(connection, lane, order.grant_id, CallKind.OTHER, spent)
-        lane = after_probe(lane, error)
+        lane = after_probe(lane.heard(said.rate), error)
         await lanes.save(connection, lane)
 
     await deps.db.run(record)
+    await heard.tell(deps, said)
 
 
 def after_probe(lane: Lane, error: ProviderError | None) -> Lane:

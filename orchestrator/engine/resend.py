@@ -12,11 +12,12 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from orchestrator.domain import resending
 from orchestrator.domain.breaker import BreakerState
 from orchestrator.domain.governor import CallKind
 from orchestrator.domain.launch_decisions import LaunchFacts
 from orchestrator.domain.resending import Resend, launch_key
-from orchestrator.engine import highwater, launch
+from orchestrator.engine import highwater, launch, poison, unrecorded
 from orchestrator.engine.deps import Deps
 from orchestrator.engine.launch_orders import LONGEST_CALL_S, SEND_WITHIN_S, LaunchOrder
 from orchestrator.storage import lanes, setbacks, turns, unanswered
@@ -40,10 +41,36 @@ class Not(StrEnum):
     ELSEWHERE = "elsewhere"
 
 
-def may_be_sent_again(deps: Deps, due: DueSending) -> bool:
-    """Tell whether the provider of a launch still remembers its key."""
-    keys = deps.provider(due.provider).capabilities.launch_key
-    return keys is not None and not due.is_wave and due.now < due.committed_at + timedelta(seconds=keys.resent_for_s)
+async def send_lost(deps: Deps, *, worker: UUID) -> int:
+    """Send again what is due to be; where no sending can tell any more what became of it, it is a doubt.
+
+    Args:
+        worker: who sends.
+    """
+    due = [one for one in await unrecorded.find(deps) if unrecorded.may_be_sent_again(deps, one)]
+    orders: list[LaunchOrder] = []
+    for one in due:
+        claimed = await _claim_once(deps, one, worker)
+        if isinstance(claimed, LaunchOrder):
+            orders.append(claimed)
+        elif claimed is Not.ANY_MORE:
+            await unrecorded.decide(deps, one)
+        elif claimed is Not.ELSEWHERE:
+            await unrecorded.decide(deps, one, because=resending.LEADS_ELSEWHERE)
+    await send(deps, orders)
+    return len(due)
+
+
+async def _claim_once(deps: Deps, due: DueSending, worker: UUID) -> LaunchOrder | Not:
+    async def take(connection: AsyncConnection) -> LaunchOrder | Not:
+        return await claim(deps, connection, due, worker=worker)
+
+    # One try: a commit whose answer was lost must not be followed by sending. The timer stands for it meanwhile.
+    claimed = await poison.caught(lambda: deps.db.run(take, tries=1))
+    if isinstance(claimed, poison.Poisoned):
+        await unrecorded.put_off(deps, due.intent_id, due.fence, claimed)
+        return Not.NOW
+    return claimed
 
 
 async def claim(deps: Deps, connection: AsyncConnection, due: DueSending, *, worker: UUID) -> LaunchOrder | Not:
@@ -112,7 +139,14 @@ def _order(
         remote_workflow_id=found.remote_workflow_id,
         connection_id=found.connection_id,
         provider=found.provider,
-        access=deps.access(connection_id=found.connection_id, base_url=found.base_url, api_key=found.api_key),
+        # The version is part of the request: another one might not be the same launch to the provider.
+        access=deps.access(
+            connection_id=found.connection_id,
+            base_url=found.base_url,
+            api_key=found.api_key,
+            api_version=found.api_version,
+        ),
+        is_of_old_version=found.api_version != found.version_now,
         body=body,
         facts=LaunchFacts(
             runs=(found.run,),

@@ -1,41 +1,33 @@
-"""Sweep: void the leases of dead workers, doubt or send again what nobody recorded, finish what was left."""
+"""Sweep: void the leases of dead workers, doubt what nobody recorded, finish what was left; then ask providers."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from orchestrator.domain import launch_decisions, resending
 from orchestrator.domain.governor import CallKind
-from orchestrator.domain.launch_decisions import LaunchFacts
 from orchestrator.domain.statuses import LIVE
-from orchestrator.engine import clocks, launch_records, operate, operation_steps, poison, removal, resend, settle
+from orchestrator.engine import clocks, operate, operation_steps, poison, removal, resend, settle, unrecorded
 from orchestrator.engine.deps import Deps
-from orchestrator.engine.launch_orders import LaunchOrder
-from orchestrator.engine.launch_records import Decided
 from orchestrator.faultpoints import Point, reach
 from orchestrator.storage import (
     batches,
     deliveries,
     drafts,
     housekeeping,
-    intents,
     lanes,
-    setbacks,
-    turns,
-    unanswered,
     workers,
 )
 from orchestrator.storage.lanes import Turn
-from orchestrator.storage.unanswered import DueSending
 from orchestrator.telemetry import get_logger
 
 log = get_logger(__name__)
 
-#: Launches that one sweep turns into doubts; the next sweep goes on.
-DOUBTS_AT_ONCE = 100
+#: Carries on with work that waits for providers, beside the sweep; what it was given before may still be at it.
+Beside = Callable[[str, Callable[[], Coroutine[Any, Any, int]]], None]
 
 
 async def sweep(
@@ -46,6 +38,7 @@ async def sweep(
     self_id: UUID | None = None,
     clock_went_back: bool = False,
     looks_far: bool = True,
+    beside: Beside | None = None,
 ) -> int:
     """Do all of it once. Returns how many things were put right.
 
@@ -55,17 +48,19 @@ async def sweep(
         self_id: the worker that sweeps, which is not dead.
         clock_went_back: the worker has seen the database's clock go back.
         looks_far: ask also whether a clock went back that nobody was there to see. That reads every timer.
+        beside: starts what asks providers, and does not wait for it: one that hangs must not keep the next sweep from
+            burying the dead. Without it the sweep waits, after all else is done.
     """
     done = await clocks.bring_back(deps, went_back=clock_went_back) if looks_far or clock_went_back else 0
     done += await bury_dead_workers(deps, dead, may_judge_silence=may_judge_silence, self_id=self_id)
-    if await _anything_left(deps):
-        done += await unrecorded_launches(deps, worker=self_id)
+    is_left = await _anything_left(deps)
+    if is_left:
+        done += await unrecorded.doubt_all(deps)
         done += await operate.cancel_leftovers(deps)
         done += await settle_leftovers(deps)
         done += await removal.remove_files(deps)
         await deps.db.run(deliveries.forget)
         await deps.db.run(drafts.forget)
-        done += await operation_steps.work_operations(deps)
 
     async def tidy(connection: AsyncConnection) -> None:
         if self_id is not None:
@@ -73,7 +68,20 @@ async def sweep(
         await housekeeping.tidy(connection)
 
     await deps.db.run(tidy)
+    for name, work in _asking_providers(deps, self_id).items() if is_left else ():
+        if beside is not None:
+            beside(name, work)
+        else:
+            done += await work()
     return done
+
+
+def _asking_providers(deps: Deps, worker: UUID | None) -> dict[str, Callable[[], Coroutine[Any, Any, int]]]:
+    """Return what a sweep leads to that asks providers. Only a worker sends: its silence would be noticed."""
+    found: dict[str, Callable[[], Coroutine[Any, Any, int]]] = {}
+    if worker is not None:
+        found["resend"] = lambda: resend.send_lost(deps, worker=worker)
+    return found | {"operations": lambda: operation_steps.work_operations(deps)}
 
 
 async def _anything_left(deps: Deps) -> bool:
@@ -125,107 +133,6 @@ async def bury_dead_workers(
             lanes=len(held_lanes),
         )
     return len(dead)
-
-
-async def unrecorded_launches(deps: Deps, *, worker: UUID | None) -> int:
-    """Decide about intents whose worker or answer did not come back: it is not known whether they were sent.
-
-    Where the provider knows their key they are sent again, else they are doubts.
-
-    Args:
-        worker: who sends; without one nothing is sent again, and waits for a sweep that can.
-    """
-
-    async def find(connection: AsyncConnection) -> list[DueSending]:
-        return await unanswered.due_sending(connection, DOUBTS_AT_ONCE)
-
-    due = await deps.db.run(find)
-    orders: list[LaunchOrder] = []
-    for one in due:
-        because: str | None = None
-        if resend.may_be_sent_again(deps, one):
-            if worker is None:
-                continue
-            order = await _claim_again(deps, one, worker)
-            if isinstance(order, LaunchOrder):
-                orders.append(order)
-            if order is resend.Not.ELSEWHERE:
-                because = resending.LEADS_ELSEWHERE
-            elif order is not resend.Not.ANY_MORE:
-                continue
-        await _decide_unrecorded(deps, one, because)
-    await resend.send(deps, orders)
-    return len(due)
-
-
-async def _claim_again(deps: Deps, due: DueSending, worker: UUID) -> LaunchOrder | resend.Not:
-    async def claim(connection: AsyncConnection) -> LaunchOrder | resend.Not:
-        return await resend.claim(deps, connection, due, worker=worker)
-
-    # One try: a commit whose answer was lost must not be followed by sending. The timer stands for it meanwhile.
-    claimed = await poison.caught(lambda: deps.db.run(claim, tries=1))
-    if isinstance(claimed, poison.Poisoned):
-        await _put_off(deps, due.intent_id, due.fence, claimed)
-        return resend.Not.NOW
-    return claimed
-
-
-async def _decide_unrecorded(deps: Deps, due: DueSending, because: str | None) -> None:
-    async def decide(connection: AsyncConnection) -> frozenset[UUID]:
-        return await _doubt(deps, connection, due, because)
-
-    ended_in = await poison.caught(lambda: deps.db.run(decide))
-    if isinstance(ended_in, poison.Poisoned):
-        await _put_off(deps, due.intent_id, due.fence, ended_in)
-        return
-    await reach(Point.SWEEP_DOUBTED)
-    await settle.settle_batches(deps, ended_in)
-
-
-async def _put_off(deps: Deps, intent_id: UUID, fence: int, why: poison.Poisoned) -> None:
-    """Leave one intent for later, so that it keeps no other from becoming a doubt."""
-    poison.tell("doubt", why, intent=str(intent_id))
-
-    async def write(connection: AsyncConnection) -> None:
-        await setbacks.put_off_sending(connection, intent_id, fence, wait_s=poison.LONGEST_S / 12)
-
-    await deps.db.run(write)
-
-
-async def _doubt(deps: Deps, connection: AsyncConnection, due: DueSending, because: str | None) -> frozenset[UUID]:
-    lane = await lanes.lock(connection, due.lane_id)
-    intent = await intents.read_intent(connection, due.intent_id, states=frozenset({"launching"}))
-    if intent is None:
-        return frozenset()
-    if intent.batch_id is not None:
-        await turns.lock_batch(connection, intent.batch_id)
-    if not await intents.take_sending(connection, {due.intent_id: due.fence}):
-        return frozenset()
-    facts = LaunchFacts(
-        runs=intent.runs,
-        is_wave=intent.wave_id is not None,
-        of_batch=intent.batch_id is not None,
-        on_doubt=intent.on_doubt,
-        looks_first_s=0.0,
-        window=0,
-    )
-    decision = launch_decisions.unknown_outcome(facts, None, breaker=lane.breaker, now=lane.now, because=because)
-    log.warning(
-        "launch in doubt: nobody recorded it",
-        code="in_doubt",
-        intent=str(due.intent_id),
-        runs=len(intent.runs),
-        because=because or "its worker died",
-    )
-    decided = Decided(
-        decision=decision,
-        intent=due.intent_id,
-        workflow=intent.workflow_id,
-        wave=intent.wave_id,
-        batch=intent.batch_id,
-        facts=facts,
-    )
-    return await launch_records.write(deps, connection, launch_records.told(lane, decision), [decided])
 
 
 async def settle_leftovers(deps: Deps) -> int:

@@ -14,6 +14,7 @@ from orchestrator.domain import chain, waiting
 from orchestrator.domain.breaker import BreakerState
 from orchestrator.domain.statuses import ENDINGS, PARKED, BatchStatus, RunStatus, batch_status
 from orchestrator.domain.waiting import Reason, Surroundings
+from orchestrator.domain.watching import Origin
 from orchestrator.engine.shown import shown
 from orchestrator.storage import explain, highwater, lanes
 from orchestrator.storage import runs as run_rows
@@ -62,6 +63,7 @@ def _run(row: RunRow, labels: Mapping[str, str], files: Sequence[FileRow], reaso
         {
             "id": row.id,
             "status": row.status,
+            "origin": row.origin,
             "event_seq": row.event_seq,
             "provider_status": row.provider_status,
             "results_state": row.results_state,
@@ -84,14 +86,25 @@ def _run(row: RunRow, labels: Mapping[str, str], files: Sequence[FileRow], reaso
             "console_link": link,
             "waiting_because": None if reason is None else _reason(reason),
             "error": None if row.error_code is None else {"code": row.error_code, "message": row.error_message},
-            "input_sha256": row.input_sha256,
+            "input_sha256": row.input_sha256 if row.origin == Origin.SUBMITTED else None,
             "input_bytes": row.input_bytes,
             "looks": row.looks or 0,
             "last_look_at": row.looked_at,
+            "progress": _progress(row),
             "results_expire_at": _results_expire_at(row, files),
             "results": [result(file) for file in files if file.stored_at is not None],
         }
     )
+
+
+def _progress(row: RunRow) -> dict[str, Any] | None:
+    """Return how far the provider says it is; None where it says nothing of it, which is not zero."""
+    told = {
+        "fraction": row.progress_fraction,
+        "message": row.progress_message,
+        "estimated_completion_at": row.estimated_completion_at,
+    }
+    return told if any(value is not None for value in told.values()) else None
 
 
 def _results_expire_at(row: RunRow, files: Sequence[FileRow]) -> datetime | None:

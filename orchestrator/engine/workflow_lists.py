@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from orchestrator.domain.answers import WorkflowSummary
-from orchestrator.engine import budgeted
+from orchestrator.engine import budgeted, heard
 from orchestrator.engine.deps import Deps
 from orchestrator.engine.shown import shown
 from orchestrator.engine.who import Who
@@ -49,11 +49,11 @@ async def page_of_workflows(
         Unavailable: the provider is away in the middle of its list.
     """
     found = await find_connection(deps, who, connection)
-    access = deps.access(connection_id=found.id, base_url=found.base_url, api_key=found.api_key)
+    access = deps.access_to(found)
     listed = partial(deps.provider(found.provider).list_workflows, access, cursor=cursor, limit=limit)
     if cursor is None or not cursor.startswith(KNOWN):
         try:
-            page = await budgeted.call(deps, found.lane_id, listed)
+            page = await budgeted.call(deps, found.lane_id, listed, ears=heard.ears(found.provider, found.id))
         except (ProviderError, Unavailable) as error:
             if cursor is not None:
                 raise _in_the_middle(error) from error
@@ -99,12 +99,13 @@ async def _known(deps: Deps, found: ConnectionRow) -> list[WorkflowRow]:
 
 async def fetch_list(deps: Deps, found: ConnectionRow) -> list[WorkflowSummary]:
     """Ask the provider for its workflows, page by page."""
-    access = deps.access(connection_id=found.id, base_url=found.base_url, api_key=found.api_key)
+    access = deps.access_to(found)
     provider = deps.provider(found.provider)
     summaries: list[WorkflowSummary] = []
     cursor: str | None = None
     for _ in range(MAX_PAGES):
-        page = await budgeted.call(deps, found.lane_id, partial(provider.list_workflows, access, cursor=cursor))
+        listed = partial(provider.list_workflows, access, cursor=cursor)
+        page = await budgeted.call(deps, found.lane_id, listed, ears=heard.ears(found.provider, found.id))
         summaries += page.workflows
         cursor = page.cursor
         if cursor is None:

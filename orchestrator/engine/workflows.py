@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from orchestrator.domain.durations import Durations
 from orchestrator.domain.launch_decisions import OnDoubt
-from orchestrator.engine import budgeted
+from orchestrator.engine import budgeted, heard
 from orchestrator.engine.deps import Deps
 from orchestrator.engine.shown import shown
 from orchestrator.engine.who import Who
@@ -70,12 +70,15 @@ async def known_workflow(deps: Deps, found: ConnectionRow, workflow_id: str) -> 
     cached, is_fresh = await _cached(deps, found, workflow_id)
     if cached is not None and is_fresh:
         return cached
-    access = deps.access(connection_id=found.id, base_url=found.base_url, api_key=found.api_key)
+    access = deps.access_to(found)
     provider = deps.provider(found.provider)
     is_known = cached is not None and cached.fetched_at is not None
     try:
         async with asyncio.timeout(REFRESH_PATIENCE_S if is_known else None):
-            view = await budgeted.call(deps, found.lane_id, lambda: provider.view_workflow(access, workflow_id))
+            ears = heard.ears(found.provider, found.id)
+            view = await budgeted.call(
+                deps, found.lane_id, lambda: provider.view_workflow(access, workflow_id), ears=ears
+            )
     except Gone:
         raise NotFound(
             f"the provider knows no workflow {workflow_id!r}",

@@ -8,6 +8,8 @@ from datetime import UTC, datetime
 
 import httpcore
 
+from orchestrator.domain.heard import Heard
+from orchestrator.providers.hearing import Hearing
 from orchestrator.providers.http import ApiClient, Timeouts
 from orchestrator.providers.reading import OwnError, Reader
 from orchestrator.runtime import since_boot_s
@@ -51,6 +53,11 @@ class Adapter:
             network=network,
         )
         self._reader = Reader(own_error=self._own_error, utc_now=utc_now)
+        self._hearing = Hearing(monotonic=monotonic, utc_now=utc_now)
+
+    def heard(self, connection_id: str) -> Heard:
+        """Hand over what headers told on a connection; nothing where the adapter lets nothing be heard."""
+        return self._hearing.heard(connection_id)
 
     async def aclose(self) -> None:
         """Close every connection."""

@@ -10,17 +10,20 @@ Source: the Scripe API's own page and reference pages.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import cached_property
+from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 from orchestrator.domain.answers import (
     Accepted,
     Access,
     Capabilities,
+    ExecutionPage,
     LaunchKeys,
     LimitScope,
+    ListAsk,
     Observation,
+    Standing,
     WaveAccepted,
     WorkflowPage,
     WorkflowSummary,
@@ -29,14 +32,19 @@ from orchestrator.domain.answers import (
 from orchestrator.errors import BadInput, Gone
 from orchestrator.providers import scripe_shapes as shapes
 from orchestrator.providers.adapter import Adapter
-from orchestrator.providers.http import Answer, Call
+from orchestrator.providers.http import ANSWER_CAP_BYTES, Answer, Call
 from orchestrator.providers.keys import checked_key
 from orchestrator.providers.outcomes import SCRIPE_CANCEL, SCRIPE_LAUNCH, SCRIPE_READ, Outcomes
-from orchestrator.telemetry import get_logger
-
-log = get_logger(__name__)
 
 VERSION = "2026-08-01"
+
+#: A page holds the results of its jobs: 200 of them, of some 80 kB each.
+PAGE_CAP_BYTES = 16 * 1024 * 1024
+
+#: What the words of the page's statuses are asked by. One that the page does not have stands in neither list.
+STATUSES: Mapping[Standing, tuple[str, ...]] = MappingProxyType(
+    {Standing.LIVE: ("QUEUED", "RUNNING"), Standing.ENDED: ("DONE", "FAILED", "CANCELLED")}
+)
 
 POST_GENERATION: Mapping[str, object] = MappingProxyType(
     {
@@ -79,6 +87,7 @@ class ScripeProvider(Adapter, own_error=shapes.own_error):
         cancel=True,
         progress=True,
         inline_results=True,
+        bulk_observe=shapes.MAX_PAGE_ITEMS,
         human_step=False,
         version=VERSION,
         limit_scope=LimitScope.WORKSPACE,
@@ -96,7 +105,7 @@ class ScripeProvider(Adapter, own_error=shapes.own_error):
     async def list_workflows(self, access: Access, *, cursor: str | None = None, limit: int = 100) -> WorkflowPage:
         """Return the job types that can be started, once the API has shown that it takes the key and the version."""
         answer = await self._read(access, "/jobs?limit=1")
-        self._reader.parsed(answer, SCRIPE_READ, shapes.check_page, secrets=[access.api_key])
+        self._reader.parsed(answer, SCRIPE_READ, shapes.job_page, secrets=[access.api_key])
         live = [WorkflowSummary(remote_id=type_, name=_name(type_)) for type_, route in TYPES.items() if route]
         return WorkflowPage(workflows=tuple(live))
 
@@ -137,15 +146,14 @@ class ScripeProvider(Adapter, own_error=shapes.own_error):
         answer = await self._read(access, _job_path(execution_id))
         return self._seen(access, answer, SCRIPE_READ, execution_id)
 
+    async def list_executions(self, access: Access, ask: ListAsk) -> ExecutionPage:
+        answer = await self._read(access, "/jobs?" + _query(ask), cap_bytes=PAGE_CAP_BYTES)
+        return self._reader.parsed(answer, SCRIPE_READ, shapes.job_page, secrets=[access.api_key])
+
     async def cancel(self, access: Access, workflow_id: str, execution_id: str) -> Observation:
         # It changes something, but no more the second time: a kept connection may carry it.
         answer = await self._read(access, _job_path(execution_id) + "/cancel", method="POST")
         return self._seen(access, answer, SCRIPE_CANCEL, execution_id)
-
-    @cached_property
-    def _told(self) -> set[tuple[str, str]]:
-        """What the log was told, of which connection."""
-        return set()
 
     def _seen(self, access: Access, answer: Answer, outcomes: Outcomes, execution_id: str) -> Observation:
         def parse(body: bytes) -> Observation:
@@ -153,34 +161,52 @@ class ScripeProvider(Adapter, own_error=shapes.own_error):
 
         return self._reader.parsed(answer, outcomes, parse, secrets=[access.api_key])
 
-    async def _read(self, access: Access, path: str, *, method: str = "GET") -> Answer:
-        call = Call(method=method, url=access.base_url.rstrip("/") + path, headers=_headers(access))
+    async def _read(
+        self, access: Access, path: str, *, method: str = "GET", cap_bytes: int = ANSWER_CAP_BYTES
+    ) -> Answer:
+        url = access.base_url.rstrip("/") + path
+        call = Call(method=method, url=url, headers=_headers(access), cap_bytes=cap_bytes)
         answer = await self._http.read(call, line=(access.base_url, access.api_key))
         self._hear(access, answer)
         return answer
 
     def _hear(self, access: Access, answer: Answer) -> None:
-        """Tell the log, once for each connection, that the version we ask for will end."""
-        said = answer.headers.get("scripe-deprecation")
-        if said is not None and (access.connection_id, said[:200]) not in self._told and len(self._told) < 1_000:
-            self._told.add((access.connection_id, said[:200]))
-            log.warning(
-                "the provider will end the API version that is asked for",
-                code="version_deprecated",
-                connection=access.connection_id,
-                version=VERSION,
-                said=said[:200],
-            )
+        is_own = 200 <= answer.status <= 299
+        self._hearing.listen(access, answer.headers, version=_version(access), is_own=is_own)
 
 
 def _headers(access: Access) -> dict[str, str]:
-    return {"Authorization": f"Bearer {checked_key(access)}", "Scripe-Api-Version": VERSION}
+    return {"Authorization": f"Bearer {checked_key(access)}", "Scripe-Api-Version": _version(access)}
+
+
+def _version(access: Access) -> str:
+    return access.api_version or VERSION
 
 
 def _job_path(execution_id: str) -> str:
     if not shapes.is_id(execution_id):
         raise Gone("there can be no such job at the provider: the id is not one", code="bad_id")
     return f"/jobs/{quote(execution_id, safe='')}"
+
+
+def _query(ask: ListAsk) -> str:
+    """Return a page's query. Times are whole seconds, rounded outwards: the API's own have no more."""
+    asked: dict[str, str] = {"limit": str(shapes.MAX_PAGE_ITEMS)}
+    if ask.standing is not None:
+        asked["status"] = ",".join(STATUSES[ask.standing])
+    if ask.workflow_ids:
+        asked["type"] = ",".join(ask.workflow_ids)
+    if ask.since is not None:
+        asked["dateFrom"] = _moment(ask.since)
+    if ask.until is not None:
+        asked["dateTo"] = _moment(ask.until + timedelta(seconds=1))
+    if ask.cursor is not None:
+        asked["cursor"] = ask.cursor
+    return urlencode(asked)
+
+
+def _moment(at: datetime) -> str:
+    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _route(workflow_id: str) -> tuple[str, Mapping[str, object]]:

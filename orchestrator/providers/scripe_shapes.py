@@ -6,9 +6,11 @@ Source: the Scripe API's own page (`GET /jobs`), and its reference pages for sin
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from types import MappingProxyType
+from typing import TypeGuard
 
-from orchestrator.domain.answers import Accepted, Observation, Progress, RemoteStatus
+from orchestrator.domain.answers import Accepted, ExecutionPage, Listed, Observation, Progress, RemoteStatus
 from orchestrator.domain.intake import strict_json
 from orchestrator.errors import BadInput
 from orchestrator.providers.evidence import one_line, plain_word
@@ -19,6 +21,7 @@ RESULT_FILE = "result.json"
 MAX_PAGE_ITEMS = 200
 MAX_WORD_CHARS = 64
 _MAX_ID_CHARS = 200
+_MAX_CURSOR_CHARS = 2_000
 _MAX_DEPTH = 64
 
 STATUS_WORDS: Mapping[str, RemoteStatus] = MappingProxyType(
@@ -98,16 +101,46 @@ def seen(job: Mapping[str, object]) -> Observation:
     )
 
 
-def check_page(body: bytes) -> None:
-    """Raise `WrongShape` for a body that is no page of jobs."""
+def job_page(body: bytes) -> ExecutionPage:
+    """Return the jobs of a page. One that cannot be read is left out, so that it spoils nothing for the others."""
     page = document(body)
     jobs, pagination = page.get("data"), page.get("pagination")
     if not isinstance(jobs, list) or len(jobs) > MAX_PAGE_ITEMS:
         raise WrongShape(f"`data` is not a list of at most {MAX_PAGE_ITEMS}")
     if not isinstance(pagination, dict) or not isinstance(pagination.get("has_more"), bool):
         raise WrongShape("`pagination` does not say whether there is more")
-    for job in jobs:
-        _job(job)
+    cursor = pagination.get("next_cursor") if pagination["has_more"] else None
+    if pagination["has_more"] and not _is_cursor(cursor):
+        raise WrongShape("there is more, and `next_cursor` does not say where")
+    listed = tuple(one for job in jobs if (one := _listed(job)) is not None)
+    return ExecutionPage(executions=listed, cursor=cursor)
+
+
+def _is_cursor(value: object) -> bool:
+    return isinstance(value, str) and 0 < len(value) <= _MAX_CURSOR_CHARS and value.isprintable()
+
+
+def _listed(value: object) -> Listed | None:
+    try:
+        job = _job(value)
+    except WrongShape:
+        return None
+    type_ = job.get("type")
+    return Listed(
+        execution_id=str(job["id"]),
+        workflow_id=type_ if isinstance(type_, str) and is_id(type_) else "",
+        created_at=_time(job.get("createdAt")),
+        seen=seen(job),
+    )
+
+
+def _time(value: object) -> datetime | None:
+    """Return a moment of the page's form; None for one that is missing, odd, or in no time zone."""
+    try:
+        at = datetime.fromisoformat(value) if isinstance(value, str) and len(value) <= 40 else None
+    except ValueError:
+        return None
+    return at if at is not None and at.tzinfo is not None and 1970 <= at.year <= 9000 else None
 
 
 def _job(value: object) -> dict[str, object]:
@@ -130,13 +163,18 @@ def _why(job: Mapping[str, object]) -> str | None:
     return one_line(": ".join(parts), max_chars=1_000) or None
 
 
+def _is_number(value: object) -> TypeGuard[int | float]:
+    """Tell a JSON number; `true` is none."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
 def _progress(job: Mapping[str, object]) -> Progress | None:
     """Return how far a job is, as far as it says: it is only shown, so an odd part is left out and spoils nothing."""
     told, left_ms = job.get("progress"), job.get("estimatedCompletionMs")
     share = told.get("progress") if isinstance(told, dict) else None
     message = told.get("message") if isinstance(told, dict) else None
     progress = Progress(
-        share=float(share) if isinstance(share, int | float) and 0 <= share <= 1 else None,
+        share=float(share) if _is_number(share) and 0 <= share <= 1 else None,
         message=one_line(message, max_chars=200) or None if isinstance(message, str) else None,
         left_ms=left_ms if type(left_ms) is int and 0 <= left_ms < 2**53 else None,
     )

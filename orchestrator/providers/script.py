@@ -17,7 +17,9 @@ from orchestrator.domain.answers import (
     Accepted,
     Access,
     Capabilities,
+    ExecutionPage,
     LimitScope,
+    ListAsk,
     Observation,
     WaveAccepted,
     WorkflowPage,
@@ -48,6 +50,7 @@ class ScriptProvider(Adapter, own_error=shapes.own_error):
         cancel=False,
         progress=False,
         inline_results=False,
+        bulk_observe=0,
         human_step=True,
         version=None,
         limit_scope=LimitScope.KEY,
@@ -99,6 +102,9 @@ class ScriptProvider(Adapter, own_error=shapes.own_error):
     async def observe(self, access: Access, workflow_id: str, execution_id: str) -> Observation:
         answer = await self._read(access, f"/workflows/{_part(workflow_id)}/executions/{_part(execution_id)}")
         return self._parsed(access, answer, READ, lambda body: shapes.observation(body, execution_id=execution_id))
+
+    async def list_executions(self, access: Access, ask: ListAsk) -> ExecutionPage:
+        raise AssertionError("it has no list of executions, so nobody asks for one")
 
     async def cancel(self, access: Access, workflow_id: str, execution_id: str) -> Observation:
         raise AssertionError("it has no cancel, so nobody asks for one")

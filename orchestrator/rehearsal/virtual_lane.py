@@ -21,7 +21,7 @@ from orchestrator.domain.breaker import Breaker
 from orchestrator.domain.governor import Budget, CallKind
 from orchestrator.domain.look_timing import late_after, price_after
 from orchestrator.domain.statuses import RunStatus
-from orchestrator.engine import poll
+from orchestrator.engine import look_results, poll
 from orchestrator.engine.deps import Deps
 from orchestrator.engine.pump import RETRY_S
 from orchestrator.errors import OutcomeUnknown
@@ -186,7 +186,7 @@ class VirtualLane:
         lane = replace(lane, looks_late_s=late_s) if found else lane
         claims = [(run, self._claim(run, lane)) for run in found]
         if claims:
-            seen: list[poll.Seen] = []
+            seen: list[look_results.Seen] = []
             self.send(
                 CallKind.LOOK,
                 len(claims),
@@ -217,15 +217,15 @@ class VirtualLane:
             price_s=lane.asked_price_s, late_s=lane.looks_late_s,
         )  # fmt: skip
 
-    def _ask(self, run: Run) -> poll.Seen:
+    def _ask(self, run: Run) -> look_results.Seen:
         self.looked[run.execution.part] += 1
         return NO_ANSWER if self.is_out() else SEEN[self.provider.look(run.execution, now_s=self.time.now_s)]
 
-    def _record(self, claims: Sequence[tuple[Run, LookClaim]], seen: Sequence[poll.Seen]) -> None:
+    def _record(self, claims: Sequence[tuple[Run, LookClaim]], seen: Sequence[look_results.Seen]) -> None:
         lane = self.release(self.lock(), CallKind.LOOK, len(claims))
         # The engine's own reading of a look; it is not public, and a copy of it here would drift.
         results = [
-            (run, poll.result_of(self.deps, claim, answer, now=lane.now))
+            (run, look_results.result_of(self.deps, claim, answer, now=lane.now))
             for (run, claim), answer in zip(claims, seen, strict=True)
         ]
         for run, result in results:

@@ -48,6 +48,7 @@ _FACTS: Mapping[str, str] = {
     "provider_status": "The provider's word",
     "results_state": "Results",
     "execution_id": "Execution",
+    "origin": "Origin",
     "created_by": "Submitted by",
     "created_at": "Accepted",
     "launched_at": "Launched",

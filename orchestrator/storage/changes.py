@@ -73,7 +73,11 @@ UPDATE_EXECUTIONS = text("""
                 (SELECT ceil(w.size::numeric / w.width) FROM waves w WHERE w.id = e.wave_id), 1) ELSE 1 END END,
         -- Watched again after it was left: alone from now on, its wave has counted it as gone.
         wave_id = CASE WHEN v.state = 'open' AND e.state = 'left' THEN NULL ELSE e.wave_id END,
-        looks = GREATEST(e.looks, COALESCE((SELECT t.looks FROM timers t WHERE t.subject_id = e.run_id), 0))
+        looks = GREATEST(e.looks, COALESCE((SELECT t.looks FROM timers t WHERE t.subject_id = e.run_id), 0)),
+        -- How far it is, is of interest while it goes on; the provider's words are not kept longer.
+        progress_fraction = CASE WHEN v.state = 'open' THEN e.progress_fraction END,
+        progress_message = CASE WHEN v.state = 'open' THEN e.progress_message END,
+        estimated_completion_at = CASE WHEN v.state = 'open' THEN e.estimated_completion_at END
     FROM unnest(CAST(:run_id AS uuid[]), CAST(:attempt AS int[]), CAST(:state AS text[]), CAST(:remote_id AS text[]))
         AS v(run_id, attempt, state, remote_id)
     WHERE e.run_id = v.run_id AND e.attempt = v.attempt""")

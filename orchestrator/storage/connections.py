@@ -13,8 +13,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from orchestrator.storage.database import execute, one, rows
 
 _COLUMNS = """c.id, c.workspace_id, c.lane_id, c.name, c.provider, c.base_url, c.api_key, c.key_hint, c.limit_group,
-    c.max_concurrent, c.console_url, c.paused_at, c.paused_by, c.checked_at, c.check_result, c.created_at,
-    l.requests_per_minute, l.blocked_until, l.launches_stopped, l.breaker"""
+    c.max_concurrent, c.console_url, c.api_version, c.ending_told_at, c.ending_version, c.ending_sunset_at,
+    c.ending_replacement, c.paused_at, c.paused_by, c.checked_at, c.check_result, c.created_at,
+    l.requests_per_minute, l.told_limit, l.blocked_until, l.launches_stopped, l.breaker"""
 
 _FROM = "FROM connections c JOIN lanes l ON l.id = c.lane_id"
 
@@ -26,9 +27,9 @@ LIST = text(f"""
 
 INSERT = text("""
     INSERT INTO connections (id, workspace_id, lane_id, name, provider, base_url, api_key, key_hint, limit_group,
-        max_concurrent, console_url, created_at)
+        max_concurrent, console_url, api_version, created_at)
     VALUES (:id, :workspace, :lane, :name, :provider, :base_url, :api_key, :key_hint, :limit_group, :max_concurrent,
-        :console_url, orch_now())
+        :console_url, :api_version, orch_now())
     ON CONFLICT (workspace_id, name) WHERE removed_at IS NULL DO NOTHING""")
 
 # However many connections use a key, it has one lane.
@@ -36,7 +37,10 @@ ENSURE_LANE = text("""
     INSERT INTO lanes (id, limit_key, requests_per_minute, created_at) VALUES (:id, :limit_key, :rate, orch_now())
     ON CONFLICT (limit_key) DO UPDATE SET limit_key = excluded.limit_key RETURNING id, requests_per_minute""")
 
-SET_RATE = text("UPDATE lanes SET requests_per_minute = :rate WHERE id = :lane")
+# A limit that the provider told, and that is no lower than this one, is no news any more.
+SET_RATE = text("""
+    UPDATE lanes SET requests_per_minute = :rate, told_limit = CASE WHEN told_limit < :rate THEN told_limit END
+    WHERE id = :lane""")
 
 # Whoever changes a connection waits here for the one before, then reads it anew: its lane may be another one now.
 LOCK = text("""
@@ -46,6 +50,12 @@ LOCK = text("""
 SET = text("""
     UPDATE connections SET base_url = COALESCE(:base_url, base_url), console_url = COALESCE(:console_url, console_url),
         max_concurrent = COALESCE(:max_concurrent, max_concurrent) WHERE id = :id""")
+
+# What was told of the end of the version before says nothing of this one.
+SET_VERSION = text("""
+    UPDATE connections SET api_version = :version, ending_told_at = NULL, ending_version = NULL,
+        ending_sunset_at = NULL, ending_replacement = NULL
+    WHERE id = :id AND api_version IS DISTINCT FROM :version""")
 
 # The lane moves with the key; what was launched under the old one is still collected under the new.
 ROTATE = text("UPDATE connections SET api_key = :api_key, key_hint = :key_hint, lane_id = :lane WHERE id = :id")
@@ -75,7 +85,7 @@ LIVE_WORK = text("""
 
 
 ANY_OF_LANE = text("""
-    SELECT id, provider, base_url, api_key FROM connections
+    SELECT id, provider, base_url, api_key, api_version FROM connections
     WHERE lane_id = :lane AND removed_at IS NULL ORDER BY id LIMIT 1""")
 
 
@@ -94,12 +104,18 @@ class ConnectionRow:
     limit_group: str | None
     max_concurrent: int
     console_url: str | None
+    api_version: str | None
+    ending_told_at: datetime | None
+    ending_version: str | None
+    ending_sunset_at: datetime | None
+    ending_replacement: str | None
     paused_at: datetime | None
     paused_by: str | None
     checked_at: datetime | None
     check_result: str | None
     created_at: datetime
     requests_per_minute: int
+    told_limit: int | None
     blocked_until: datetime | None
     launches_stopped: str | None
     breaker: str
@@ -151,6 +167,11 @@ async def change(
     await connection.execute(SET, values)
     if base_url not in (None, found.base_url):
         await connection.execute(ACCESS_CHANGED, {"id": found.id})
+
+
+async def set_version(connection: AsyncConnection, id: UUID, version: str) -> None:
+    """Ask for another version of the provider's API from now on."""
+    await connection.execute(SET_VERSION, {"id": id, "version": version})
 
 
 async def rotate(

@@ -36,7 +36,7 @@ RUNS = text("""
 # Where a doubt hangs: its lane and batch are locked before its runs. One that was launched again has no execution yet.
 PLACE = text("""
     SELECT r.workspace_id, w.lane_id, r.batch_id, e.wave_id, r.connection_id, n.provider, n.base_url, n.api_key,
-        w.remote_id AS remote_workflow_id FROM (
+        n.api_version, w.remote_id AS remote_workflow_id FROM (
         SELECT run_id FROM executions WHERE wave_id = :id UNION ALL SELECT :id) v
     JOIN runs r ON r.id = v.run_id LEFT JOIN executions e ON e.run_id = r.id AND e.attempt = r.attempt
     JOIN workflows w ON w.id = r.workflow_id JOIN connections n ON n.id = r.connection_id
@@ -81,6 +81,7 @@ class DoubtPlace:
     provider: str
     base_url: str
     api_key: bytes = field(repr=False)
+    api_version: str | None
     remote_workflow_id: str
 
 

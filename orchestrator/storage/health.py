@@ -22,7 +22,7 @@ from orchestrator.domain.sights import (
     SlotsSight,
     WorkersSight,
 )
-from orchestrator.storage import deliveries, retention
+from orchestrator.storage import deliveries, endings, retention
 from orchestrator.storage.database import one, rows
 from orchestrator.storage.slots import SINGLE_SLOTS, WAVE_SLOTS
 
@@ -42,7 +42,7 @@ OLDEST_DUE = text(f"""
 # Those with work, or that are stopped, first: a lane that waits for a person must not vanish from the graphs.
 LANES = text("""
     SELECT l.id, c.names, l.requests_per_minute, l.breaker, l.breaker_trips, l.breaker_probe_at, l.blocked_until,
-        l.launches_stopped, l.launches_stopped_at,
+        l.launches_stopped, l.launches_stopped_at, l.told_limit,
         (SELECT COALESCE(sum((s->>2)::int), 0)::int FROM jsonb_array_elements(l.spent) s
             WHERE (s->>0)::bigint > extract(epoch FROM orch_now()) * 1000)
             + (SELECT COALESCE(sum(g.count), 0)::int FROM grants g WHERE g.lane_id = l.id) AS used,
@@ -178,6 +178,7 @@ async def sights(connection: AsyncConnection, now: datetime, *, dead_after_s: fl
             for row in await rows(connection, SLOTS, {})
         ),
         launch_holds=tuple(HoldSight(**row._mapping) for row in await rows(connection, HOLDS, {})),
+        endings=await endings.known(connection),
         signed_ago_s=(await connection.execute(SIGNED)).scalar_one(),
         unproven_months=await retention.unproven(connection),
     )
@@ -203,6 +204,7 @@ async def _lanes(connection: AsyncConnection) -> tuple[LaneSight, ...]:
             launches_stopped=row.launches_stopped,
             stopped_at=row.launches_stopped_at,
             resting_workflows=row.resting_workflows,
+            told_limit=row.told_limit,
         )
         for row in await rows(connection, LANES, {})
     )

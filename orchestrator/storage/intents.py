@@ -18,12 +18,12 @@ INPUTS = text("SELECT run_id, body FROM inputs WHERE run_id = ANY(CAST(:ids AS u
 
 INSERT_INTENTS = text("""
     INSERT INTO intents (id, lane_id, workflow_id, run_id, wave_id, worker_id, size, body_sha256, body_bytes,
-        committed_at, send_deadline)
-    SELECT v.id, :lane, v.workflow_id, v.run_id, v.wave_id, :worker, v.size, v.sha256, v.bytes, orch_now(),
-        :send_deadline
+        api_version, committed_at, send_deadline)
+    SELECT v.id, :lane, v.workflow_id, v.run_id, v.wave_id, :worker, v.size, v.sha256, v.bytes, v.api_version,
+        orch_now(), :send_deadline
     FROM unnest(CAST(:id AS uuid[]), CAST(:workflow AS uuid[]), CAST(:run AS uuid[]), CAST(:wave AS uuid[]),
-        CAST(:size AS int[]), CAST(:sha256 AS bytea[]), CAST(:bytes AS int[]))
-        AS v(id, workflow_id, run_id, wave_id, size, sha256, bytes)""")
+        CAST(:size AS int[]), CAST(:sha256 AS bytea[]), CAST(:bytes AS int[]), CAST(:api_version AS text[]))
+        AS v(id, workflow_id, run_id, wave_id, size, sha256, bytes, api_version)""")
 
 
 # An attempt that was never sent is sent under the same number; any other second execution of an attempt is refused.
@@ -92,6 +92,7 @@ class NewIntent:
     runs: Sequence[LaunchingRun]
     sha256: bytes
     body_bytes: int
+    api_version: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,6 +145,7 @@ async def insert(
             "size": [len(i.runs) for i in new],
             "sha256": [i.sha256 for i in new],
             "bytes": [i.body_bytes for i in new],
+            "api_version": [i.api_version for i in new],
             "send_deadline": send_deadline,
         },
     )

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 from uuid import UUID
@@ -16,8 +15,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from orchestrator.domain import look_timing
 from orchestrator.domain.breaker import Breaker, BreakerState
-from orchestrator.domain.governor import SLOT_S, WINDOW_S, Budget, CallKind, Spent
-from orchestrator.storage import deliveries, outbox
+from orchestrator.domain.governor import Budget, CallKind
+from orchestrator.domain.heard import RateSaid
+from orchestrator.storage import budgets, deliveries, outbox
 from orchestrator.storage.database import execute, rows
 
 
@@ -51,8 +51,8 @@ class Lane:
 
     @property
     def limit(self) -> int:
-        """Requests in any 60 s."""
-        return self.budget.limit
+        """Requests in any 60 s: as declared, or as the provider says, if that is lower."""
+        return self.budget.most
 
     @property
     def asked_price_s(self) -> float:
@@ -86,8 +86,12 @@ class Lane:
         """Return the lane after calls were answered so many seconds ago."""
         return replace(self, budget=self.budget.spend(kind, answered_ago_s, now=self.now))
 
+    def heard(self, said: RateSaid | None) -> Lane:
+        """Return the lane after the provider told how its own count stands. What was on the wire is recorded."""
+        return self if said is None else replace(self, budget=self.budget.heard(said, now=self.now))
 
-_COLUMNS = """id, orch_now() AS now, requests_per_minute, spent, blocked_until, launches_stopped, breaker,
+
+_COLUMNS = f"""id, orch_now() AS now, {budgets.COLUMNS}, blocked_until, launches_stopped, breaker,
     breaker_probe_at, breaker_trips, launch_due_at, poll_due_at, look_price_s,
     looks_late_s"""
 
@@ -109,14 +113,14 @@ IN_FLIGHT = text("""
     SELECT lane_id, kind, sum(count)::int AS total FROM grants WHERE lane_id = ANY(CAST(:lanes AS uuid[]))
     GROUP BY lane_id, kind""")
 
-SAVE = text("""
-    UPDATE lanes SET spent = CAST(:spent AS jsonb), blocked_until = :blocked_until,
+SAVE = text(f"""
+    UPDATE lanes SET {budgets.SET}, blocked_until = :blocked_until,
         launches_stopped_at = CASE WHEN launches_stopped IS DISTINCT FROM :launches_stopped THEN orch_now()
                                    ELSE launches_stopped_at END,
         launches_stopped = :launches_stopped, breaker = :breaker, breaker_probe_at = :breaker_probe_at,
         breaker_trips = :breaker_trips, launch_due_at = :launch_due_at, poll_due_at = :poll_due_at,
         look_price_s = :look_price_s, looks_late_s = :looks_late_s
-    WHERE id = :lane RETURNING launches_stopped IS NOT NULL AND launches_stopped_at = orch_now()""")
+    WHERE id = :lane RETURNING launches_stopped IS NOT NULL AND launches_stopped_at = orch_now()""")  # noqa: S608 - our own words
 
 # A grant that is there already was made by the same call, whose commit's answer was lost.
 GRANT = text("""
@@ -134,7 +138,8 @@ RELEASE_EACH = text("DELETE FROM grants WHERE id = ANY(CAST(:ids AS uuid[])) RET
 # A pump asks this before it rings or works: one row, from a few small indexes.
 ANY_DUE = text(f"""
     SELECT EXISTS (SELECT FROM lanes WHERE launch_due_at <= orch_now()) AS launch,
-           EXISTS (SELECT FROM lanes WHERE poll_due_at <= orch_now()) AS poll,
+           EXISTS (SELECT FROM lanes WHERE poll_due_at <= orch_now())
+               OR EXISTS (SELECT FROM watches WHERE due_at <= orch_now()) AS poll,
            EXISTS (SELECT FROM timers WHERE kind = 'download' AND due_at <= orch_now()) AS download,
            EXISTS (SELECT FROM timers WHERE kind = 'sending' AND due_at <= orch_now()) AS sweep,
            EXISTS (SELECT FROM schedules WHERE next_at <= orch_now() AND removed_at IS NULL)
@@ -144,7 +149,9 @@ ANY_DUE = text(f"""
 # When the next work of a kind is due, in seconds: each is the first entry of an index.
 DUE_IN = {
     "launch": text("SELECT extract(epoch FROM min(launch_due_at) - orch_now())::float8 FROM lanes"),
-    "poll": text("SELECT extract(epoch FROM min(poll_due_at) - orch_now())::float8 FROM lanes"),
+    "poll": text("""
+        SELECT extract(epoch FROM LEAST((SELECT min(poll_due_at) FROM lanes), (SELECT min(due_at) FROM watches))
+            - orch_now())::float8"""),
     "download": text("SELECT extract(epoch FROM min(due_at) - orch_now())::float8 FROM timers WHERE kind = 'download'"),
 }
 
@@ -194,12 +201,11 @@ async def read_all(connection: AsyncConnection, lane_ids: Sequence[UUID]) -> dic
 
 async def save(connection: AsyncConnection, lane: Lane) -> None:
     """Write a locked lane back; tell of its key if it was refused just now."""
-    spent = [[int(s.back_at.timestamp() * 1000), s.kind, s.count] for s in lane.budget.spent]
     saved = await connection.execute(
         SAVE,
         {
             "lane": lane.id,
-            "spent": json.dumps(spent),
+            **budgets.values(lane.budget),
             "blocked_until": lane.blocked_until,
             "launches_stopped": lane.launches_stopped,
             "breaker": lane.breaker.state,
@@ -275,16 +281,10 @@ async def _in_flight(connection: AsyncConnection, lane_ids: Sequence[UUID]) -> d
 
 
 def _lane(row: Row[Any], in_flight: Mapping[CallKind, int]) -> Lane:
-    # No token takes longer to come back; where the row says so, the clock went back.
-    latest = row.now + timedelta(seconds=WINDOW_S + SLOT_S)
-    spent = tuple(
-        Spent(back_at=min(datetime.fromtimestamp(ms / 1000, tz=UTC), latest), kind=CallKind(kind), count=count)
-        for ms, kind, count in row.spent
-    )
     return Lane(
         id=row.id,
         now=row.now,
-        budget=Budget(limit=row.requests_per_minute, spent=spent, in_flight=in_flight),
+        budget=budgets.read(row, in_flight),
         blocked_until=row.blocked_until,
         launches_stopped=row.launches_stopped,
         breaker=Breaker(state=BreakerState(row.breaker), probe_at=row.breaker_probe_at, trips=row.breaker_trips),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -13,12 +13,35 @@ from sqlalchemy import Row
 from orchestrator.domain.backoff import OwnFigures
 from orchestrator.domain.changes import Change, Urgency
 from orchestrator.domain.durations import Durations
+from orchestrator.domain.heard import RateSaid
 from orchestrator.domain.look_timing import Timing, WaveClock
 from orchestrator.domain.offered_files import KnownFile
+from orchestrator.domain.progress import Standing
 from orchestrator.domain.statuses import RunStatus
 from orchestrator.domain.windows import WaveLook
 from orchestrator.storage.lanes import Lane
 from orchestrator.storage.learning import Took
+
+# A claim moves due_at to the lease's end, so a leased row is not scanned again, and is due by itself if its worker
+# dies. What to claim is the CTE `due` before it.
+CLAIMED = """
+    claimed AS (
+        UPDATE timers t SET due_at = orch_now() + make_interval(secs => :lease_s), fence = nextval('fences'),
+            worker_id = :worker, looks = looks + 1, looked_at = orch_now()
+        FROM due WHERE t.subject_id = due.subject_id
+        RETURNING t.subject_id, t.fence, t.wave_id, t.position, t.tries, t.stage, t.urgency, t.entered_at,
+            t.gone_since, t.looks,
+            (SELECT o.looked_at FROM timers o WHERE o.subject_id = t.subject_id) AS looked_before,
+            (SELECT extract(epoch FROM orch_now() - o.due_at)::float8 FROM timers o WHERE o.subject_id = t.subject_id)
+                AS late_s)
+    SELECT c.*, r.status, r.status_at, r.attempt, r.provider_status, r.execution_id, r.launched_at, r.batch_id,
+        (SELECT e.began_at FROM executions e WHERE e.run_id = r.id AND e.attempt = r.attempt) AS sent_at,
+        r.workflow_id, w.remote_id AS remote_workflow_id, w.poll_initial_s, w.poll_factor, w.poll_cap_s, w.poll_jitter,
+        w.poll_polite, w.durations_count, w.durations_log_mean, w.durations_log_var,
+        v.width AS wave_width, v.size - v.ended - v.human AS wave_remaining, v.in_order AS wave_in_order,
+        n.id AS connection_id, n.provider, n.base_url, n.api_key, n.api_version
+    FROM claimed c JOIN runs r ON r.id = c.subject_id JOIN workflows w ON w.id = r.workflow_id
+    JOIN connections n ON n.id = r.connection_id LEFT JOIN waves v ON v.id = c.wave_id"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +71,7 @@ class LookClaim:
     base_url: str
     api_key: bytes = field(repr=False)
     poll: OwnFigures
+    api_version: str | None = None
     files: tuple[KnownFile, ...] = ()
     urgency: int = Urgency.NORMAL
     durations: Durations = field(default_factory=Durations)
@@ -55,16 +79,39 @@ class LookClaim:
     #: What a look had to be worth on its lane when it was claimed, and how late looks came; seconds.
     price_s: float = 0.0
     late_s: float = 0.0
+    #: Before its launch was sent; None where it was not sent by us.
+    sent_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listing:
+    """A list to ask a provider for.
+
+    Args:
+        page_items: executions of one page.
+        requests: how many requests were granted.
+        limit: the lane's requests in a minute.
+    """
+
+    connection_id: UUID
+    page_items: int
+    requests: int
+    limit: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LookBatch:
-    """What one claim of a lane gave: its claims (perhaps none), and the grant that pays for them."""
+    """What one claim of a lane gave: its claims (perhaps none), and the grant that pays for them.
+
+    Args:
+        listing: they are observed by a list; None: each by a look of its own.
+    """
 
     lane_id: UUID
     grant_id: UUID
     now: datetime
     claims: tuple[LookClaim, ...]
+    listing: Listing | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +121,7 @@ class LookResult:
     Args:
         worth_s: what the look was worth when it was made; None for one that others asked for, or that failed.
         timing: what times the looks at this execution and at those after it in its wave.
+        standing: how far it is; None where the look did not show it.
     """
 
     claim: LookClaim
@@ -82,14 +130,34 @@ class LookResult:
     took: Took | None = None
     worth_s: float | None = None
     timing: Timing | None = None
+    standing: Standing | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListNews:
+    """What became of a list.
+
+    Args:
+        due_at: when the next one is worth asking for.
+        off_until: it could not be had, and is not asked for until then.
+        unseen: what no page has shown, and is due again at `unseen_due_at`: fences by run.
+    """
+
+    connection_id: UUID
+    due_at: datetime
+    off_until: datetime | None
+    unseen: Mapping[UUID, int]
+    unseen_due_at: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LaneNews:
-    """What answers told about a lane as a whole."""
+    """What answers told about a lane as a whole, and about the list that they were."""
 
     blocked_until: datetime | None = None
     launches_stopped: str | None = None
+    rate: RateSaid | None = None
+    listed: ListNews | None = None
 
 
 def read(row: Row[Any], lane: Lane, files: Sequence[KnownFile]) -> LookClaim:
@@ -117,6 +185,7 @@ def read(row: Row[Any], lane: Lane, files: Sequence[KnownFile]) -> LookClaim:
         provider=row.provider,
         base_url=row.base_url,
         api_key=bytes(row.api_key),
+        api_version=row.api_version,
         poll=(row.poll_initial_s, row.poll_factor, row.poll_cap_s, row.poll_jitter, row.poll_polite),
         files=tuple(files),
         urgency=row.urgency,
@@ -124,6 +193,7 @@ def read(row: Row[Any], lane: Lane, files: Sequence[KnownFile]) -> LookClaim:
         wave=_wave_clock(row),
         price_s=lane.asked_price_s,
         late_s=lane.looks_late_s,
+        sent_at=row.sent_at,
     )
 
 

@@ -18,34 +18,15 @@ from orchestrator.domain.look_timing import late_after, price_after
 from orchestrator.domain.statuses import RunStatus
 from orchestrator.domain.windows import WaveState
 from orchestrator.runtime import Sources
-from orchestrator.storage import changes, fences, lanes, learning, look_claims, offers, waves
+from orchestrator.storage import changes, fences, lanes, learning, lists, look_claims, offers, progress, waves
 from orchestrator.storage.changes import Applied
 from orchestrator.storage.database import rows
 from orchestrator.storage.lanes import Lane, Turn
 from orchestrator.storage.learning import Took
-from orchestrator.storage.look_claims import LaneNews, LookBatch, LookResult
+from orchestrator.storage.look_claims import CLAIMED, LaneNews, LookBatch, LookResult
 from orchestrator.storage.sealing import Sealer
 
-# The CTE `due` is a fence: without it the planner may run the LIMIT once per joined row. A claim moves due_at to the
-# lease's end, so a leased row is not scanned again, and is due by itself if its worker dies.
-_CLAIMED = """
-    claimed AS (
-        UPDATE timers t SET due_at = orch_now() + make_interval(secs => :lease_s), fence = nextval('fences'),
-            worker_id = :worker, looks = looks + 1, looked_at = orch_now()
-        FROM due WHERE t.subject_id = due.subject_id
-        RETURNING t.subject_id, t.fence, t.wave_id, t.position, t.tries, t.stage, t.urgency, t.entered_at,
-            t.gone_since, t.looks,
-            (SELECT o.looked_at FROM timers o WHERE o.subject_id = t.subject_id) AS looked_before,
-            (SELECT extract(epoch FROM orch_now() - o.due_at)::float8 FROM timers o WHERE o.subject_id = t.subject_id)
-                AS late_s)
-    SELECT c.*, r.status, r.status_at, r.attempt, r.provider_status, r.execution_id, r.launched_at, r.batch_id,
-        r.workflow_id, w.remote_id AS remote_workflow_id, w.poll_initial_s, w.poll_factor, w.poll_cap_s, w.poll_jitter,
-        w.poll_polite, w.durations_count, w.durations_log_mean, w.durations_log_var,
-        v.width AS wave_width, v.size - v.ended - v.human AS wave_remaining, v.in_order AS wave_in_order,
-        n.id AS connection_id, n.provider, n.base_url, n.api_key
-    FROM claimed c JOIN runs r ON r.id = c.subject_id JOIN workflows w ON w.id = r.workflow_id
-    JOIN connections n ON n.id = r.connection_id LEFT JOIN waves v ON v.id = c.wave_id"""
-
+# The CTE `due` is a fence: without it the planner may run the LIMIT once per joined row.
 # For each urgency the earliest due rows, by index alone; the outer LIMIT then takes the most urgent.
 CLAIM = text(f"""
     WITH due AS MATERIALIZED (
@@ -53,14 +34,14 @@ CLAIM = text(f"""
             SELECT subject_id, urgency, due_at FROM timers
             WHERE lane_id = :lane AND kind = 'poll' AND urgency = u.urgency AND due_at <= orch_now()
             ORDER BY due_at LIMIT :limit FOR UPDATE SKIP LOCKED) t
-        ORDER BY t.urgency, t.due_at LIMIT :limit), {_CLAIMED}""")  # noqa: S608 - our own words
+        ORDER BY t.urgency, t.due_at LIMIT :limit), {CLAIMED}""")  # noqa: S608 - our own words
 
 # One execution that the provider has, whoever looks at it: his answer comes to nothing.
 CLAIM_ONE = text(f"""
     WITH due AS MATERIALIZED (
         SELECT t.subject_id FROM timers t JOIN runs r ON r.id = t.subject_id
         WHERE t.subject_id = :run AND t.kind = 'poll' AND r.status IN ('processing', 'human_in_the_loop')
-        FOR UPDATE OF t), {_CLAIMED}""")  # noqa: S608 - our own words
+        FOR UPDATE OF t), {CLAIMED}""")  # noqa: S608 - our own words
 
 NEXT_DUE = text("""
     SELECT min(t.due_at) FROM generate_series(0, 2) AS u(urgency), LATERAL (
@@ -92,6 +73,7 @@ async def claim(
     lease_s: float,
     sources: Sources,
     told: Callable[[UUID], None] | None = None,
+    page_items: Callable[[str], int] = lambda _provider: 0,
 ) -> LookBatch | None:
     """Claim the most urgent looks of the lane that has been due longest; None when no lane is due.
 
@@ -99,6 +81,7 @@ async def claim(
 
     Args:
         told: hears which lane is being claimed.
+        page_items: how many executions a page of a provider's list shows, by the provider; 0: each is looked at alone.
     """
     lane = await lanes.lock_due(connection, Turn.POLL, told=told)
     if lane is None:
@@ -111,6 +94,14 @@ async def claim(
     soon = lane.now + timedelta(seconds=1)
     launches_wait = lane.launch_due_at is not None and lane.launch_due_at <= soon
     waiting = (CallKind.LAUNCH,) if launches_wait and not lane.launches_stopped else ()
+    listed = await lists.claim(
+        connection, lane, page_items=page_items, waiting=waiting, worker=worker, lease_s=lease_s, sources=sources
+    )
+    if listed is not None:
+        # Its record makes the lane due for what is left; without a token, as soon as one may be back.
+        again_at = max(lane.budget.next_free_at(lane.now), lane.now + timedelta(milliseconds=200))
+        await lanes.save(connection, replace(lane, poll_due_at=again_at))
+        return listed
     wanted = lane.budget.paced(limit, now=lane.now)
     tokens = lane.budget.grant(CallKind.LOOK, wanted, now=lane.now, waiting=waiting)
     found: Sequence[Row[Any]] = ()
@@ -195,6 +186,9 @@ async def record(
     plans, opened_s = await _teach_waves(connection, lane, locked, valid, sources=sources)
     await learning.teach_durations(connection, [t for r in valid if (t := _took(r, locked, plans, now=lane.now))])
     await _plan_anew(connection, valid)
+    await progress.write(connection, [s for r in valid if (s := _progress(r)) is not None])
+    if news.listed is not None:
+        await lists.record(connection, news.listed)
     lane = replace(lane, look_price_s=price_after(lane.look_price_s, valid))
     await lanes.save(connection, _told(lane, valid, news, opened_s=opened_s))
     return applied
@@ -203,6 +197,7 @@ async def record(
 def _told(lane: Lane, valid: Sequence[LookResult], news: LaneNews, *, opened_s: Sequence[float]) -> Lane:
     due = [r.change.timer.due_at for r in valid if r.change.timer is not None and r.change.timer.due_at is not None]
     due += [lane.now + timedelta(seconds=in_s) for in_s in opened_s]
+    due += lists.wakes_at(news.listed)
     lane = lane.pull(Turn.POLL, lane.gathered(min(due, default=lane.now)))
     if any(r.change.was != r.change.to for r in valid) and lane.launch_due_at is not None:
         # Something ended or stopped running: a slot may be free.
@@ -211,7 +206,7 @@ def _told(lane: Lane, valid: Sequence[LookResult], news: LaneNews, *, opened_s: 
         lane = replace(lane, blocked_until=max(news.blocked_until, lane.blocked_until or news.blocked_until))
     if news.launches_stopped is not None:
         lane = replace(lane, launches_stopped=news.launches_stopped)
-    return lane
+    return lane.heard(news.rate)
 
 
 async def _teach_waves(
@@ -255,6 +250,13 @@ def _took(
         return took
     mean_s = windows.mean_by_throughput(plan, age_s=(now - wave.launched_at).total_seconds())
     return replace(took, after_s=mean_s, by_s=mean_s)
+
+
+def _progress(result: LookResult) -> progress.Seen | None:
+    claim = result.claim
+    if result.standing is None or result.change.to not in AT_PROVIDER:
+        return None
+    return progress.Seen(run_id=claim.run_id, attempt=claim.attempt, standing=result.standing)
 
 
 async def _plan_anew(connection: AsyncConnection, valid: Sequence[LookResult]) -> None:

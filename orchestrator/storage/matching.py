@@ -28,6 +28,7 @@ class Matching:
     index: int | None
     status: RunStatus
     is_erased: bool
+    is_observed: bool
     provider: str
 
 
@@ -60,7 +61,8 @@ async def every(
 async def _page(connection: AsyncConnection, workspace: UUID, conditions: Mapping[str, Any]) -> list[Matching]:
     order = "r.index" if "batch" in conditions else "r.id DESC"
     query = text(f"""
-        SELECT r.id, r.index, r.status, r.erased_at IS NOT NULL AS is_erased, n.provider
+        SELECT r.id, r.index, r.status, r.erased_at IS NOT NULL AS is_erased, r.origin = 'observed' AS is_observed,
+            n.provider
         FROM runs r JOIN connections n ON n.id = r.connection_id
         JOIN ({run_pages.query(conditions)}) page ON page.id = r.id ORDER BY {order}""")  # noqa: S608
     values = {"workspace": workspace, "limit": PAGE, **run_pages.values(conditions)}
@@ -70,6 +72,7 @@ async def _page(connection: AsyncConnection, workspace: UUID, conditions: Mappin
             index=row._mapping["index"],
             status=RunStatus(row.status),
             is_erased=row.is_erased,
+            is_observed=row.is_observed,
             provider=row.provider,
         )
         for row in await rows(connection, query, values)

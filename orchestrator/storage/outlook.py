@@ -18,7 +18,8 @@ MOST_RIVALS = 20
 
 # Runs of others are counted up to :most only: all on a key get on alike, so what one has left beyond that comes later.
 AROUND = text("""
-    SELECT orch_now() AS now, n.provider, n.max_concurrent, l.requests_per_minute,
+    SELECT orch_now() AS now, n.provider, n.max_concurrent,
+        LEAST(l.requests_per_minute, l.told_limit) AS requests_per_minute,
         w.durations_count, w.durations_log_mean, w.durations_log_var,
         w.poll_initial_s, w.poll_factor, w.poll_cap_s, w.poll_jitter, w.poll_polite,
         n.paused_at IS NOT NULL OR l.launches_stopped IS NOT NULL AS is_stopped,

@@ -180,7 +180,13 @@ async def told(connection: AsyncConnection, scope: Scope, spread: Spread) -> Tol
 async def intake(connection: AsyncConnection, scope: Scope, spread: Spread, told: Told) -> IntakeFigures:
     """Count what came in."""
     row = (await connection.execute(INTAKE[scope.kind], scope.values())).one()
-    return IntakeFigures(**row._mapping, singles=spread.singles, accepted_told=told.by_type.get("accepted", 0))
+    return IntakeFigures(
+        **row._mapping,
+        singles=spread.singles,
+        accepted_told=told.by_type.get("accepted", 0),
+        observed=spread.observed,
+        observed_told=told.by_type.get("observed", 0),
+    )
 
 
 async def launches(connection: AsyncConnection, scope: Scope, spread: Spread, told: Told) -> LaunchFigures:

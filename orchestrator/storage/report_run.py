@@ -24,8 +24,8 @@ RUN = text("""
     SELECT r.id::text AS run, r.batch_id::text AS batch, b.name AS batch_name, r.index, r.external_id, r.status,
         r.provider_status, r.results_state, r.attempt, r.execution_id, r.error_code, r.error_message,
         r.cancel_requested, encode(r.input_sha256, 'hex') AS input_sha256, r.input_bytes, r.created_by, r.created_at,
-        r.launched_at, r.status_at, r.ended_at, r.erased_at, r.event_seq, r.event_hash, w.remote_id AS workflow,
-        w.name AS workflow_name, n.name AS connection
+        r.launched_at, r.status_at, r.ended_at, r.erased_at, r.origin, r.event_seq, r.event_hash,
+        w.remote_id AS workflow, w.name AS workflow_name, n.name AS connection
     FROM runs r JOIN workflows w ON w.id = r.workflow_id JOIN connections n ON n.id = r.connection_id
     LEFT JOIN batches b ON b.id = r.batch_id WHERE r.workspace_id = :workspace AND r.id = :run""")
 

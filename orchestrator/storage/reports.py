@@ -53,7 +53,8 @@ WORKSPACE = text("SELECT name FROM workspaces WHERE id = :workspace")
 # The first and the last id bound the partitions of events that the other queries read.
 SPREAD = {
     kind: text(f"""
-    SELECT count(*)::int AS runs, count(*) FILTER (WHERE r.batch_id IS NULL)::int AS singles,
+    SELECT count(*)::int AS runs, count(*) FILTER (WHERE r.batch_id IS NULL AND r.origin = 'submitted')::int AS singles,
+        count(*) FILTER (WHERE r.origin = 'observed')::int AS observed,
         min(r.id::text COLLATE "C")::uuid AS first, max(r.id::text COLLATE "C")::uuid AS last,
         min(r.created_at) AS first_created_at, max(r.created_at) AS last_created_at,
         min(r.ended_at) AS first_ended_at, max(r.ended_at) AS last_ended_at, count(r.erased_at)::int AS erased
@@ -165,6 +166,7 @@ class Spread:
 
     runs: int
     singles: int
+    observed: int
     erased: int
     first: UUID | None
     last: UUID | None

@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from orchestrator.domain.operator_decisions import RunFacts
 from orchestrator.domain.statuses import RunStatus
+from orchestrator.domain.watching import Origin
 from orchestrator.storage import run_pages
 from orchestrator.storage.database import one, rows
 
@@ -22,8 +23,9 @@ _COLUMNS = """r.id, r.workspace_id, w.lane_id, r.batch_id, r.index, r.external_i
     r.workflow_id AS workflow, w.remote_id AS workflow_id, w.name AS workflow_name, n.name AS connection,
     n.provider, n.console_url, n.paused_at AS connection_paused_at, w.launches_blocked_until,
     w.launches_blocked_because, t.kind AS timer_kind, t.due_at, GREATEST(t.looks, e.looks) AS looks, t.looked_at,
+    e.progress_fraction, e.progress_message, e.estimated_completion_at,
     t.tries, t.worker_id, t.deadline_at, t.position, t.wave_id, e.wave_id AS execution_wave_id,
-    b.paused_at AS batch_paused_at, b.paused_because AS batch_paused_because, r.erased_at, r.event_seq"""
+    b.paused_at AS batch_paused_at, b.paused_because AS batch_paused_because, r.erased_at, r.event_seq, r.origin"""
 
 _FROM = """FROM runs r JOIN workflows w ON w.id = r.workflow_id JOIN connections n ON n.id = r.connection_id
     LEFT JOIN timers t ON t.subject_id = r.id LEFT JOIN batches b ON b.id = r.batch_id
@@ -53,7 +55,7 @@ FILE = text("""
 
 LOCK = text("""
     SELECT r.id, r.status, r.attempt, r.batch_id, r.execution_id, r.connection_id, e.wave_id, e.position,
-        b.cancelled_at IS NOT NULL AS batch_is_cancelled, r.erased_at
+        b.cancelled_at IS NOT NULL AS batch_is_cancelled, r.erased_at, r.origin
     FROM runs r LEFT JOIN executions e ON e.run_id = r.id AND e.attempt = r.attempt
     LEFT JOIN batches b ON b.id = r.batch_id
     WHERE r.workspace_id = :workspace AND r.id = :id FOR UPDATE OF r""")
@@ -108,6 +110,9 @@ class RunRow:
     due_at: datetime | None
     looks: int | None
     looked_at: datetime | None
+    progress_fraction: float | None
+    progress_message: str | None
+    estimated_completion_at: datetime | None
     tries: int | None
     worker_id: UUID | None
     deadline_at: datetime | None
@@ -118,6 +123,7 @@ class RunRow:
     batch_paused_because: str | None
     erased_at: datetime | None
     event_seq: int
+    origin: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -226,6 +232,7 @@ async def lock(connection: AsyncConnection, workspace: UUID, run_id: UUID) -> Lo
         of_batch=row.batch_id is not None,
         execution_id=row.execution_id,
         is_erased=row.erased_at is not None,
+        is_observed=row.origin == Origin.OBSERVED,
     )
     return LockedRun(
         facts=facts,

@@ -24,7 +24,7 @@ DUE_WORKFLOWS = text(f"""
         w.order_broken_at IS NULL OR w.order_broken_at < orch_now() - interval '1 day' AS in_order,
         (SELECT count(*)::int FROM (SELECT FROM timers b WHERE b.workflow_id = w.id AND b.kind = 'launch'
             AND b.batch_id = b.subject_id LIMIT 100) waiting) AS batches,
-        n.id AS connection_id, n.provider, n.base_url, n.api_key, n.max_concurrent, n.paused_at,
+        n.id AS connection_id, n.provider, n.base_url, n.api_key, n.api_version, n.max_concurrent, n.paused_at,
         {SINGLE_SLOTS} AS single_slots,
         {WAVE_SLOTS} AS wave_slots
     FROM workflows w JOIN connections n ON n.id = w.connection_id
@@ -126,6 +126,7 @@ class DueWorkflow:
     provider: str
     base_url: str
     api_key: bytes = field(repr=False)
+    api_version: str | None
     is_paused: bool
     slot_limit: int
     slots_used: int
@@ -283,6 +284,7 @@ def _workflow(row: Row[Any]) -> DueWorkflow:
         provider=row.provider,
         base_url=row.base_url,
         api_key=bytes(row.api_key),
+        api_version=row.api_version,
         is_paused=row.paused_at is not None,
         slot_limit=row.max_concurrent,
         slots_used=row.single_slots + row.wave_slots,

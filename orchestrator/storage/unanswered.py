@@ -36,7 +36,8 @@ RETAKE_SENDING = text("""
 
 # Where the connection leads elsewhere by now, the same key may start a second execution there.
 READ_UNANSWERED = text("""
-    SELECT i.body_sha256, i.workflow_id, w.remote_id, w.on_doubt, c.id AS connection_id, c.provider, c.base_url,
+    SELECT i.body_sha256, i.api_version, c.api_version AS version_now,
+        i.workflow_id, w.remote_id, w.on_doubt, c.id AS connection_id, c.provider, c.base_url,
         c.api_key, e.run_id, e.attempt, e.position, r.cancel_requested, r.batch_id, n.body,
         c.access_changed_at IS NULL OR c.access_changed_at < i.committed_at AS leads_there_still
     FROM intents i JOIN workflows w ON w.id = i.workflow_id JOIN connections c ON c.id = w.connection_id
@@ -63,6 +64,7 @@ class DueSending:
 class Unanswered:
     """A single launch without an answer: all that it takes to send it again. `item` is the run's input.
 
+    `api_version` is the one that it was sent with, `version_now` the one that its connection asks for by now.
     `leads_there_still`: neither the connection's key nor its address was changed since the intent was committed.
     """
 
@@ -72,6 +74,8 @@ class Unanswered:
     provider: str
     base_url: str
     api_key: bytes
+    api_version: str | None
+    version_now: str | None
     on_doubt: OnDoubt
     run: LaunchingRun
     batch_id: UUID | None
@@ -121,6 +125,8 @@ async def read_unanswered(connection: AsyncConnection, intent_id: UUID) -> Unans
         provider=r.provider,
         base_url=r.base_url,
         api_key=bytes(r.api_key),
+        api_version=r.api_version,
+        version_now=r.version_now,
         on_doubt=OnDoubt(r.on_doubt),
         run=LaunchingRun(run_id=r.run_id, attempt=r.attempt, position=r.position, cancel_requested=r.cancel_requested),
         batch_id=r.batch_id,

@@ -158,3 +158,22 @@ def test_two_tokens_are_refused(served: Served) -> None:
     headers = httpx.Headers([("Authorization", f"Bearer {served.token}"), ("Authorization", "Bearer x")])
     answer = httpx.get(f"{served.url}/api/v1/runs", headers=headers, trust_env=False)
     assert (answer.status_code, answer.json()["code"]) == (400, "header.repeated")
+
+
+def test_a_connection_is_watched_and_watched_no_more(client: Client, sandbox: Sandbox, unique: str) -> None:
+    client.connections.add(unique, provider="scripe", base_url=sandbox.scripe_url, api_key=sandbox.scripe_key)
+    assert client.connections.get(unique)["watch"] is None
+    watched = client.connections.watch(unique, types=["POST_GENERATION"], reason="the audit covers it")["watch"]
+    assert watched and watched["is_on"] and watched["types"] == ["POST_GENERATION"]
+    for bad in ({"since": "yesterday"}, {"types": ["A,B"]}, {"since": "1999-01-01T00:00:00Z"}, {"type": "A"}):
+        with pytest.raises(Invalid):
+            client.connections._wire.post(f"/connections/{unique}:watch", bad)
+    stopped = client.connections.unwatch(unique)["watch"]
+    assert stopped and not stopped["is_on"]
+    assert client.connections.unwatch(unique)["watch"] == stopped
+
+
+def test_a_provider_without_a_list_cannot_be_watched(client: Client, main: str) -> None:
+    with pytest.raises(Conflict) as refused:
+        client.connections.watch(main)
+    assert refused.value.code == "watch_unsupported"

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks import product_play
+from benchmarks import observing, product_play
 from benchmarks.world import parse
 
 PACE = {"mean_s": 20, "sigma": 0.8}
@@ -71,3 +71,17 @@ def test_a_worker_that_is_killed_and_a_provider_that_is_out_leave_nothing_unseen
     assert seen["unseen_after_55min"] == 0
     assert seen["lag_max_s"] < 240 + 180
     assert seen["calm_lag_p95_s"] < 40
+
+
+def test_a_thousand_live_jobs_are_observed_by_list_for_a_twentieth_of_a_request_each() -> None:
+    place = observing.Place(live=1000, mean_s=60, sigma=0.5, others=0.1, seed=2)
+    seen = observing.by_list(place, rate=120, finished=2500, warm_s=300)
+    assert seen["requests_per_finished"] <= 0.05
+    assert seen["lag_p95_s"] <= 60
+    assert seen["requests_per_min"] <= 120 * 0.3
+
+
+def test_a_few_live_jobs_are_seen_within_seconds() -> None:
+    place = observing.Place(live=20, mean_s=60, sigma=0.5, others=0.0, seed=2)
+    seen = observing.by_list(place, rate=120, finished=100, warm_s=300)
+    assert seen["lag_p95_s"] < 10

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
+import time
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,26 @@ def test_a_connection_is_added_with_its_key_from_stdin_and_never_shows_it(cli: C
     assert tested.code == 0 and SCORE in [one["name"] for one in tested.json["workflows"]]
     assert cli("connection", "remove", "second").code == 0
     assert cli("connection", "show", "second").code == 4
+
+
+def test_what_other_programs_start_is_watched(cli: Cli, product: Product) -> None:
+    cli(
+        *("connection", "add", "jobs", "--provider", "scripe", "--base-url", product.sandbox.scripe_url),
+        *("--api-key-stdin", "-o", "json"),
+        stdin=f"{product.sandbox.scripe_key}\n".encode(),
+    )
+    job = product.sandbox.add_job("KB_INGEST_TEXT")
+    watched = cli("connection", "watch", "jobs", "--since", "1h", "--type", "KB_INGEST_TEXT", "-o", "json")
+    assert watched.code == 0 and watched.json["watch"]["is_on"]
+    until = time.monotonic() + 20
+    found: list[dict[str, object]] = []
+    while not found and time.monotonic() < until:
+        found = cli("run", "list", "--connection", "jobs", "--status", "finished", "-o", "json").json
+    assert [(run["origin"], run["execution_id"]) for run in found] == [("observed", job)]
+    assert cli("connection", "watch", "jobs", "--stop", "--type", "X").code == 2
+    assert not cli("connection", "watch", "jobs", "--stop", "-o", "json").json["watch"]["is_on"]
+    assert cli("connection", "watch", "main").code == 5
+    assert cli("run", "retry", str(found[0]["id"])).code == 5
 
 
 def test_a_key_is_not_taken_from_arguments(cli: Cli) -> None:

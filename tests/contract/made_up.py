@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from itertools import count
 from types import MappingProxyType
 
@@ -10,15 +11,20 @@ from orchestrator.domain.answers import (
     Accepted,
     Access,
     Capabilities,
+    ExecutionPage,
     LaunchKeys,
     LimitScope,
+    ListAsk,
+    Listed,
     Observation,
     RemoteStatus,
+    Standing,
     WaveAccepted,
     WorkflowPage,
     WorkflowSummary,
     WorkflowView,
 )
+from orchestrator.domain.heard import Heard
 from orchestrator.errors import Gone, KeyRefused, NotCancellable, NotSent, OutcomeUnknown, Refused
 from orchestrator.providers.inline import inline_file
 from orchestrator.runtime import since_boot_s
@@ -35,6 +41,7 @@ class ParcelProvider:
         cancel=True,
         progress=False,
         inline_results=True,
+        bulk_observe=2,
         human_step=False,
         version=None,
         limit_scope=LimitScope.KEY,
@@ -49,6 +56,7 @@ class ParcelProvider:
 
     def __init__(self) -> None:
         self.parcels: dict[str, bytes] = {}
+        self.posted_at: dict[str, datetime] = {}
         self.by_key: dict[str, str] = {}
         self.recalled: set[str] = set()
         self.has_arrived = True
@@ -81,6 +89,7 @@ class ParcelProvider:
         assert key is not None
         number = self.by_key.setdefault(key, f"parcel-{next(self._numbers)}")
         self.parcels[number] = body
+        self.posted_at.setdefault(number, datetime.now(UTC))
         if self.loses:
             self.loses -= 1
             raise OutcomeUnknown("the pigeon was lost")
@@ -102,12 +111,29 @@ class ParcelProvider:
         receipt = inline_file("receipt.json", {"parcel": execution_id})
         return Observation(status=RemoteStatus.FINISHED, word="arrived", files=(receipt,))
 
+    async def list_executions(self, access: Access, ask: ListAsk) -> ExecutionPage:
+        self._check(access)
+        made = [(n, at) for n, at in reversed(self.posted_at.items()) if ask.since is None or at >= ask.since]
+        newest = [n for n, at in made if ask.until is None or at <= ask.until][int(ask.cursor or 0) :]
+        looks = [(n, await self.observe(access, ROUTE, n)) for n in newest[: self.capabilities.bulk_observe]]
+        is_live = {Standing.LIVE: (True,), Standing.ENDED: (False,), None: (True, False)}[ask.standing]
+        shown = [
+            Listed(execution_id=n, workflow_id=ROUTE, created_at=self.posted_at[n], seen=seen)
+            for n, seen in looks
+            if (seen.status is RemoteStatus.WAITING) in is_live
+        ]
+        at = int(ask.cursor or 0) + len(looks)
+        return ExecutionPage(executions=tuple(shown), cursor=str(at) if len(newest) > len(looks) else None)
+
     async def cancel(self, access: Access, workflow_id: str, execution_id: str) -> Observation:
         seen = await self.observe(access, workflow_id, execution_id)
         if seen.status is not RemoteStatus.WAITING:
             raise NotCancellable(f"it is {seen.word}", http_status=409)
         self.recalled.add(execution_id)
         return await self.observe(access, workflow_id, execution_id)
+
+    def heard(self, connection_id: str) -> Heard:
+        return Heard()
 
     async def aclose(self) -> None:
         """Nothing is kept open."""

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import inspect
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
-from orchestrator.engine import connections, pump, reading, submit, sweep
+from orchestrator.engine import connections, pump, reading, submit, sweep, watches
 from orchestrator.engine.deps import Deps
 from orchestrator.engine.submit import BatchSpec
 from orchestrator.engine.who import Who
@@ -47,3 +48,15 @@ async def test_the_engine_runs_a_provider_that_it_has_never_heard_of(deps: Deps,
             break
     assert (await reading.get_batch(deps, who, batch.id))["counts"]["finished"] == 4
     assert len(provider.parcels) == 4, "the lost answers were asked for again, and nothing was posted twice"
+    provider.parcels["parcel-of-another"] = b"{}"
+    provider.posted_at["parcel-of-another"] = datetime.now(UTC)
+    since = datetime.now(UTC) - timedelta(hours=1)
+    await watches.watch_connection(deps, who, "post", since=since)
+    for _ in range(400):
+        for kind in ("poll", "download"):
+            await pump.pump(deps, kind, worker=worker, should_stop=lambda: False)
+        everything, _ = await reading.list_runs(deps, who, limit=50)
+        if len(everything) == 5 and all(run["finished_at"] is not None for run in everything):
+            break
+    observed = [run for run in everything if run["origin"] == "observed"]
+    assert [(run["execution_id"], run["status"]) for run in observed] == [("parcel-of-another", "finished")]

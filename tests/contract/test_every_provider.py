@@ -6,11 +6,12 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from dataclasses import replace
+from datetime import timedelta
 from uuid import uuid4
 
 import pytest
 
-from orchestrator.domain.answers import Accepted, RemoteStatus
+from orchestrator.domain.answers import Accepted, ListAsk, RemoteStatus, Standing
 from orchestrator.domain.resending import launch_key
 from orchestrator.engine.launch_orders import ENVELOPE_BYTES
 from orchestrator.engine.ports import Provider
@@ -43,6 +44,7 @@ async def test_what_it_declares_fits_together(provider: Provider) -> None:
     assert bool(can.wave_widths) == (can.wave_max_items > 0)
     assert can.inline_results == (can.url_life_s is None)
     assert can.max_body_bytes > ENVELOPE_BYTES
+    assert can.bulk_observe >= 0
     assert can.requests_per_minute >= 1 and can.concurrent_per_workflow >= 1
     assert provider.name.isidentifier()
     with pytest.raises(AttributeError):
@@ -131,6 +133,50 @@ async def test_an_execution_that_it_does_not_know_is_gone(provider: Provider, ca
     for unknown in ("job_0000000000000000", "../jobs", "7c9e6679-7425-40de-944b-e07fc1f90ae7"):
         with pytest.raises(Gone):
             await provider.observe(case.access, case.workflow, unknown)
+
+
+async def listed(provider: Provider, case: Case, standing: Standing | None) -> dict[str, RemoteStatus]:
+    """Walk one of a provider's lists to its end: what each execution shows."""
+    ask, found = ListAsk(standing=standing, workflow_ids=(case.workflow,)), dict[str, RemoteStatus]()
+    for _ in range(20):
+        page = await provider.list_executions(case.access, ask)
+        assert len(page.executions) <= provider.capabilities.bulk_observe
+        assert {one.workflow_id for one in page.executions} <= {case.workflow}
+        assert all(one.created_at is not None and one.created_at.tzinfo for one in page.executions)
+        found |= {one.execution_id: one.seen.status for one in page.executions}
+        if page.cursor is None:
+            return found
+        ask = replace(ask, cursor=page.cursor)
+    raise AssertionError("a list comes to its end")
+
+
+async def test_where_it_has_a_list_it_shows_each_execution_as_a_look_would(provider: Provider, case: Case) -> None:
+    if not provider.capabilities.bulk_observe:
+        return
+    ids = [(await launch(provider, case)).execution_id for _ in range(5)]
+    live = await listed(provider, case, Standing.LIVE)
+    assert live.keys() == set(ids) and await listed(provider, case, Standing.ENDED) == {}
+    case.pass_time()
+    assert await listed(provider, case, Standing.LIVE) == {}
+    assert await listed(provider, case, Standing.ENDED) == await listed(provider, case, None)
+    page = await provider.list_executions(case.access, ListAsk(standing=Standing.ENDED))
+    for one in page.executions:
+        assert one.seen == await provider.observe(case.access, case.workflow, one.execution_id)
+    stranger = replace(case.access, api_key="wrong")
+    with pytest.raises(KeyRefused):
+        await provider.list_executions(stranger, ListAsk())
+
+
+async def test_where_it_has_a_list_it_is_bounded_by_when_executions_were_made(provider: Provider, case: Case) -> None:
+    if not provider.capabilities.bulk_observe:
+        return
+    id = (await launch(provider, case)).execution_id
+    (one,) = (await provider.list_executions(case.access, ListAsk())).executions
+    assert one.created_at is not None
+    bounds = ListAsk(since=one.created_at, until=one.created_at)
+    assert [found.execution_id for found in (await provider.list_executions(case.access, bounds)).executions] == [id]
+    for bad in (ListAsk(since=one.created_at + timedelta(hours=1)), ListAsk(until=one.created_at - timedelta(hours=1))):
+        assert (await provider.list_executions(case.access, bad)).executions == ()
 
 
 async def test_where_it_can_cancel_it_cancels_what_waits_and_nothing_else(provider: Provider, case: Case) -> None:

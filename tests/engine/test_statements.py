@@ -19,6 +19,9 @@ pytestmark = pytest.mark.anyio
 
 RUNS = 50
 
+#: What every sweep tidies up, also where nothing happens: how often it comes depends on the machine too.
+TIDIED = {"workers", "idempotency_keys", "sessions", "sign_in_links"}
+
 #: A launch, its record, two looks, a download and its record: one by one they would take some forty.
 MOST_EACH = 12
 
@@ -30,7 +33,11 @@ def counted() -> Iterator[list[str]]:
 
     def before(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
         words = statement.split()
-        if any(word in words for word in ("INSERT", "UPDATE", "DELETE")) and "FOR" not in words:
+        if (
+            any(word in words for word in ("INSERT", "UPDATE", "DELETE"))
+            and "FOR" not in words
+            and not TIDIED & {*words}
+        ):
             found.append(statement)
 
     event.listen(Engine, "before_cursor_execute", before)

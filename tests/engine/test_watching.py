@@ -7,7 +7,7 @@ from uuid import UUID
 
 import pytest
 
-from orchestrator.engine import operate, poll, reading
+from orchestrator.engine import look_results, operate, reading
 from orchestrator.errors import Conflict
 from orchestrator.storage import look_claims, looks
 from tests.engine.conftest import Hands, Office
@@ -87,7 +87,7 @@ async def poll_record(office: Office, batch: Any) -> None:
     deps = office.deps
 
     async def record(connection: Any) -> Any:
-        results = [poll.result_of(deps, c, seen, now=batch.now) for c in batch.claims]
+        results = [look_results.result_of(deps, c, seen, now=batch.now) for c in batch.claims]
         news = look_claims.LaneNews()
         return await looks.record(connection, batch, results, [0.1], news, sources=deps.sources, sealer=deps.sealer)
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from standardwebhooks import Webhook
 
-from orchestrator.engine import pump, webhooks
+from orchestrator.engine import connections, pump, webhooks
 from orchestrator.engine.notices import Notices
 from tests.engine.conftest import Hands, Office
 from tests.engine.test_launching import becomes, single
@@ -170,6 +170,22 @@ async def test_a_refused_key_is_told_once(office: Office, hands: Hands, receiver
     await hands.work(until=stopped)
     (told,) = await receiver.told()
     assert told["data"] == {"connection": "main", "error_code": "key_refused"}
+
+
+async def test_an_api_version_that_will_end_is_told_once_for_each_day_that_is_named(
+    office: Office, receiver: Receiver
+) -> None:
+    await receiver.listen("connection.*")
+    await office.connect_scripe()
+    try:
+        for sunset in ("2027-02-01", "2027-02-01", "2027-03-01"):
+            office.sandbox.options(scripe_deprecation=f"2026-08-01; sunset={sunset}")
+            await connections.test_connection(office.deps, office.who, "scripe")
+    finally:
+        office.sandbox.options(scripe_deprecation="")
+    told = [message["data"] for message in await receiver.told()]
+    assert [data.pop("sunset_at")[:10] for data in told] == ["2027-02-01", "2027-03-01"]
+    assert told == [{"connection": "scripe", "api_version": "2026-08-01"}] * 2
 
 
 async def test_a_missed_tick_is_told(clerk: Clerk, receiver: Receiver) -> None:

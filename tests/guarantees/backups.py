@@ -11,7 +11,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from orchestrator.embedded.postgres import EmbeddedPostgres
-from orchestrator.engine import launch, pump, reading, restore, sweep
+from orchestrator.engine import launch, pump, reading, restore, unrecorded
 from orchestrator.engine.deps import Deps
 from orchestrator.storage import workers
 from tests.guarantees.site import Site
@@ -109,7 +109,7 @@ class Hands:
             await connection.execute(DEAD_LEASES)
 
         await self.deps.db.run(void)
-        await sweep.unrecorded_launches(self.deps, worker=None)
+        await unrecorded.doubt_all(self.deps)
 
 
 async def now_due(deps: Deps) -> None:

@@ -188,6 +188,17 @@ class SimWorker:
         if error is not None and not isinstance(error, OrchestratorError | Killed):
             self.witness.bug(self.name, error)
 
+    def _carry_on(self, kind: str, work: Callable[[], Coroutine[Any, Any, int]]) -> None:
+        """Start what a sweep leads to, unless the one before is still at it."""
+        at_work = self._busy.get(kind)
+        if at_work is None or at_work.done():
+            self._busy[kind] = self._spawn(self._beside(work))
+
+    async def _beside(self, work: Callable[[], Coroutine[Any, Any, int]]) -> None:
+        with suppress(OrchestratorError):
+            await work()
+        self.witness.stepped()
+
     async def _beat_for_ever(self) -> None:
         is_registered = False
         while self.is_alive:
@@ -216,7 +227,7 @@ class SimWorker:
             await self.gate()
             judges = self.heart.unbroken_s >= self.deps.settings.dead_after_s
             try:
-                await sweep.sweep(self.deps, may_judge_silence=judges, self_id=self.id)
+                await sweep.sweep(self.deps, may_judge_silence=judges, self_id=self.id, beside=self._carry_on)
             except OrchestratorError:
                 continue
             except Exception as error:

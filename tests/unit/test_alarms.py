@@ -15,6 +15,7 @@ from orchestrator.domain.breaker import BreakerState
 from orchestrator.domain.sights import (
     DiskSight,
     DoubtsSight,
+    EndingSight,
     HoldSight,
     InboxSight,
     LaneSight,
@@ -41,6 +42,9 @@ QUIET = Sights(
 )
 
 
+ENDING = EndingSight(name="posts", version="2026-08-01", sunset_at=None, replacement=None, told_at=NOW)
+
+
 def lane(**changes: Any) -> dict[str, Any]:
     return {"lanes": (replace(QUIET.lanes[0], **changes),)}
 
@@ -59,6 +63,10 @@ SHARED: list[tuple[dict[str, Any], Code, bool]] = [
     (lane(breaker=BreakerState.HALF_OPEN), Code.PROVIDER_UNREACHABLE, False),
     (lane(breaker=BreakerState.OPEN, trips=7, loses_launches=True), Code.LAUNCHES_LOST, True),
     (lane(launches_stopped="key_refused"), Code.LAUNCHES_STOPPED, True),
+    (lane(launches_stopped="version_unsupported"), Code.VERSION_UNSUPPORTED, True),
+    (lane(told_limit=60), Code.LIMIT_LOWERED, False),
+    ({"endings": (ENDING,)}, Code.VERSION_ENDING, False),
+    ({"endings": (replace(ENDING, sunset_at=NOW + s(29 * 86_400)),)}, Code.VERSION_ENDING, True),
     (lane(blocked_until=NOW + s(30)), Code.LANE_THROTTLED, False),
     ({"launch_holds": (HoldSight(code="older", because="…", held_at=NOW),)}, Code.LAUNCHES_HELD, True),
     ({"doubts": DoubtsSight(singles=1, runs=1, since=NOW)}, Code.IN_DOUBT, False),

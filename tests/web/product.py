@@ -133,7 +133,7 @@ def product(database_url: str, data_dir: Path) -> Iterator[Product]:
             "port": 0,
             "allow_private_networks": True,
             "poll_min_interval_s": 0.05,
-            "poll_max_interval_s": 0.2,
+            "poll_max_interval_s": 1.0,
             "http_timeout_s": 5,
         }
     )

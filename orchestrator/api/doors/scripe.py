@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -38,11 +39,14 @@ async def _known_version(request: Request) -> None:
             )
 
 
-router = APIRouter(prefix="/v1/jobs", dependencies=[Depends(_known_version)], redirect_slashes=False)
-ONE = "/{job_id}"
+router = APIRouter(prefix="/v1", dependencies=[Depends(_known_version)], redirect_slashes=False)
+JOBS = "/jobs"
+ONE = JOBS + "/{job_id}"
+#: What starts a job at the provider. Known here, so that a client is told why it is not done.
+GENERATIONS = "/posts/generations"
 
 
-@router.get("")
+@router.get(JOBS)
 async def list_jobs(call: Reading) -> Response:
     """List jobs, newest first."""
     given = call.request.query_params
@@ -97,6 +101,16 @@ async def cancel_job(job_id: str, call: Operating) -> Response:
     return shown((await cancel()).view)
 
 
+@router.post(GENERATIONS)
+async def start_job(call: Reading) -> Response:
+    """Refuse to start a job: which connection it should go to, this API's request does not say."""
+    raise NotFound(
+        "this door starts no jobs: it lists, shows and cancels those of its workspace. Submit to the orchestrator's own"
+        " API, POST /api/v1/runs",
+        code="generation_not_served",
+    )
+
+
 def _too_late(why: str) -> Conflict:
     return Conflict(f"only a {JobStatus.QUEUED} job can be cancelled: {why}", code=shapes.NOT_CANCELLABLE)
 
@@ -118,10 +132,11 @@ async def _jobs(call: Call, runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return runs as jobs, those that are done with fresh URLs of their files."""
     links = await result_links.links(call.deps, call.who, [run for run in runs if run["status"] == RunStatus.FINISHED])
     found = []
+    now = datetime.fromtimestamp(call.deps.sources.unix_ms() / 1000, tz=UTC)
     for run in runs:
         files = links.get(run["id"], [])
         urls = {link.path: absolute(call.request, call.deps.settings, link.path) for link in files}
-        found.append(shapes.job(run, files, urls))
+        found.append(shapes.job(run, files, urls, now=now))
     return found
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from starlette.responses import Response
@@ -38,7 +39,7 @@ _CODES: Mapping[int, tuple[int, str]] = {
 _OWN = frozenset({BAD_PAGINATION, INVALID, VERSION_UNSUPPORTED, NOT_CANCELLABLE})
 
 
-def job(run: View, links: Sequence[Link], absolute: Mapping[str, str]) -> View:
+def job(run: View, links: Sequence[Link], absolute: Mapping[str, str], *, now: datetime) -> View:
     """Return a run as a job.
 
     Args:
@@ -54,15 +55,30 @@ def job(run: View, links: Sequence[Link], absolute: Mapping[str, str]) -> View:
         "projectId": None,
         "startedAt": run["launched_at"],
         "completedAt": run["finished_at"],
-        "progress": None,
+        "progress": _progress(run),
         "result": {"files": [_file(link, absolute) for link in links]} if status is JobStatus.DONE else None,
         "errorCode": error["code"] if has_failed else None,
         "errorMessage": (error["message"] or error["code"]) if has_failed else None,
         "attemptCount": run["attempts"],
-        "estimatedCompletionMs": None,
+        "estimatedCompletionMs": _left_ms(run, now),
         "createdAt": run["created_at"],
         "updatedAt": run["updated_at"],
     }
+
+
+def _progress(run: View) -> View | None:
+    """Return how far a run's own provider says it is, in the page's words; None where it says no share of it."""
+    told = run["progress"]
+    if told is None or told["fraction"] is None:
+        return None
+    return {"progress": told["fraction"], "updatedAt": run["last_look_at"], "message": told["message"] or ""}
+
+
+def _left_ms(run: View, now: datetime) -> int | None:
+    ends_at = (run["progress"] or {}).get("estimated_completion_at")
+    if ends_at is None:
+        return None
+    return max(0, round((datetime.fromisoformat(ends_at) - now).total_seconds() * 1000))
 
 
 def _file(link: Link, absolute: Mapping[str, str]) -> View:

@@ -37,6 +37,12 @@ RUNS = (
         "Submit it anew under another external id, if a second run is wanted.",
     ),
     Entry(
+        "observed_run",
+        Repeat.MEND,
+        "Another program started the run's execution; it is only observed here, and its input is not held.",
+        "Start it again where it was started, or submit a run of your own.",
+    ),
+    Entry(
         "needs_relaunch",
         Repeat.RISKY,
         "The run's execution acted, or may have acted, at the provider.",
@@ -199,6 +205,12 @@ ERASING = (
 )
 
 OTHERS = (
+    Entry(
+        "watch_unsupported",
+        Repeat.MEND,
+        "The connection's provider has no list of its executions, so what others start there cannot be seen.",
+        "Nothing is to be done; what is submitted here is watched in any case.",
+    ),
     Entry(
         "connection_in_use",
         Repeat.MEND,

@@ -90,6 +90,12 @@ PROVIDER = (
         "The key of a launch stands for another request: at the provider, or at our jobs door.",
         "At the provider the launch is a doubt: `orchestrator doubt list`. At the door: a new key for a new request.",
     ),
+    Entry(
+        "version_left",
+        Repeat.LOOK,
+        "A launch without an answer was sent with an API version that its connection left, and that is taken no more.",
+        "The launch is a doubt: `orchestrator doubt list`.",
+    ),
 )
 
 RESULTS = (

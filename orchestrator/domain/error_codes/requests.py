@@ -207,7 +207,7 @@ DOORS = (
         "version_unsupported",
         Repeat.MEND,
         "The version that was asked for is none: of the jobs door, or of the provider itself.",
-        "At our door: mend the version's header. At the provider: upgrade, then `orchestrator connection test NAME`.",
+        "At our door: mend the version's header. At the provider: `orchestrator connection set NAME --api-version D`.",
     ),
     Entry(
         "not_cancellable",
@@ -226,6 +226,12 @@ DOORS = (
         Repeat.LOOK,
         "The jobs door: a bug of ours.",
         "As `internal`: the server's log has the reason under the request's id.",
+    ),
+    Entry(
+        "generation_not_served",
+        Repeat.MEND,
+        "The jobs door starts no jobs.",
+        "Submit to the orchestrator's own API: `POST /api/v1/runs`.",
     ),
     Entry(
         "job_not_found",

@@ -13,6 +13,10 @@ TERMS: Mapping[str, str] = {
     "rows in the file": "data rows of the submitted file, as its batch's row says: accepted and refused together",
     "rows in files and single runs": "the same over all batches of the period, and the runs that were submitted alone",
     "accepted": "runs that exist: rows of files and single submissions that were stored",
+    "observed runs": "runs that other programs started, and that were tracked here (origin observed), none launched",
+    "observed, as the history tells": "their first events, from the hash-chained history",
+    "accepted and observed": "both kinds of runs",
+    "accepted and observed, as the history tells": "first events of both kinds of runs, from the hash-chained history",
     "refused at submission": "rows that were not stored because they broke the workflow's schema, as the history says",
     "accepted, as the history tells": "first events of runs, from the hash-chained history",
     "launches": "runs in committed launch requests (intents), each time that they were in one",
@@ -69,9 +73,10 @@ EFFORT: Mapping[str, str] = {
     "attempts": "launches under numbers of their own: rows of executions",
     "launch requests": "committed launch requests; each was at most one request, and a wave's is one for all its runs",
     "of these, nothing started": "launch requests that never left, or that the provider turned away to be sent again",
-    "looks": "requests that asked how an execution stands, as they are recorded per attempt; looks that only renewed"
-    " result URLs after an execution's end are not among them",
-    "requests of the budget": "launch requests and looks together; reads of workflows and probes belong to no run",
+    "looks": "answers that showed, or should have, how an execution stands, recorded per attempt; looks"
+    " that only renewed result URLs after an execution's end are not among them",
+    "requests of the budget": "launch requests and looks together, at most: a page of a provider's list is one request"
+    " for many looks; reads of workflows and probes belong to no run",
     "reopened by a person": "runs queued again, or fetched again, by a person after they had ended",
     "result bytes stored": "the sizes of all stored result files together",
 }
@@ -100,6 +105,7 @@ TICKS: Mapping[str, str] = {
 #: Of the acts, those whose names do not say it.
 ACTS: Mapping[str, str] = {
     "accepted": "a single run that was submitted",
+    "observed": "an execution that another program started, and that was tracked here from then on",
     "batch_accepted": "a file that was submitted as a batch",
     "adopted": "a run in doubt of which a person, or the journal of launches, knew the execution",
     "doubt_resolved": "a run in doubt that a person settled without an execution",

@@ -13,6 +13,7 @@ from orchestrator.domain.chain import Event, Head
 from orchestrator.domain.erasure import REDACTED
 from orchestrator.domain.report.figures import ReportHead
 from orchestrator.domain.statuses import RunStatus
+from orchestrator.domain.watching import Origin
 
 Row = Mapping[str, Any]
 
@@ -79,11 +80,18 @@ def _head(dossier: Dossier) -> Check:
 
 def _input(dossier: Dossier) -> Check:
     if dossier.input is None:
-        return _erased(dossier)
+        return _observed(dossier) if dossier.run.get("origin") == Origin.OBSERVED else _erased(dossier)
     found, told = hashlib.sha256(dossier.input).hexdigest(), dossier.run["input_sha256"]
     if found != told:
         return Check(name="input", holds=False, says=f"its SHA-256 is {found}, the run's row says {told}")
     return Check(name="input", holds=True, says=f"{len(dossier.input):,} bytes with the SHA-256 that was accepted")
+
+
+def _observed(dossier: Dossier) -> Check:
+    """Say whether a run without an input was seen at the provider, by its row and by the history."""
+    holds = any(event.type == Origin.OBSERVED for event in dossier.history) or dossier.truncated
+    says = "another program started it: its input was never here"
+    return Check(name="input", holds=holds, says=says if holds else f"{says}, says the row; the history does not")
 
 
 def _erased(dossier: Dossier) -> Check:

@@ -63,6 +63,8 @@ class IntakeFigures:
     refused: int = 0
     singles: int = 0
     accepted_told: int = 0
+    observed: int = 0
+    observed_told: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -75,6 +75,7 @@ def control_totals(figures: Figures) -> tuple[ControlTotal, ...]:
     """Return every equation of a report, in the order in which the data went."""
     return (
         _intake(figures),
+        *_observed(figures),
         _statuses(figures),
         _first_pass(figures),
         _launches(figures),
@@ -100,13 +101,28 @@ def _intake(figures: Figures) -> ControlTotal:
         left = _term("rows in the file", intake.file_rows)
     else:
         left = _term("rows in files and single runs", intake.file_rows + intake.singles)
-    right = (_term("accepted", figures.runs), _term("refused at submission", intake.refused))
+    right = (_term("accepted", figures.runs - intake.observed), _term("refused at submission", intake.refused))
     return ControlTotal(name="Rows", left=left, right=right)
+
+
+def _observed(figures: Figures) -> list[ControlTotal]:
+    """Compare what others started, and was only tracked here, with what the history tells of it; where there is any."""
+    intake = figures.intake
+    if not intake.observed and not intake.observed_told:
+        return []
+    told = _term("observed, as the history tells", intake.observed_told)
+    return [ControlTotal(name="Observed runs", left=_term("observed runs", intake.observed), right=(told,))]
+
+
+def _all_runs(figures: Figures) -> str:
+    """Name all runs of a report: those that were submitted, and those that others started."""
+    return "accepted and observed" if figures.intake.observed or figures.intake.observed_told else "accepted"
 
 
 def _statuses(figures: Figures) -> ControlTotal:
     counted = tuple(_term(str(s), figures.by_status[s]) for s in RunStatus if figures.by_status.get(s))
-    left = _term("accepted, as the history tells", figures.intake.accepted_told)
+    told = figures.intake.accepted_told + figures.intake.observed_told
+    left = _term(f"{_all_runs(figures)}, as the history tells", told)
     return ControlTotal(name="Runs by status", left=left, right=counted or (_term("none", 0),))
 
 
@@ -134,7 +150,9 @@ def first_outcomes(figures: Figures) -> dict[FirstOutcome, int]:
 
 def _first_pass(figures: Figures) -> ControlTotal:
     terms = tuple(_term(FIRST_WORDS[first], runs) for first, runs in first_outcomes(figures).items())
-    return ControlTotal(name="First attempts", left=_term("accepted", figures.runs), right=terms or (_term("none", 0),))
+    return ControlTotal(
+        name="First attempts", left=_term(_all_runs(figures), figures.runs), right=terms or (_term("none", 0),)
+    )
 
 
 def _launches(figures: Figures) -> ControlTotal:

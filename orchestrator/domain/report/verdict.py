@@ -34,6 +34,8 @@ def verdict(figures: Figures, totals: tuple[ControlTotal, ...]) -> Verdict:
     told = [f"{failed:,} failed", f"{cancelled:,} cancelled", f"{under_way:,} under way"]
     refused = figures.intake.refused
     state = ", ".join(told) + (f"; {counted(refused, 'row')} refused at submission" if refused else "")
+    observed = figures.intake.observed
+    state += f"; {observed:,} of them observed, started by other programs" if observed else ""
     state += f"; the content of {counted(figures.erased, 'run')} was erased since" if figures.erased else ""
     needs = tuple(_needs(figures, totals))
     return Verdict(headline=headline, state=state, needs=needs, is_good=not needs and not failed)
