@@ -5,12 +5,36 @@ from __future__ import annotations
 from fastapi import APIRouter, FastAPI
 from starlette.responses import Response
 
+from orchestrator.engine.own_place import Disks
 from orchestrator.settings import Settings
-from orchestrator.web import assets, bulk, faults, navigation, operations, overview, run, run_acts, runs, sign_in
+from orchestrator.web import (
+    assets,
+    audit,
+    bulk,
+    codes,
+    connection_acts,
+    connections,
+    faults,
+    navigation,
+    operations,
+    overview,
+    reports,
+    run,
+    run_acts,
+    runs,
+    sign_in,
+    system,
+    tokens,
+    webhooks,
+)
 
 #: Every page. A new one is added here, and shows in the rail by its path.
 ROUTERS: tuple[APIRouter, ...] = tuple(
-    m.router for m in (assets, sign_in, overview, bulk, runs, run, run_acts, operations)
+    m.router
+    for m in (
+        *(assets, sign_in, overview, bulk, runs, run, run_acts, operations),
+        *(connections, connection_acts, reports, audit, system, tokens, webhooks, codes),
+    )
 )
 
 
@@ -23,6 +47,7 @@ class WebPages:
     def install(self, app: FastAPI) -> None:
         """Add the routes, and answer errors as pages."""
         app.state.settings = self._settings
+        app.state.disks = Disks(self._settings)
         app.state.rooms = navigation.built(ROUTERS)
         for router in ROUTERS:
             app.include_router(router)
