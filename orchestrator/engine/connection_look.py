@@ -104,6 +104,7 @@ def _capable(known: Capabilities) -> list[tuple[str, str]]:
         ("Batches", waves),
         ("A launch whose answer is lost", asks),
         ("Cancels what waits", "yes" if known.cancel else "no"),
+        ("Shows many in one list", f"{known.bulk_observe:,} executions a page" if known.bulk_observe else "no"),
         ("Tells progress", "yes" if known.progress else "no"),
         ("Waits for people", "yes, in its own console" if known.human_step else "no"),
         ("Results", url),

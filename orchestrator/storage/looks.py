@@ -18,7 +18,18 @@ from orchestrator.domain.look_timing import late_after, price_after
 from orchestrator.domain.statuses import RunStatus
 from orchestrator.domain.windows import WaveState
 from orchestrator.runtime import Sources
-from orchestrator.storage import changes, fences, lane_minutes, lanes, learning, lists, look_claims, offers, progress, waves
+from orchestrator.storage import (
+    changes,
+    fences,
+    lane_minutes,
+    lanes,
+    learning,
+    lists,
+    look_claims,
+    offers,
+    progress,
+    waves,
+)
 from orchestrator.storage.changes import Applied
 from orchestrator.storage.database import rows
 from orchestrator.storage.lanes import Lane, Turn

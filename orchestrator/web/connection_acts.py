@@ -62,6 +62,7 @@ async def change(name: str, visit: Administering) -> Response:
         requests_per_minute=form.whole("requests_per_minute", least=1, most=MAX_RATE),
         max_concurrent=form.whole("max_concurrent", least=1, most=MAX_SLOTS),
         console_url=form.text("console_url", max_chars=MAX_URL_CHARS),
+        api_version=form.text("api_version", max_chars=40),
         reason=form.reason(),
     )
     return forms.done(visit.request, path_of(name), "Changed. What was left empty is as it was.")
