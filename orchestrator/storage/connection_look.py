@@ -15,8 +15,9 @@ from orchestrator.storage.lane_minutes import USED
 
 # The limit that is kept: what was declared, or what the provider tells, where that is less.
 _LANE = f"""l.id AS lane_id, LEAST(l.requests_per_minute, l.told_limit) AS "limit", {USED} AS used, l.breaker,
-    l.breaker_trips, l.breaker_probe_at AS probe_at, CASE WHEN l.blocked_until > orch_now() THEN l.blocked_until END AS blocked_until,
-    l.launches_stopped, l.launches_stopped_at, l.launch_due_at, l.poll_due_at"""
+    l.breaker_trips, l.breaker_probe_at AS probe_at,
+    CASE WHEN l.blocked_until > orch_now() THEN l.blocked_until END AS blocked_until, l.launches_stopped,
+    l.launches_stopped_at, l.launch_due_at, l.poll_due_at"""
 
 LANES = text(f"""
     SELECT n.name, n.paused_at, n.paused_by, {_LANE} FROM connections n JOIN lanes l ON l.id = n.lane_id
