@@ -39,16 +39,16 @@ _NAMES = ("format", "list", "tz")
 async def report_batch(batch_id: UUID, call: Reading) -> Response:
     """Report on a batch: control totals, outcomes, timing, doubts, who did what."""
     query = Query(call.request.query_params, (*_NAMES, "sum_input", "sum_result"))
-    options = _options(query, sum_input=_list(query, "sum_input"), sum_result=_list(query, "sum_result"))
+    options = options_of(query, sum_input=_list(query, "sum_input"), sum_result=_list(query, "sum_result"))
     made = await report.batch_report(call.deps, call.who, batch_id, options)
-    return await _sent(call, made, batch=str(batch_id))
+    return await sent(call, made, batch=str(batch_id))
 
 
 @router.get("/reports/period", **described("bytes", parameters=(*_PERIOD, *_OPTIONS)))
 async def report_period(call: Reading) -> Response:
     """Report on what was accepted in a period."""
     query = Query(call.request.query_params, ("from", "to", "workflow", *_NAMES))
-    options = _options(query)
+    options = options_of(query)
     # The first of a month begins where the report's days begin, not in Greenwich.
     zone = report.zone_named(options.zone)
     since, until = query.moment("from", zone), query.moment("to", zone)
@@ -57,18 +57,23 @@ async def report_period(call: Reading) -> Response:
         raise BadInput("a period needs from and to", code="field.missing", problems=[missing])
     workflow = query.text("workflow")
     made = await report.period_report(call.deps, call.who, since=since, until=until, workflow=workflow, options=options)
-    return await _sent(call, made, since=since.isoformat(), until=until.isoformat(), workflow=workflow)
+    return await sent(call, made, since=since.isoformat(), until=until.isoformat(), workflow=workflow)
 
 
 @router.get("/runs/{run_id:uuid}/report", **described("bytes", parameters=_OPTIONS))
 async def report_run(run_id: UUID, call: Reading) -> Response:
     """Report everything about one run, and whether its history proves itself."""
     query = Query(call.request.query_params, _NAMES)
-    made = await report.run_dossier(call.deps, call.who, run_id, _options(query))
-    return await _sent(call, made, run=str(run_id))
+    made = await report.run_dossier(call.deps, call.who, run_id, options_of(query))
+    return await sent(call, made, run=str(run_id))
 
 
-def _options(query: Query, **sums: tuple[str, ...]) -> ReportOptions:
+def options_of(query: Query, **sums: tuple[str, ...]) -> ReportOptions:
+    """Return how a query wants its report.
+
+    Raises:
+        BadInput: it is no format.
+    """
     asked = query.text("format") or ReportFormat.HTML
     if asked not in set(ReportFormat):
         raise BadInput(f"a report is {', '.join(ReportFormat)}, not {asked!r}", code="field.value")
@@ -81,7 +86,7 @@ def _list(query: Query, name: str) -> tuple[str, ...]:
     return tuple(word for word in (query.text(name) or "").split(",") if word)
 
 
-async def _sent(call: Call, made: Report, **about: Any) -> Response:
+async def sent(call: Call, made: Report, **about: Any) -> Response:
     """Write down that the report was made, and send it."""
     try:
         await report.note_made(call.deps, call.who, made, **about)

@@ -69,7 +69,7 @@ def version(output_: OutputOption = None) -> None:
 @config.command("show")
 def config_show(output_: OutputOption = None) -> None:
     """List every setting, its value, and where it came from. Secrets are not shown."""
-    from orchestrator.cli.configuration import listed
+    from orchestrator.engine.configuration import listed
 
     output.rows(listed(), ("name", "value", "origin", "meaning"))
 

@@ -93,12 +93,15 @@ def append(head: Head, stream: UUID, new: Iterable[NewEvent], *, at: datetime) -
     return events, Head(seq=seq, hash=digest)
 
 
-def first_break(events: Iterable[Event]) -> str | None:
+def first_break(events: Iterable[Event], *, after: Event | None = None) -> str | None:
     """Return what is wrong with a stream's first bad event, or None when the whole stream verifies.
 
     Shape: `events` is one stream from its first event on, in order of `seq`.
+
+    Args:
+        after: what comes before them, believed as it is; None: they are all of it.
     """
-    seq, digest = 0, GENESIS
+    seq, digest = (0, GENESIS) if after is None else (after.seq, after.hash)
     for event in events:
         if event.seq != seq + 1:
             return f"event {seq + 1} is missing: after {seq} comes {event.seq}"

@@ -13,8 +13,8 @@ from orchestrator.domain.governor import CallKind
 from orchestrator.engine import heard
 from orchestrator.engine.deps import Deps
 from orchestrator.engine.heard import Ears
-from orchestrator.errors import NotSent, ProviderError, Unavailable
-from orchestrator.storage import lanes
+from orchestrator.errors import NotSent, ProviderError, Throttled, Unavailable
+from orchestrator.storage import lane_minutes, lanes
 
 T = TypeVar("T")
 
@@ -55,6 +55,7 @@ async def call(deps: Deps, lane_id: UUID, send: Callable[[], Awaitable[T]], *, e
             spent = [deps.sources.monotonic() - answered_at] if costs else []
             lane = await lanes.release(connection, lane, grant_id, CallKind.OTHER, spent)
             await lanes.save(connection, lane.heard(said.rate))
+            await lane_minutes.turned_away(connection, lane_id, int(isinstance(error, Throttled)))
 
         await deps.db.run(record, tries=20)
         await heard.tell(deps, said)

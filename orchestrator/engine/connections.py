@@ -152,15 +152,15 @@ async def set_connection(
         if version is not None:
             await connections.set_version(session, found.id, version)
         await _start_again(session, found)
-        told = who.act("connection set", reason).event(
-            "connection_set",
-            connection=name,
-            base_url=checked_url,
-            requests_per_minute=requests_per_minute,
-            max_concurrent=max_concurrent,
-            console_url=console_url,
-            api_version=version,
-        )
+        given = {
+            "base_url": checked_url,
+            "requests_per_minute": requests_per_minute,
+            "max_concurrent": max_concurrent,
+            "console_url": console_url,
+            "api_version": version,
+        }
+        was = {field: getattr(found, field) for field, value in given.items() if value is not None}
+        told = who.act("connection set", reason).event("connection_set", connection=name, was=was, **given)
         await events.append_to_workspace(session, who.workspace_id, [told], at=await transaction_now(session))
 
     await deps.db.run(save)

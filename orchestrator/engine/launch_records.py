@@ -17,8 +17,8 @@ from orchestrator.domain.statuses import RunStatus as S
 from orchestrator.engine import late_answers
 from orchestrator.engine.deps import Deps
 from orchestrator.engine.launch_orders import LaunchOrder
-from orchestrator.errors import NotSent, OutcomeUnknown, ProviderError
-from orchestrator.storage import changes, intents, lanes, questions, turns, unanswered, waves
+from orchestrator.errors import NotSent, OutcomeUnknown, ProviderError, Throttled
+from orchestrator.storage import changes, intents, lane_minutes, lanes, questions, turns, unanswered, waves
 from orchestrator.storage.changes import WavePlace
 from orchestrator.storage.intents import ClosedIntent
 from orchestrator.storage.lanes import Lane, Turn
@@ -140,6 +140,8 @@ async def write(deps: Deps, connection: AsyncConnection, lane: Lane, decided: Se
     await _tell_workflows(connection, decided)
     await _tell_batches(connection, decided)
     await lanes.save(connection, lane)
+    throttled = sum(isinstance(one.error, Throttled) for one in decided)
+    await lane_minutes.turned_away(connection, lane.id, throttled)
     return applied.batches_with_endings
 
 

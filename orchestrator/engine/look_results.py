@@ -179,9 +179,11 @@ def news_of(
     """
     until: datetime | None = None
     stopped: str | None = None
+    turned_away = 0
     for answer in seen:
         match answer:
             case Throttled(retry_after_s=wait_s):
+                turned_away += 1
                 at = now + timedelta(seconds=THROTTLED_S if wait_s is None else wait_s)
             case OutcomeUnknown(retry_after_s=float() as wait_s):
                 at = now + timedelta(seconds=wait_s)
@@ -191,4 +193,10 @@ def news_of(
             case _:
                 continue
         until = at if until is None else max(until, at)
-    return LaneNews(blocked_until=until, launches_stopped=stopped, rate=rate, listed=listed(now) if listed else None)
+    return LaneNews(
+        blocked_until=until,
+        launches_stopped=stopped,
+        rate=rate,
+        listed=listed(now) if listed else None,
+        turned_away=turned_away,
+    )

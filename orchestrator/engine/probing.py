@@ -12,9 +12,9 @@ from orchestrator.domain.answers import Access
 from orchestrator.domain.governor import CallKind
 from orchestrator.engine import heard
 from orchestrator.engine.deps import Deps
-from orchestrator.errors import NotSent, ProviderError
+from orchestrator.errors import NotSent, ProviderError, Throttled
 from orchestrator.faultpoints import Point, reach
-from orchestrator.storage import connections, lanes
+from orchestrator.storage import connections, lane_minutes, lanes
 from orchestrator.storage.lanes import Lane
 from orchestrator.telemetry import get_logger
 
@@ -75,6 +75,7 @@ async def probe(deps: Deps, order: ProbeOrder) -> None:
         lane = await lanes.release(connection, lane, order.grant_id, CallKind.OTHER, spent)
         lane = after_probe(lane.heard(said.rate), error)
         await lanes.save(connection, lane)
+        await lane_minutes.turned_away(connection, lane.id, int(isinstance(error, Throttled)))
 
     await deps.db.run(record)
     await heard.tell(deps, said)

@@ -6,8 +6,11 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 
 from orchestrator.domain.report.figures import Figures, ReportHead, ReportKind
+from orchestrator.domain.report.totals import control_totals
+from orchestrator.domain.report.verdict import verdict
 from orchestrator.engine.report_document import Spool
 from orchestrator.reports import csv, html, json
 
@@ -101,3 +104,24 @@ def finished(
         figures=figures,
         spool=spool,
     )
+
+
+def summary(report: Report) -> dict[str, Any]:
+    """Return what a page shows of a report beside the document: its headline, and its control totals one by one."""
+    told: dict[str, Any] = {"headline": report.headline, "adds_up": report.adds_up, "made_at": report.made_at}
+    if report.figures is None:
+        return told | {"state": None, "needs": [], "totals": [], "runs": 1}
+    control = control_totals(report.figures)
+    line = verdict(report.figures, control)
+    totals = [
+        {
+            "name": total.name,
+            "equation": total.equation,
+            "left": total.left.value,
+            "right": [{"label": term.label, "value": term.value} for term in total.right],
+            "adds_up": total.adds_up,
+            "verdict": total.verdict,
+        }
+        for total in control
+    ]
+    return told | {"state": line.state, "needs": list(line.needs), "totals": totals, "runs": report.figures.runs}

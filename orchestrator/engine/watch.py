@@ -6,12 +6,8 @@ disks: one voice, and no lock; when it falls silent the next is the oldest. That
 
 from __future__ import annotations
 
-import asyncio
-import shutil
 from collections.abc import Sequence
 from datetime import datetime
-from pathlib import Path
-from urllib.parse import unquote, urlsplit
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -19,21 +15,18 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from orchestrator.domain import alarm_words, alarms
 from orchestrator.domain.alarm_words import Code
 from orchestrator.domain.changes import Change
-from orchestrator.domain.sights import DiskSight, OwnSights, Sights
+from orchestrator.domain.sights import OwnSights, Sights
 from orchestrator.domain.statuses import RunStatus
 from orchestrator.domain.telling import Line, Moment, Told, tell
 from orchestrator.engine.deps import Deps
 from orchestrator.engine.notices import Notices
+from orchestrator.engine.own_place import Disks, ahead_s
 from orchestrator.errors import OrchestratorError
-from orchestrator.settings import Settings
 from orchestrator.storage import health
 from orchestrator.storage.database import now as transaction_now
 from orchestrator.telemetry import get_logger
 
 log = get_logger(__name__)
-
-#: A disk that does not say how full it is, within so long, hangs: it is left out.
-DISK_ANSWERS_S = 5.0
 
 #: Run ids that one line names.
 NAMED_AT_MOST = 10
@@ -57,7 +50,7 @@ class Watch:
         self._watches_place = False
         self._database_away_since: float | None = None
         self._database_says: str | None = None
-        self._asking_disks: asyncio.Future[tuple[DiskSight, ...]] | None = None
+        self._disks = Disks(deps.settings)
 
     async def look(self, *, broker_away_s: float | None = None) -> list[Line]:
         """Look around once; return what was told.
@@ -89,46 +82,33 @@ class Watch:
         async def read(connection: AsyncConnection) -> tuple[Sights | None, bool, float]:
             before = sources.utc_now()
             moment = await transaction_now(connection)
-            ahead_s = _ahead_s(before, moment, sources.utc_now())
+            ahead = ahead_s(before, moment, sources.utc_now())
             of_all, of_place = await health.watchers(connection, self._place, fresh_s=dead_after_s)
             mine = of_all == self._worker
             seen = await health.sights(connection, moment, dead_after_s=dead_after_s) if mine else None
-            return seen, of_place == self._worker, ahead_s
+            return seen, of_place == self._worker, ahead
 
         try:
-            seen, self._watches_place, ahead_s = await self._deps.db.run(read, tries=1)
+            seen, self._watches_place, clock_ahead_s = await self._deps.db.run(read, tries=1)
         except OrchestratorError as error:
             if self._database_away_since is None:
                 self._database_away_since = sources.monotonic()
             self._database_says = error.message
             return None, None
         self._database_away_since = None
-        return seen, ahead_s
+        return seen, clock_ahead_s
 
     async def _own(self, clock_ahead_s: float | None, broker_away_s: float | None, now_s: float) -> OwnSights:
         since = self._database_away_since
-        disks = await self._disks() if self._watches_place else ()
+        found = await self._disks.look() if self._watches_place else ()
         return OwnSights(
             clock_ahead_s=clock_ahead_s if self._watches_place else None,
-            disks=disks or (),
-            disks_are_silent=disks is None,
+            disks=found or (),
+            disks_are_silent=found is None,
             broker_away_s=broker_away_s if self._watches_place else None,
             database_away_s=None if since is None else now_s - since,
             database_says=self._database_says,
         )
-
-    async def _disks(self) -> tuple[DiskSight, ...] | None:
-        """Return the volumes of the data folder and of the artifact store, one each; None when one hangs.
-
-        One that hangs holds its thread for good, so it is not asked again before it has answered.
-        """
-        if self._asking_disks is None:
-            self._asking_disks = asyncio.ensure_future(asyncio.to_thread(_volumes, self._deps.settings))
-        done, _ = await asyncio.wait({self._asking_disks}, timeout=DISK_ANSWERS_S)
-        if not done:
-            return None
-        answered, self._asking_disks = self._asking_disks, None
-        return answered.result()
 
 
 def tell_lost(changes: Sequence[Change]) -> None:
@@ -139,33 +119,6 @@ def tell_lost(changes: Sequence[Change]) -> None:
         reasons = sorted({c.error.message for c in lost if c.error is not None})
         named = [str(c.run_id) for c in lost[:NAMED_AT_MOST]]
         log.error(what, code=str(Code.RESULT_LOST), hint=hint, count=len(lost), runs=named, because=reasons[:3])
-
-
-def _ahead_s(before: datetime, moment: datetime, after: datetime) -> float:
-    """Return how far this clock is ahead of the database's, by the least that the way there and back allows."""
-    if before <= moment <= after:
-        return 0.0
-    return (before - moment).total_seconds() if moment < before else (after - moment).total_seconds()
-
-
-def _volumes(settings: Settings) -> tuple[DiskSight, ...]:
-    folders = [settings.data_dir]
-    if settings.artifacts_url is not None:
-        scheme, found, _ = settings.artifacts_url.partition("://")
-        if not found:
-            folders.append(Path(settings.artifacts_url).expanduser())
-        elif scheme.lower() == "file":
-            folders.append(Path(unquote(urlsplit(settings.artifacts_url).path)))
-    volumes: dict[int, DiskSight] = {}
-    for folder in folders:
-        try:
-            device, usage = folder.stat().st_dev, shutil.disk_usage(folder)
-        except OSError:
-            continue  # a folder that is gone is told of by whoever needs it
-        volumes.setdefault(
-            device, DiskSight(folder=str(folder.absolute()), free_bytes=usage.free, total_bytes=usage.total)
-        )
-    return tuple(volumes.values())
 
 
 def write(line: Line) -> None:

@@ -101,12 +101,18 @@ async def set_webhook(
             await webhooks.enable(session, found.id)
         elif enabled is False and found.disabled_at is None:
             await webhooks.disable(session, found.id, because=f"by {who.actor}")
+        was = {
+            "host": words.host_of(found.url) if checked_url is not None else None,
+            "events": list(found.types) if asked is not None else None,
+            "enabled": found.disabled_at is None if enabled is not None else None,
+        }
         return who.act("webhook set", reason).event(
             "webhook_set",
             webhook=name,
             host=None if checked_url is None else words.host_of(checked_url),
             events=asked,
             enabled=enabled,
+            was={field: value for field, value in was.items() if value is not None},
         )
 
     await _changed(deps, who, name, save)

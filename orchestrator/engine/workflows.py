@@ -10,6 +10,7 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from orchestrator.domain.backoff import PollPolicy
 from orchestrator.domain.durations import Durations
 from orchestrator.domain.launch_decisions import OnDoubt
 from orchestrator.engine import budgeted, heard
@@ -150,7 +151,15 @@ async def set_workflow(
             jitter=figures.get("jitter"),
             polite=figures.get("polite"),
         )
-        told = who.act("workflow set", reason).event("workflow_set", workflow=workflow_id, on_doubt=on_doubt, poll=poll)
+        was = {"on_doubt": row.on_doubt if on_doubt is not None else None, "poll": _told(deps, row) if poll else None}
+        told = who.act("workflow set", reason).event(
+            "workflow_set",
+            workflow=workflow_id,
+            connection=connection,
+            on_doubt=on_doubt,
+            poll=poll,
+            was={field: value for field, value in was.items() if value is not None},
+        )
         await events.append_to_workspace(session, who.workspace_id, [told], at=await transaction_now(session))
         return await workflows.find(session, found.id, workflow_id)
 
@@ -198,9 +207,20 @@ def brief(row: WorkflowRow, found: ConnectionRow) -> dict[str, Any]:
     )
 
 
+def _policy(deps: Deps, row: WorkflowRow) -> PollPolicy:
+    return deps.poll_policy((row.poll_initial_s, row.poll_factor, row.poll_cap_s, row.poll_jitter, row.poll_polite))
+
+
+def _told(deps: Deps, row: WorkflowRow) -> str:
+    """Return a workflow's schedule of looks in the words in which it is set."""
+    policy = _policy(deps, row)
+    figures = {"initial": policy.initial_s, "factor": policy.factor, "cap": policy.cap_s}
+    figures |= {"jitter": policy.jitter, "polite": policy.polite}
+    return ",".join(f"{name}={value:g}" for name, value in figures.items())
+
+
 def _view(deps: Deps, row: WorkflowRow, found: ConnectionRow) -> dict[str, Any]:
-    own = (row.poll_initial_s, row.poll_factor, row.poll_cap_s, row.poll_jitter, row.poll_polite)
-    policy = deps.poll_policy(own)
+    policy = _policy(deps, row)
     known = Durations(count=row.durations_count, log_mean=row.durations_log_mean, log_var=row.durations_log_var)
     return brief(row, found) | shown(
         {

@@ -159,10 +159,11 @@ async def read(
     query = READ if with_heads else READ_BARE
     found = await rows(connection, query, {"workspace": workspace, "after": after, "limit": limit})
     # One may hold a hundred thousand heads.
-    return await in_thread(partial(_stored, found)) if with_heads else _stored(found)
+    return await in_thread(partial(stored, found)) if with_heads else stored(found)
 
 
-def _stored(found: Sequence[Row[Any]]) -> list[Stored]:
+def stored(found: Sequence[Row[Any]]) -> list[Stored]:
+    """Return checkpoints as they were read."""
     return [
         Stored(
             number=row.number,

@@ -8,7 +8,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from orchestrator.domain.statuses import RunStatus
-from orchestrator.storage import batches, deliveries, drafts, idempotency, workers
+from orchestrator.storage import batches, deliveries, drafts, idempotency, lane_minutes, workers
 
 # Harmless when they exist; made before the month begins, because the default partition must stay empty. While somebody
 # reads the history they answer 'busy' at once: there is a month of sweeps to make the next one in.
@@ -33,4 +33,5 @@ async def tidy(connection: AsyncConnection) -> None:
     """Do what is due; cheap when nothing is. Let it be the last of its transaction: it may hold the whole history."""
     await idempotency.forget(connection)
     await workers.forget_old(connection)
+    await lane_minutes.sample(connection)
     await connection.execute(PARTITIONS)

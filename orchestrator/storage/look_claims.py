@@ -152,12 +152,13 @@ class ListNews:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LaneNews:
-    """What answers told about a lane as a whole, and about the list that they were."""
+    """What answers told about a lane as a whole, and about the list that they were. `turned_away`: answers 429."""
 
     blocked_until: datetime | None = None
     launches_stopped: str | None = None
     rate: RateSaid | None = None
     listed: ListNews | None = None
+    turned_away: int = 0
 
 
 def read(row: Row[Any], lane: Lane, files: Sequence[KnownFile]) -> LookClaim:

@@ -18,7 +18,18 @@ from orchestrator.domain.look_timing import late_after, price_after
 from orchestrator.domain.statuses import RunStatus
 from orchestrator.domain.windows import WaveState
 from orchestrator.runtime import Sources
-from orchestrator.storage import changes, fences, lanes, learning, lists, look_claims, offers, progress, waves
+from orchestrator.storage import (
+    changes,
+    fences,
+    lane_minutes,
+    lanes,
+    learning,
+    lists,
+    look_claims,
+    offers,
+    progress,
+    waves,
+)
 from orchestrator.storage.changes import Applied
 from orchestrator.storage.database import rows
 from orchestrator.storage.lanes import Lane, Turn
@@ -191,6 +202,7 @@ async def record(
         await lists.record(connection, news.listed)
     lane = replace(lane, look_price_s=price_after(lane.look_price_s, valid))
     await lanes.save(connection, _told(lane, valid, news, opened_s=opened_s))
+    await lane_minutes.turned_away(connection, lane.id, news.turned_away)
     return applied
 
 

@@ -8,6 +8,7 @@ import json
 from dataclasses import dataclass
 from typing import ClassVar
 from urllib.parse import parse_qsl
+from uuid import UUID
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -58,6 +59,22 @@ class Form:
     def ticked(self, name: str) -> bool:
         """Tell whether a box was ticked."""
         return self.text(name) is not None
+
+    def whole(self, name: str, *, least: int, most: int) -> int | None:
+        """Return a whole number, None when the field is empty or missing."""
+        value = self.text(name, max_chars=20)
+        if value is None:
+            return None
+        if not (value.isascii() and value.isdigit() and least <= int(value) <= most):
+            raise _wrong(name, f"is a whole number from {least} to {most}")
+        return int(value)
+
+    def id(self, name: str) -> UUID:
+        """Return the id that a field holds."""
+        try:
+            return UUID(self.needed(name, max_chars=40))
+        except ValueError:
+            raise _wrong(name, "is no id") from None
 
     def every(self, name: str) -> list[str]:
         """Return all values of a field that comes many times."""

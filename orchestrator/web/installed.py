@@ -5,13 +5,18 @@ from __future__ import annotations
 from fastapi import APIRouter, FastAPI
 from starlette.responses import Response
 
+from orchestrator.engine.own_place import Disks
 from orchestrator.settings import Settings
 from orchestrator.web import (
     assets,
+    audit,
     batch,
     batch_acts,
     batches,
     bulk,
+    codes,
+    connection_acts,
+    connections,
     draft,
     faults,
     navigation,
@@ -19,10 +24,14 @@ from orchestrator.web import (
     new_run,
     operations,
     overview,
+    reports,
     run,
     run_acts,
     runs,
     sign_in,
+    system,
+    tokens,
+    webhooks,
 )
 
 #: Every page. A new one is added here, and shows in the rail by its path.
@@ -31,6 +40,7 @@ ROUTERS: tuple[APIRouter, ...] = tuple(
     for m in (
         *(assets, sign_in, overview, bulk, runs, run, run_acts, operations),
         *(batches, batch, batch_acts, new_batch, draft, new_run),
+        *(connections, connection_acts, reports, audit, system, tokens, webhooks, codes),
     )
 )
 
@@ -44,6 +54,7 @@ class WebPages:
     def install(self, app: FastAPI) -> None:
         """Add the routes, and answer errors as pages."""
         app.state.settings = self._settings
+        app.state.disks = Disks(self._settings)
         app.state.rooms = navigation.built(ROUTERS)
         for router in ROUTERS:
             app.include_router(router)

@@ -16,6 +16,7 @@ from starlette.responses import Response
 from orchestrator import __version__
 from orchestrator.api import etags
 from orchestrator.api.auth import Call
+from orchestrator.domain.error_codes import catalogue
 from orchestrator.domain.redaction import is_secret
 from orchestrator.domain.statuses import RunStatus
 from orchestrator.engine import overview
@@ -57,6 +58,7 @@ def _environment() -> Environment:
         "batch_badges": wording.BATCH_BADGES,
         "operation_badges": wording.OPERATION_BADGES,
     }
+    made.globals["code_is_known"] = catalogue.is_known
     made.filters |= {"number": wording.number, "capped": wording.capped, "size": wording.size}
     made.filters |= {"duration": wording.duration, "short_id": wording.short_id}
     made.tests["secret"] = is_secret

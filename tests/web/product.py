@@ -177,6 +177,7 @@ def _fill(made: Product, client: Client) -> None:
     """Make the world: everything that ends by itself first, then what waits, then a lane in trouble."""
     free = made.sandbox.workflows["Free form"]
     ids = made.ids
+    ids["free"] = free
 
     def submit(name: str, hints: str, *, on: str = "main", **options: Any) -> str:
         body = {"customer": name, "api_key": "sk-hidden-1234", "amount": 12345678901234567890, "sandbox": hints}
@@ -217,6 +218,8 @@ def _fill(made: Product, client: Client) -> None:
         " error_message = 'the URL died before the file was stored' WHERE id = :id",
         id=UUID(ids["lost"]),
     )
+    client.webhooks.add("ops", "https://hooks.example/orchestrator", events=["run.*"], reason=HOSTILE)
+    client.connections.set("main", max_concurrent=9, console_url=made.sandbox.console_url, reason=HOSTILE)
     submit("rejected", "duration_s=1", on="troubled", external_id="waits-for-its-turn")
 
 

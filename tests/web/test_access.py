@@ -41,12 +41,15 @@ ROUTES: list[tuple[str, str, str | None]] = sorted(
     if isinstance(route, APIRoute)
     for method in route.methods or ()
 )
+PLAIN = ["/", "/runs", "/operations", "/sign-in", "/nowhere", "/runs?status=nonsense", "/connections/main", "/audit"]
+PLAIN += ["/batches", "/batches/new", "/reports", "/system", "/system/settings", "/tokens", "/webhooks/ops", "/codes"]
 GUARDED = [(method, path, scope) for method, path, scope in ROUTES if scope is not None]
 
 
 def _path(made: Product, path: str) -> str:
     known = {"run_id": made.ids["finished"], "operation_id": ABSENT, "n": "0"}
     known |= {"batch_id": made.ids["batch"], "draft_id": ABSENT}
+    known |= {"name": "main", "code": "in_doubt", "workflow_id": made.sandbox.workflows["Free form"]}
     return re.sub(r"\{(\w+)(?::\w+)?\}", lambda match: known[match[1]], path)
 
 
@@ -133,9 +136,7 @@ def test_our_own_page_is_known_by_either_header(made: Product, web: httpx.Client
         assert web.post("/preferences", data={"theme": "dark"}, headers=headers).status_code == 303
 
 
-@pytest.mark.parametrize(
-    "path", ["/", "/runs", "/operations", "/batches", "/batches/new", "/sign-in", "/nowhere", "/runs?status=nonsense"]
-)
+@pytest.mark.parametrize("path", PLAIN)
 def test_every_page_says_strictly_what_a_browser_may_load(web: httpx.Client, path: str) -> None:
     answer = web.get(path)
     assert answer.headers["content-type"] == "text/html; charset=utf-8"

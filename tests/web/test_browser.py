@@ -26,6 +26,18 @@ PLACES = (
     "batch",
     "batch-new",
     "batch-draft",
+    "connections",
+    "connection-troubled",
+    "workflow-schema",
+    "reports",
+    "report",
+    "audit",
+    "system",
+    "settings",
+    "tokens",
+    "webhook",
+    "codes",
+    "code",
     "not-found",
 )
 
@@ -74,6 +86,14 @@ def test_a_look_keeps_focus_and_what_was_ticked(view: Page, made: Product) -> No
     assert tick.is_checked()
     assert view.evaluate("document.activeElement.id") == f"t-{made.ids['failed']}"
     expect(view.locator("[data-ticked]")).to_have_text("1 run ticked")
+
+
+def test_the_totals_of_a_report_come_by_themselves_into_its_page(view: Page, made: Product) -> None:
+    view.goto(made.url + pages(made)["report"])
+    expect(view.locator("section", has_text="Control totals").locator(".badge.good").first).to_have_text("adds up")
+    expect(view.get_by_role("link", name="Open the report")).to_be_visible()
+    found = Axe().run(view)
+    assert found.violations_count == 0, found.generate_report()
 
 
 def test_a_paused_page_does_not_look(view: Page, made: Product) -> None:

@@ -16,8 +16,13 @@ from orchestrator.web.assets import ASSETS
 from tests.web.conftest import visitor
 from tests.web.product import HOSTILE, Product
 
-PATHS = ("/", "/runs", "/runs/{finished}", "/runs/{hostile}?preview=0", "/runs/{failed}", "/operations", "/sign-in",
-         "/batches", "/batches/{batch}", "/runs/new", "/batches/new", "/batches/new/{draft}")  # fmt: skip
+PATHS = (
+    *("/", "/runs", "/runs/{finished}", "/runs/{hostile}?preview=0", "/runs/{failed}", "/operations", "/sign-in"),
+    *("/connections", "/connections/main", "/connections/main/workflows/{free}", "/reports", "/audit", "/system"),
+    *("/reports/one?kind=batch&batch={batch}", "/reports/totals?kind=batch&batch={batch}", "/system/settings"),
+    *("/batches", "/batches/{batch}", "/runs/new", "/batches/new", "/batches/new/{draft}"),
+    *("/tokens", "/webhooks", "/webhooks/ops", "/codes", "/codes/in_doubt"),
+)
 MAX_WEIGHT = 150_000
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from difflib import get_close_matches
 
+from orchestrator.domain import alarm_words
 from orchestrator.domain.error_codes import acts, away, calls, intake, machine, requests, runs, things
 from orchestrator.domain.error_codes.entry import Entry, Subject
 
@@ -24,6 +25,11 @@ def found(word: str) -> Iterator[tuple[Subject, Entry]]:
     """Yield what a code means: one word may stand for an error, and for why a run waits."""
     for subject in SUBJECTS:
         yield from ((subject, entry) for entry in subject.entries if entry.code == word)
+
+
+def is_known(word: str) -> bool:
+    """Tell whether a code means something, here or as an alarm."""
+    return word in set(alarm_words.Code) or any(True for _ in found(word))
 
 
 def near(word: str, *, most: int = 5) -> list[str]:
