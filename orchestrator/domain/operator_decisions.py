@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
@@ -29,16 +30,21 @@ class RunFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Act:
-    """Who does it, and why. `actor` is `token:<name>` or `policy:<name>`; `operation` is the bulk one's id, if any."""
+    """Who does it, and why. `actor` is `token:<name>` or `policy:<name>`; `operation` is the bulk one's id, if any.
+
+    Args:
+        seen: what they were shown before they decided, as the event keeps it.
+    """
 
     actor: str
     reason: str
     operation: str | None = None
+    seen: Mapping[str, object] = field(default_factory=dict)
 
     def event(self, type: str, **data: object) -> NewEvent:
         """Return the act as an event of the run's stream."""
         told = {k: v for k, v in ({"operation": self.operation} | data).items() if v is not None}
-        return NewEvent(type=type, actor=self.actor, data=told | {"reason": self.reason})
+        return NewEvent(type=type, actor=self.actor, data={**told, **self.seen, "reason": self.reason})
 
 
 class Resolution(StrEnum):

@@ -6,11 +6,40 @@ from fastapi import APIRouter, FastAPI
 from starlette.responses import Response
 
 from orchestrator.settings import Settings
-from orchestrator.web import assets, bulk, faults, navigation, operations, overview, run, run_acts, runs, sign_in
+from orchestrator.web import (
+    assets,
+    bulk,
+    faults,
+    inbox,
+    navigation,
+    operations,
+    overview,
+    run,
+    run_acts,
+    runs,
+    schedule,
+    schedule_forms,
+    schedules,
+    sign_in,
+)
 
 #: Every page. A new one is added here, and shows in the rail by its path.
 ROUTERS: tuple[APIRouter, ...] = tuple(
-    m.router for m in (assets, sign_in, overview, bulk, runs, run, run_acts, operations)
+    m.router
+    for m in (
+        assets,
+        sign_in,
+        overview,
+        bulk,
+        runs,
+        run,
+        run_acts,
+        operations,
+        inbox,
+        schedules,
+        schedule_forms,
+        schedule,
+    )
 )
 
 

@@ -46,6 +46,7 @@ GUARDED = [(method, path, scope) for method, path, scope in ROUTES if scope is n
 
 def _path(made: Product, path: str) -> str:
     known = {"run_id": made.ids["finished"], "operation_id": ABSENT, "n": "0"}
+    known |= {"name": "nightly", "item_id": made.ids["question doubt"]}
     return re.sub(r"\{(\w+)(?::\w+)?\}", lambda match: known[match[1]], path)
 
 

@@ -21,6 +21,13 @@ PLACES = (
     "run-hostile",
     "run-doubt",
     "operations",
+    "inbox",
+    "question-human",
+    "question-doubt",
+    "question-wave",
+    "schedules",
+    "schedule",
+    "schedule-new",
     "not-found",
 )
 

@@ -16,7 +16,23 @@ from orchestrator.web.assets import ASSETS
 from tests.web.conftest import visitor
 from tests.web.product import HOSTILE, Product
 
-PATHS = ("/", "/runs", "/runs/{finished}", "/runs/{hostile}?preview=0", "/runs/{failed}", "/operations", "/sign-in")
+PATHS = (
+    "/",
+    "/runs",
+    "/runs/{finished}",
+    "/runs/{hostile}?preview=0",
+    "/runs/{failed}",
+    "/operations",
+    "/sign-in",
+    "/inbox",
+    "/inbox/{question human}",
+    "/inbox/{question doubt}",
+    "/inbox/{question wave}",
+    "/schedules",
+    "/schedules/nightly",
+    "/schedules/paused",
+    "/schedules/-new",
+)
 MAX_WEIGHT = 150_000
 
 
