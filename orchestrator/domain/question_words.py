@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
 from orchestrator.domain.launch_decisions import OnDoubt
 from orchestrator.domain.operator_decisions import Resolution
+
+#: What stands before an error's message where it is kept.
+_CODE = re.compile(r"^[a-z_]{1,40}: ")
 
 #: What each decision does, in one sentence.
 EFFECTS: Mapping[Resolution, str] = {
@@ -34,7 +38,8 @@ def what_came(facts: Mapping[str, Any]) -> str | None:
     if facts["written_at"] is None:
         return None
     if facts["detail"]:
-        return str(facts["detail"])
+        said = _CODE.sub("", str(facts["detail"]))
+        return f"{said[:1].upper()}{said[1:]}."
     if facts["http_status"]:
         return f"The provider answered with status {facts['http_status']}."
     if facts["outcome"] in ("accepted", "partly_accepted"):

@@ -14,9 +14,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from orchestrator.storage.database import execute, one, rows
 
 _COLUMNS = """s.id, s.workspace_id, s.name, s.connection_id, c.name AS connection, s.workflow_id,
-    w.remote_id AS workflow, s.cron, s.every_s, s.zone, s.anchor, s.input, s.template, s.options,
-    s.allows_same_content, s.overlap, s.catch_up, s.max_catch_up, s.deadline_s, s.next_at, s.paused_at, s.paused_by,
-    s.paused_note, s.created_by, s.created_at, s.removed_at, orch_now() AS now"""
+    w.remote_id AS workflow, w.name AS workflow_name, s.cron, s.every_s, s.zone, s.anchor, s.input, s.template,
+    s.options, s.allows_same_content, s.overlap, s.catch_up, s.max_catch_up, s.deadline_s, s.next_at, s.paused_at,
+    s.paused_by, s.paused_note, s.created_by, s.created_at, s.removed_at, orch_now() AS now"""
 
 _FROM = "FROM schedules s JOIN connections c ON c.id = s.connection_id JOIN workflows w ON w.id = s.workflow_id"
 
@@ -77,6 +77,7 @@ class ScheduleRow:
     connection: str
     workflow_id: UUID
     workflow: str
+    workflow_name: str
     cron: str | None
     every_s: int | None
     zone: str

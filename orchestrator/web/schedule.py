@@ -46,7 +46,7 @@ async def show_schedule(name: str, visit: Reading) -> Response:
         title=f"Schedule {name}",
         room="schedules",
         found=found,
-        path=path,
+        home=path,
         input=_shown_input(found["input"]),
         coming=await _coming(visit, found, name),
         ticks=ticks,

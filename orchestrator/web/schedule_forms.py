@@ -160,7 +160,7 @@ async def _form(
         room="schedules",
         status=200 if error is None else status_of(error),
         found=found,
-        path=PATH if found is None else f"{PATH}/{found['name']}",
+        home=PATH if found is None else f"{PATH}/{found['name']}",
         values=values,
         coming=coming,
         error=error,

@@ -54,7 +54,9 @@ def statements(marker: str) -> Iterator[list[str]]:
 
 @pytest.mark.parametrize("path", PATHS)
 def test_what_anybody_wrote_is_text_and_nothing_else(made: Product, web: httpx.Client, path: str) -> None:
-    text = web.get(path.format(**made.ids)).text
+    answer = web.get(path.format(**made.ids))
+    assert answer.status_code == 200
+    text = answer.text
     assert "<script>window.pwned" not in text
     assert "<img src=x" not in text
     if path.startswith("/runs/{hostile}"):
