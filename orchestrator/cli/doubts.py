@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 import typer
 
@@ -11,9 +11,10 @@ from orchestrator.cli import bulk, output
 from orchestrator.cli.connect import connected
 from orchestrator.cli.inputs import read_bytes
 from orchestrator.cli.options import NeededReason, OutputOption, group
-from orchestrator.domain import adopt_file as adopt_file_
-from orchestrator.domain.adopt_file import AdoptFile
 from orchestrator.errors import BadInput
+
+if TYPE_CHECKING:
+    from orchestrator.domain.adopt_file import AdoptFile
 
 app = group("Doubts: launches that were sent and whose outcome nobody knows.")
 
@@ -87,7 +88,7 @@ def _resolve_many(filter: dict[str, Any], how: How, *, reason: str, dry_run: boo
 def _resolve_one(
     doubt_id: str, how: How, *, reason: str, adopt: str | None, adopt_file: str | None, unverified: bool
 ) -> None:
-    file = adopt_file_.read(read_bytes(adopt_file), adopt_file) if adopt_file is not None else None
+    file = _read_executions(adopt_file) if adopt_file is not None else None
     with connected() as client:
         try:
             resolved = client.doubts.resolve(
@@ -105,6 +106,13 @@ def _resolve_one(
     output.one(resolved)
     if resolved["left"]:
         output.say(f"still in doubt of this wave: {resolved['left']}. Next: orchestrator doubt list")
+
+
+def _read_executions(file: str) -> AdoptFile:
+    # Loaded only here: most commands need nothing of it.
+    from orchestrator.domain import adopt_file
+
+    return adopt_file.read(read_bytes(file), file)
 
 
 def _placed(file: AdoptFile, problem: api.Problem) -> api.Problem:

@@ -30,11 +30,7 @@ class RunFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Act:
-    """Who does it, and why. `actor` is `token:<name>` or `policy:<name>`; `operation` is the bulk one's id, if any.
-
-    Args:
-        seen: what they were shown before they decided, as the event keeps it.
-    """
+    """Who (`token:<name>`, `policy:<name>`), why, in which bulk operation, and what of it they were shown before."""
 
     actor: str
     reason: str

@@ -85,12 +85,7 @@ async def resolve_doubt(
         await adoption.verify(deps, place, {_field(index): id for index, id in ids.items()})
 
     async def write(connection: AsyncConnection) -> tuple[int, int, frozenset[UUID]]:
-        lane = await lanes.lock(connection, place.lane_id)
-        if place.batch_id is not None:
-            await batches.lock(connection, place.batch_id)
-        if place.wave_id is not None:
-            await waves.lock(connection, [place.wave_id])
-        found = await doubts.lock_runs(connection, who.workspace_id, doubt_id)
+        lane, found = await _lock(connection, who, place, doubt_id)
         if sight is not None:
             await doubt_sight.refuse_changed(connection, who, doubt_id, sight)
         if who.operation is not None:
@@ -114,6 +109,18 @@ async def resolve_doubt(
     resolved, left, ended = await deps.db.run(write)
     await settle.settle_batches(deps, ended)
     return {"resolved": resolved, "left": left}
+
+
+async def _lock(
+    connection: AsyncConnection, who: Who, place: DoubtPlace, doubt_id: UUID
+) -> tuple[Lane, list[DoubtedRun]]:
+    """Lock what a doubt hangs on, and its runs that are in doubt still."""
+    lane = await lanes.lock(connection, place.lane_id)
+    if place.batch_id is not None:
+        await batches.lock(connection, place.batch_id)
+    if place.wave_id is not None:
+        await waves.lock(connection, [place.wave_id])
+    return lane, await doubts.lock_runs(connection, who.workspace_id, doubt_id)
 
 
 async def _acknowledge(

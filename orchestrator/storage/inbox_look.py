@@ -40,6 +40,7 @@ PAGE = text(f"""
                 AND (CAST(:after AS uuid) IS NULL OR id > :after) ORDER BY id LIMIT {CAP}) q
         WHERE kind = ANY(CAST(:kinds AS text[])) ORDER BY id LIMIT :limit) {_FACTS}""")  # noqa: S608 - our own words
 
+# The same of those that are asked for by id, however few: they are found first.
 FIND = text(f"""
     WITH i AS MATERIALIZED (SELECT {_ITEM} FROM inbox
         WHERE workspace_id = :workspace AND id = ANY(CAST(:ids AS uuid[]))) {_FACTS}""")  # noqa: S608 - our own words

@@ -10,6 +10,8 @@ forms.py        what a form sent; the answer that redirects and says what came o
 faults.py       errors as pages
 sign_in.py      in by token or by a link that was printed, out, and what a browser prefers
 overview.py runs.py run.py run_acts.py bulk.py operations.py    the pages
+inbox.py        what waits for a person, and decisions on it, one by one or many alike
+schedules.py schedule.py schedule_forms.py    all schedules; one with its ticks and acts; its form with a preview
 run_filters.py  the query bar: words in, filters and chips out
 commands.py     "as CLI, curl, Python"
 templates/      one for each page; macros/ has a file for each noun
