@@ -23,15 +23,24 @@ LATELY = 10
 MOST_ACTS = 50
 
 
-async def list_with_outcomes(deps: Deps, who: Who) -> list[dict[str, Any]]:
-    """Return the workspace's schedules by name, each with its last ticks, oldest first, and how many were missed."""
+async def list_with_outcomes(
+    deps: Deps, who: Who, *, status: str = "", after: str | None = None, limit: int = 50
+) -> tuple[list[dict[str, Any]], str | None]:
+    """Return schedules by name, each with its last ticks, oldest first, and how many were missed; and what follows.
 
-    async def read(session: AsyncConnection) -> list[dict[str, Any]]:
-        found = await schedules.page(session, who.workspace_id)
+    Args:
+        status: `active`, `paused` or `over`; empty for all.
+        after: the name after which the page begins.
+    """
+
+    async def read(session: AsyncConnection) -> tuple[list[dict[str, Any]], str | None]:
+        found = await schedules.page_after(session, who.workspace_id, status=status, after=after, limit=limit + 1)
+        following = found[limit - 1].name if len(found) > limit else None
+        found = found[:limit]
         ticks: dict[UUID, list[dict[str, Any]]] = {row.id: [] for row in found}
         for tick in await schedule_look.recent(session, list(ticks), each=LATELY):
             ticks[tick["schedule_id"]].append(tick)
-        return [
+        told = [
             words.view(row, None)
             | {
                 "lately": [_tick(tick) for tick in ticks[row.id]],
@@ -39,6 +48,7 @@ async def list_with_outcomes(deps: Deps, who: Who) -> list[dict[str, Any]]:
             }
             for row in found
         ]
+        return told, following
 
     return await deps.db.run(read)
 

@@ -34,6 +34,14 @@ LOCK_BY_ID = text(f"SELECT {_COLUMNS} {_FROM} WHERE s.id = :id FOR NO KEY UPDATE
 LIST = text(f"""
     SELECT {_COLUMNS} {_FROM} WHERE s.workspace_id = :workspace AND s.removed_at IS NULL ORDER BY s.name LIMIT 1000""")
 
+# As many by name as a page shows, of one state or of all.
+PAGE = text(f"""
+    SELECT {_COLUMNS} {_FROM} WHERE s.workspace_id = :workspace AND s.removed_at IS NULL
+        AND (CAST(:after AS text) IS NULL OR s.name > :after)
+        AND CAST(:status AS text) IN ('', CASE WHEN s.paused_at IS NOT NULL THEN 'paused'
+            WHEN s.next_at IS NOT NULL THEN 'active' ELSE 'over' END)
+    ORDER BY s.name LIMIT :limit""")
+
 # SKIP LOCKED: whoever plans a schedule now writes the rows of all its ticks; nobody needs to wait for that.
 LOCK_DUE = text(f"""
     SELECT {_COLUMNS} {_FROM} WHERE s.next_at <= orch_now() AND s.removed_at IS NULL
@@ -132,6 +140,14 @@ async def lock_due(connection: AsyncConnection) -> ScheduleRow | None:
 async def page(connection: AsyncConnection, workspace: UUID) -> list[ScheduleRow]:
     """Return a workspace's schedules by name."""
     return [found for row in await rows(connection, LIST, {"workspace": workspace}) if (found := _row(row)) is not None]
+
+
+async def page_after(
+    connection: AsyncConnection, workspace: UUID, *, status: str, after: str | None, limit: int
+) -> list[ScheduleRow]:
+    """Return a part of a workspace's schedules by name, of one status (`''`: of all), after a name."""
+    values = {"workspace": workspace, "status": status, "after": after, "limit": limit}
+    return [found for row in await rows(connection, PAGE, values) if (found := _row(row)) is not None]
 
 
 async def insert(connection: AsyncConnection, *, options: dict[str, Any], **values: Any) -> bool:

@@ -122,7 +122,7 @@ async def preview(visit: Approving) -> Response:
     form = await forms.read(visit.request)
     how = _how(form, BULK_RESOLUTIONS)
     found = await inbox_look.show_questions(visit.deps, visit.who, _ticked(form))
-    taken = [item for item in found if how in item["decisions"] and (item["doubts"] or how is Resolution.ABANDON)]
+    taken = [item for item in found if how in item["decisions"] and item["doubts"]]
     return await page(
         visit,
         "inbox_preview.html",

@@ -11,6 +11,7 @@ from orchestrator.errors import BadInput
 from orchestrator.web import commands
 from orchestrator.web.rendering import page
 from orchestrator.web.visits import Reading
+from orchestrator.web.wording import link
 
 PATH = "/schedules"
 
@@ -22,18 +23,23 @@ router = APIRouter(include_in_schema=False)
 @router.get(PATH)
 async def list_schedules(visit: Reading) -> Response:
     """Show the schedules by name."""
-    query = Query(visit.request.query_params, ("status",))
+    query = Query(visit.request.query_params, ("status", "after", "limit"))
     status = query.text("status") or ""
     if status not in [word for _, word in _QUICK]:
         raise BadInput("status is one of active, paused, over", code="field.value")
-    found = await schedule_look.list_with_outcomes(visit.deps, visit.who)
+    found, following = await schedule_look.list_with_outcomes(
+        visit.deps, visit.who, status=status, after=query.text("after"), limit=query.limit()
+    )
     return await page(
         visit,
         "schedules.html",
         title="Schedules",
         room="schedules",
-        schedules=[one for one in found if status in ("", one["status"])],
-        total=len(found),
-        quick=[(title, f"{PATH}?status={word}" if word else PATH, word == status) for title, word in _QUICK],
+        schedules=found,
+        is_filtered=bool(status) or "after" in visit.request.query_params,
+        quick=[(title, link(PATH, status=word), word == status) for title, word in _QUICK],
+        first_page=link(PATH, status=status),
+        next_page=None if following is None else link(PATH, status=status, after=following),
+        is_first="after" not in visit.request.query_params,
         commands=commands.schedules(str(visit.request.base_url)),
     )

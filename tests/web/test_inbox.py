@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from html import unescape
 from typing import Any
@@ -74,9 +75,12 @@ def test_a_decision_keeps_the_reason_and_what_was_shown(made: Product, web: http
     assert decide(web, question, "not_started").headers["location"] == "/inbox"
     assert "1 run decided: not started, queued again." in web.get("/inbox").text
     with made.client() as client:
-        told = next(e for e in client.runs.events(run) if e["type"] == "doubt_resolved")
+        events = list(client.runs.events(run))
+    at = next(n for n, event in enumerate(events) if event["type"] == "doubt_resolved")
+    told = events[at]
     assert (told["actor"], told["data"]["reason"], told["data"]["seen_runs"]) == ("token:Ada Operator", WHY, 1)
-    assert re.fullmatch(r"[0-9a-f]{64}", told["data"]["seen"])
+    ended_with = f"{run}:{events[at - 1]['hash']}"
+    assert told["data"]["seen"] == hashlib.sha256(ended_with.encode()).hexdigest(), "anybody can work it out"
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", told["data"]["seen_at"])
     settled = web.get(f"/inbox/{question}").text
     assert "<b>Settled</b>" in settled

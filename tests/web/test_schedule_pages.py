@@ -26,6 +26,14 @@ def test_a_list_says_when_how_it_went_and_who_paused_why(web: httpx.Client) -> N
     assert 'href="/schedules/nightly"' not in web.get("/schedules?status=paused").text
 
 
+def test_the_list_comes_in_pages_by_name(web: httpx.Client) -> None:
+    text = web.get("/schedules?limit=2").text
+    assert re.findall(r'<tr id="s-([^"]+)"', text) == ["hourly", "nightly"]
+    following = re.search(r'rel="next" href="([^"]+)"', text)
+    assert following is not None
+    assert 'id="s-paused"' in web.get(unescape(following[1])).text
+
+
 def test_a_list_asks_once_for_all_ticks(web: httpx.Client) -> None:
     with statements("unnest(CAST(") as found:
         web.get("/schedules")
