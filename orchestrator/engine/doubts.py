@@ -101,9 +101,7 @@ async def resolve_doubt(
             operator_decisions.resolve(run.facts, act, resolution, execution_id=id, now=lane.now) for run, id in chosen
         ]
         ended = await _write(deps, connection, lane, place, decided, [run for run, _ in chosen])
-        if place.wave_id is not None and place.batch_id is not None:
-            told = act.event("doubts_resolved", how=str(resolution), wave=str(place.wave_id), runs=len(chosen))
-            await events.append_to_batch(connection, place.batch_id, [told], at=lane.now)
+        await _tell_batch(connection, lane, place, act, resolution, runs=len(chosen))
         return len(chosen), len(found) - len(chosen), ended
 
     resolved, left, ended = await deps.db.run(write)
@@ -121,6 +119,15 @@ async def _lock(
     if place.wave_id is not None:
         await waves.lock(connection, [place.wave_id])
     return lane, await doubts.lock_runs(connection, who.workspace_id, doubt_id)
+
+
+async def _tell_batch(
+    connection: AsyncConnection, lane: Lane, place: DoubtPlace, act: Act, resolution: Resolution, *, runs: int
+) -> None:
+    """Write the decision about a wave into its batch's history."""
+    if place.wave_id is not None and place.batch_id is not None:
+        told = act.event("doubts_resolved", how=str(resolution), wave=str(place.wave_id), runs=runs)
+        await events.append_to_batch(connection, place.batch_id, [told], at=lane.now)
 
 
 async def _acknowledge(
