@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -35,12 +34,12 @@ class Act:
     actor: str
     reason: str
     operation: str | None = None
-    seen: Mapping[str, object] = field(default_factory=dict)
+    seen: dict[str, object] = field(default_factory=dict)
 
     def event(self, type: str, **data: object) -> NewEvent:
         """Return the act as an event of the run's stream."""
-        told = {k: v for k, v in ({"operation": self.operation} | data).items() if v is not None}
-        return NewEvent(type=type, actor=self.actor, data={**told, **self.seen, "reason": self.reason})
+        told = {k: v for k, v in {"operation": self.operation, **data, **self.seen}.items() if v is not None}
+        return NewEvent(type=type, actor=self.actor, data=told | {"reason": self.reason})
 
 
 class Resolution(StrEnum):

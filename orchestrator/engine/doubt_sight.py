@@ -9,7 +9,7 @@ import base64
 import binascii
 import hmac
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
@@ -44,7 +44,7 @@ class Seen:
     status: str
     digest: str
 
-    def told(self) -> Mapping[str, object]:
+    def told(self) -> dict[str, object]:
         """Return what the decision's event keeps of it."""
         told = {"seen_at": self.at, "seen_runs": self.runs, "seen": self.digest}
         return {name: value for name, value in told.items() if value is not None}
