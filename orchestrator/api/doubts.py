@@ -14,7 +14,7 @@ from orchestrator.api.auth import Approving, Reading
 from orchestrator.api.bodies import Fields
 from orchestrator.api.openapi import described, listed
 from orchestrator.api.queries import Query
-from orchestrator.engine import doubts
+from orchestrator.engine import doubt_sight, doubts
 from orchestrator.errors import BadInput, Problem
 
 HOWS = ("adopt", "not_started", "relaunch", "abandon")
@@ -47,6 +47,7 @@ def _said(fields: Fields) -> dict[str, Any]:
         "execution_id": fields.text_or_none("execution_id"),
         "execution_ids": {_index(key): found for key, found in by_index.items()} or None,
         "unverified": fields.flag("unverified"),
+        "seen": fields.text_or_none("seen", max_chars=doubt_sight.MAX_SEEN_CHARS),
     }
 
 

@@ -73,6 +73,7 @@ ANSWERS: Schema = {
             "tz": TEXT,
             "next_at": or_null(TIME),
             "workflow_id": TEXT,
+            "workflow_name": TEXT,
             "connection": TEXT,
             "overlap": TEXT,
             "catch_up": TEXT,

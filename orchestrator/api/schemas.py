@@ -89,6 +89,7 @@ BODIES: Schema = _BODIES | {
             "execution_id": SHORT,
             "execution_ids": mapping(TEXT) | {"description": "for a wave: the run's index -> its execution"},
             "unverified": FLAG | {"description": "adopt without asking the provider whether it knows the executions"},
+            "seen": TEXT | {"description": "the doubt's own `seen`: kept with the decision, refused if it has changed"},
         },
     ),
     "NewToken": body(
@@ -214,6 +215,7 @@ ANSWERS: Schema = _ANSWERS | {
             "since": or_null(TIME),
             "reason": or_null(TEXT),
             "holds_slots_until": or_null(TIME),
+            "seen": TEXT,
         },
     ),
     "Resolved": view({"resolved": WHOLE, "left": WHOLE}),

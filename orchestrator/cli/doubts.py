@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 import typer
 
@@ -15,13 +11,14 @@ from orchestrator.cli import bulk, output
 from orchestrator.cli.connect import connected
 from orchestrator.cli.inputs import read_bytes
 from orchestrator.cli.options import NeededReason, OutputOption, group
-from orchestrator.errors import BadInput, Problem
+from orchestrator.errors import BadInput
+
+if TYPE_CHECKING:
+    from orchestrator.domain.adopt_file import AdoptFile
 
 app = group("Doubts: launches that were sent and whose outcome nobody knows.")
 
 COLUMNS = ("id", "kind", "count", "workflow_id", "connection", "batch_id", "since", "reason")
-HEADER = ("index", "execution_id")
-MAX_INDEX_DIGITS = 9
 _BY_INDEX = "execution_ids."
 
 How: TypeAlias = Literal["adopt", "not_started", "relaunch", "abandon"]
@@ -91,7 +88,7 @@ def _resolve_many(filter: dict[str, Any], how: How, *, reason: str, dry_run: boo
 def _resolve_one(
     doubt_id: str, how: How, *, reason: str, adopt: str | None, adopt_file: str | None, unverified: bool
 ) -> None:
-    file = read_executions(adopt_file) if adopt_file is not None else None
+    file = _read_executions(adopt_file) if adopt_file is not None else None
     with connected() as client:
         try:
             resolved = client.doubts.resolve(
@@ -104,70 +101,27 @@ def _resolve_one(
             )
         except api.Invalid as error:
             if file is not None:
-                error.problems = tuple(file.placed(problem) for problem in error.problems)
+                error.problems = tuple(_placed(file, problem) for problem in error.problems)
             raise
     output.one(resolved)
     if resolved["left"]:
         output.say(f"still in doubt of this wave: {resolved['left']}. Next: orchestrator doubt list")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AdoptFile:
-    """What a file says, and where: the server knows indexes, people know rows."""
+def _read_executions(file: str) -> AdoptFile:
+    # Loaded only here: most commands need nothing of it.
+    from orchestrator.domain import adopt_file
 
-    execution_ids: dict[int, str]
-    places: dict[int, tuple[int, int]]
-
-    def placed(self, problem: api.Problem) -> api.Problem:
-        """Return a problem of the server's by the row and line of the file that it is about."""
-        index = str(problem.get("field") or "").removeprefix(_BY_INDEX)
-        if not index.isdecimal() or int(index) not in self.places:
-            return problem
-        row, line = self.places[int(index)]
-        return {**problem, "row": row, "line": line, "field": "execution_id"}
+    return adopt_file.read(read_bytes(file), file)
 
 
-def read_executions(file: str) -> AdoptFile:
-    """Read a CSV of `index,execution_id`, by the run's index in its batch.
-
-    Raises:
-        BadInput: with every row that is not that.
-    """
-    ids: dict[int, str] = {}
-    places: dict[int, tuple[int, int]] = {}
-    problems: list[Problem] = []
-    for row, line, cells in _rows(file):
-        text, id_ = (cells.get("index") or "").strip(), (cells.get("execution_id") or "").strip()
-        fault = _index_fault(text, ids)
-        if fault is not None:
-            problems.append(Problem(message=fault, code="field.value", row=row, line=line, field="index"))
-        if not id_:
-            problems.append(Problem(message="is empty", code="field.value", row=row, line=line, field="execution_id"))
-        if fault is None:
-            ids[int(text)], places[int(text)] = id_, (row, line)
-    if problems or not ids:
-        first = str(problems[0]) if problems else "it names no execution"
-        raise BadInput(f"{file}: {first}", code="adopt_file", problems=problems)
-    return AdoptFile(execution_ids=ids, places=places)
-
-
-def _rows(file: str) -> Iterator[tuple[int, int, dict[str, str | None]]]:
-    """Yield each data row with its number and its line in the file; blank lines are none."""
-    try:
-        found = csv.DictReader(io.StringIO(read_bytes(file).decode("utf-8-sig"), newline=""), strict=True)
-        missing = [name for name in HEADER if name not in (found.fieldnames or ())]
-        if missing:
-            raise BadInput(f"{file}: its header is {','.join(HEADER)}; missing: {', '.join(missing)}")
-        for number, cells in enumerate(found, start=1):
-            yield number, found.line_num, cells
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise BadInput(f"{file}: not a CSV file in UTF-8 ({error})") from None
-
-
-def _index_fault(text: str, known: dict[int, str]) -> str | None:
-    if not (text.isascii() and text.isdigit() and len(text) <= MAX_INDEX_DIGITS):
-        return f"{text!r} is no run's index: a whole number from 0"
-    return f"{int(text)} stands above already" if int(text) in known else None
+def _placed(file: AdoptFile, problem: api.Problem) -> api.Problem:
+    """Return a problem of the server's by the row and line of the file that it is about."""
+    index = str(problem.get("field") or "").removeprefix(_BY_INDEX)
+    if not index.isdecimal() or int(index) not in file.places:
+        return problem
+    row, line = file.places[int(index)]
+    return {**problem, "row": row, "line": line, "field": "execution_id"}
 
 
 def _how(adopt: str | None, adopt_file: str | None, not_started: bool, relaunch: bool, abandon: bool) -> How:

@@ -40,6 +40,7 @@ class Schedule(TypedDict, total=False):
     tz: str
     next_at: str | None
     workflow_id: str
+    workflow_name: str
     connection: str
     input: dict[str, Any] | None
     file: str | None

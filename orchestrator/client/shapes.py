@@ -205,6 +205,7 @@ class Doubt(TypedDict, total=False):
     since: str
     reason: str | None
     holds_slots_until: str | None
+    seen: str
 
 
 class Resolved(TypedDict):

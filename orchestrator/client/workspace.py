@@ -30,6 +30,7 @@ class Doubts:
         execution_id: str | None = None,
         execution_ids: Mapping[int, str] | None = None,
         unverified: bool = False,
+        seen: str | None = None,
     ) -> Resolved:
         """Say what happened to a run's or a wave's launch.
 
@@ -37,6 +38,7 @@ class Doubts:
             execution_id: with `adopt`, the execution that a person found at the provider.
             execution_ids: with `adopt` for a wave, by the run's index in its batch.
             unverified: with `adopt`: without asking the provider whether it knows the executions.
+            seen: as the doubt was listed with it: kept with the decision, which is refused if it has changed.
         """
         body: dict[str, Any] = {"how": how, "reason": reason}
         if execution_id is not None:
@@ -45,6 +47,8 @@ class Doubts:
             body["execution_ids"] = {str(index): found for index, found in execution_ids.items()}
         if unverified:
             body["unverified"] = True
+        if seen is not None:
+            body["seen"] = seen
         return cast(Resolved, self._wire.post(f"/doubts/{quote(doubt_id, safe='')}:resolve", body))
 
 

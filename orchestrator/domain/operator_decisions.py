@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
@@ -29,15 +29,16 @@ class RunFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Act:
-    """Who does it, and why. `actor` is `token:<name>` or `policy:<name>`; `operation` is the bulk one's id, if any."""
+    """Who (`token:<name>`, `policy:<name>`), why, in which bulk operation, and what of it they were shown before."""
 
     actor: str
     reason: str
     operation: str | None = None
+    seen: dict[str, object] = field(default_factory=dict)
 
     def event(self, type: str, **data: object) -> NewEvent:
         """Return the act as an event of the run's stream."""
-        told = {k: v for k, v in ({"operation": self.operation} | data).items() if v is not None}
+        told = {k: v for k, v in {"operation": self.operation, **data, **self.seen}.items() if v is not None}
         return NewEvent(type=type, actor=self.actor, data=told | {"reason": self.reason})
 
 

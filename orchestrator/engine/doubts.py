@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -12,8 +13,9 @@ from orchestrator.domain import operator_decisions
 from orchestrator.domain.changes import Change
 from orchestrator.domain.operator_decisions import Act, Resolution
 from orchestrator.domain.statuses import RunStatus as S
-from orchestrator.engine import adoption, settle
+from orchestrator.engine import adoption, doubt_sight, settle
 from orchestrator.engine.deps import Deps
+from orchestrator.engine.doubt_sight import Seen
 from orchestrator.engine.shown import shown
 from orchestrator.engine.who import Who
 from orchestrator.errors import BadInput, Conflict, NotFound, Problem
@@ -31,10 +33,12 @@ async def list_doubts(deps: Deps, who: Who, *, limit: int = 200) -> list[dict[st
 
     async def read(connection: AsyncConnection) -> list[dict[str, Any]]:
         found = await doubts.page(connection, who.workspace_id, limit=limit)
+        seen = await doubt_sight.of_doubts(connection, deps, who, [row["id"] for row in found])
         return [
             {
                 **{name: value for name, value in row.items() if name != "runs_in_doubt"},
                 "count": row["runs_in_doubt"],
+                "seen": seen[row["id"]],
                 "runs": await doubts.runs_of(connection, who.workspace_id, row["id"], limit=SHOWN_RUNS),
             }
             for row in found
@@ -53,6 +57,7 @@ async def resolve_doubt(
     execution_ids: Mapping[int, str] | None = None,
     reason: str,
     unverified: bool = False,
+    seen: str | None = None,
 ) -> dict[str, Any]:
     """Settle a doubt, a run's or a whole wave's, as a person decided.
 
@@ -61,6 +66,7 @@ async def resolve_doubt(
         execution_id: for `adopt` of a single run: the provider's id of its execution.
         execution_ids: for `adopt` of a wave: by the run's index in its batch. Runs it does not name stay in doubt.
         unverified: adopt without asking the provider whether it knows the executions.
+        seen: what the decision rests on, as the doubt was shown with it: kept with it, and refused if it has changed.
 
     Raises:
         BadInput: no reason, an unknown way, ids missing, doubled or unknown at the provider.
@@ -69,19 +75,19 @@ async def resolve_doubt(
     """
     resolution = _resolution(how, reason)
     act = who.act("doubt resolve", reason)
+    sight = None if seen is None else doubt_sight.redeem(deps, who, doubt_id, seen)
+    if sight is not None:
+        act = replace(act, seen=sight.told())
     ids = _given_ids(resolution, execution_id, execution_ids)
     place = await _place(deps, who, doubt_id)
     if ids and not unverified:
-        await _refuse_settled(deps, who, doubt_id)
+        await _refuse_settled(deps, who, doubt_id, sight)
         await adoption.verify(deps, place, {_field(index): id for index, id in ids.items()})
 
     async def write(connection: AsyncConnection) -> tuple[int, int, frozenset[UUID]]:
-        lane = await lanes.lock(connection, place.lane_id)
-        if place.batch_id is not None:
-            await batches.lock(connection, place.batch_id)
-        if place.wave_id is not None:
-            await waves.lock(connection, [place.wave_id])
-        found = await doubts.lock_runs(connection, who.workspace_id, doubt_id)
+        lane, found = await _lock(connection, who, place, doubt_id)
+        if sight is not None:
+            await doubt_sight.refuse_changed(connection, who, doubt_id, sight)
         if who.operation is not None:
             if not found:
                 raise _settled()
@@ -95,14 +101,33 @@ async def resolve_doubt(
             operator_decisions.resolve(run.facts, act, resolution, execution_id=id, now=lane.now) for run, id in chosen
         ]
         ended = await _write(deps, connection, lane, place, decided, [run for run, _ in chosen])
-        if place.wave_id is not None and place.batch_id is not None:
-            told = act.event("doubts_resolved", how=str(resolution), wave=str(place.wave_id), runs=len(chosen))
-            await events.append_to_batch(connection, place.batch_id, [told], at=lane.now)
+        await _tell_batch(connection, lane, place, act, resolution, runs=len(chosen))
         return len(chosen), len(found) - len(chosen), ended
 
     resolved, left, ended = await deps.db.run(write)
     await settle.settle_batches(deps, ended)
     return {"resolved": resolved, "left": left}
+
+
+async def _lock(
+    connection: AsyncConnection, who: Who, place: DoubtPlace, doubt_id: UUID
+) -> tuple[Lane, list[DoubtedRun]]:
+    """Lock what a doubt hangs on, and its runs that are in doubt still."""
+    lane = await lanes.lock(connection, place.lane_id)
+    if place.batch_id is not None:
+        await batches.lock(connection, place.batch_id)
+    if place.wave_id is not None:
+        await waves.lock(connection, [place.wave_id])
+    return lane, await doubts.lock_runs(connection, who.workspace_id, doubt_id)
+
+
+async def _tell_batch(
+    connection: AsyncConnection, lane: Lane, place: DoubtPlace, act: Act, resolution: Resolution, *, runs: int
+) -> None:
+    """Write the decision about a wave into its batch's history."""
+    if place.wave_id is not None and place.batch_id is not None:
+        told = act.event("doubts_resolved", how=str(resolution), wave=str(place.wave_id), runs=runs)
+        await events.append_to_batch(connection, place.batch_id, [told], at=lane.now)
 
 
 async def _acknowledge(
@@ -133,10 +158,12 @@ def _settled() -> Conflict:
     return Conflict("this doubt is settled already", code="not_in_doubt", hint="orchestrator doubt list")
 
 
-async def _refuse_settled(deps: Deps, who: Who, doubt_id: UUID) -> None:
+async def _refuse_settled(deps: Deps, who: Who, doubt_id: UUID, sight: Seen | None) -> None:
     """Refuse before the provider is asked; asked again under the locks."""
 
     async def read(connection: AsyncConnection) -> Sequence[dict[str, Any]]:
+        if sight is not None:
+            await doubt_sight.refuse_changed(connection, who, doubt_id, sight)
         return await doubts.runs_of(connection, who.workspace_id, doubt_id, limit=1)
 
     if not await deps.db.run(read):

@@ -61,10 +61,13 @@ async def preview_schedule(deps: Deps, who: Who, name: str, *, count: int) -> di
     return _previewed(ticks.rhythm_of(row), row.now, count, template=row.template)
 
 
-async def preview_rhythm(deps: Deps, *, cron: str | None, every: str | None, zone: str, count: int) -> dict[str, Any]:
-    """Return the ticks that a rhythm would have from now on; nothing is stored."""
+async def preview_rhythm(
+    deps: Deps, *, cron: str | None, every: str | None, zone: str, count: int, template: str | None = None
+) -> dict[str, Any]:
+    """Return the ticks that a rhythm would have from now on, with the files of a template; nothing is stored."""
     now = await deps.db.run(transaction_now)
-    return _previewed(read_rhythm(cron=cron, every=every, zone=zone, anchor=whole(now)), now, count)
+    named = None if template is None else templates.check(template)
+    return _previewed(read_rhythm(cron=cron, every=every, zone=zone, anchor=whole(now)), now, count, template=named)
 
 
 async def list_fires(

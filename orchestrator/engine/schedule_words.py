@@ -135,6 +135,7 @@ def view(row: ScheduleRow, latest: Mapping[str, Any] | None) -> dict[str, Any]:
             "tz": row.zone,
             "next_at": row.next_at,
             "workflow_id": row.workflow,
+            "workflow_name": row.workflow_name,
             "connection": row.connection,
             "input": None if row.input is None else json.loads(row.input),
             "file": row.template,

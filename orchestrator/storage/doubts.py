@@ -61,6 +61,16 @@ LOCK_LATE = text("""
     JOIN runs r ON r.id = v.run_id JOIN executions e ON e.run_id = v.run_id AND e.attempt = v.attempt
     ORDER BY r.id FOR UPDATE OF r""")
 
+# Under the locks of a decision, or beside what is shown: how the histories of a doubt's runs end.
+STANDING = text("""
+    SELECT v.id, f.* FROM unnest(CAST(:ids AS uuid[])) AS v(id), LATERAL (
+        SELECT count(*) FILTER (WHERE r.status = 'in_doubt')::int AS runs, COALESCE(max(r.event_seq), 0) AS seq,
+            COALESCE(min(r.status), 'in_doubt') AS status, encode(sha256(convert_to(COALESCE(string_agg(
+                r.id::text || ':' || encode(r.event_hash, 'hex'), ',' ORDER BY r.id), ''), 'UTF8')), 'hex') AS digest
+        FROM (SELECT v.id AS run_id UNION ALL
+            SELECT e.run_id FROM executions e WHERE e.wave_id = v.id AND e.state = 'in_doubt') x
+        JOIN runs r ON r.id = x.run_id AND r.workspace_id = :workspace) f""")
+
 # Whatever became of the attempt: this id is known from now on, and can be adopted by no other.
 KEEP_IDS = text("""
     UPDATE executions e SET remote_id = v.remote_id
@@ -86,6 +96,21 @@ class DoubtPlace:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """How a doubt stands: its runs in doubt, and a digest over the ends of their histories.
+
+    Args:
+        seq: the last event's number, of a run alone; status: that run's; of a wave they say nothing more.
+    """
+
+    id: UUID
+    runs: int
+    seq: int
+    status: str
+    digest: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DoubtedRun:
     """A run in doubt, locked, and where it stands in its file and in its wave."""
 
@@ -105,6 +130,12 @@ async def runs_of(
     """Return the runs of one doubt."""
     values = {"workspace": workspace, "id": doubt_id, "limit": limit}
     return [dict(row._mapping) for row in await rows(connection, RUNS, values)]
+
+
+async def standing(connection: AsyncConnection, workspace: UUID, ids: Sequence[UUID]) -> list[Standing]:
+    """Return how some doubts stand, a run's or a wave's each."""
+    found = await rows(connection, STANDING, {"workspace": workspace, "ids": [*ids]})
+    return [Standing(**row._mapping) for row in found]
 
 
 async def place(connection: AsyncConnection, workspace: UUID, doubt_id: UUID) -> DoubtPlace | None:

@@ -14,9 +14,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from orchestrator.storage.database import execute, one, rows
 
 _COLUMNS = """s.id, s.workspace_id, s.name, s.connection_id, c.name AS connection, s.workflow_id,
-    w.remote_id AS workflow, s.cron, s.every_s, s.zone, s.anchor, s.input, s.template, s.options,
-    s.allows_same_content, s.overlap, s.catch_up, s.max_catch_up, s.deadline_s, s.next_at, s.paused_at, s.paused_by,
-    s.paused_note, s.created_by, s.created_at, s.removed_at, orch_now() AS now"""
+    w.remote_id AS workflow, w.name AS workflow_name, s.cron, s.every_s, s.zone, s.anchor, s.input, s.template,
+    s.options, s.allows_same_content, s.overlap, s.catch_up, s.max_catch_up, s.deadline_s, s.next_at, s.paused_at,
+    s.paused_by, s.paused_note, s.created_by, s.created_at, s.removed_at, orch_now() AS now"""
 
 _FROM = "FROM schedules s JOIN connections c ON c.id = s.connection_id JOIN workflows w ON w.id = s.workflow_id"
 
@@ -33,6 +33,14 @@ LOCK_BY_ID = text(f"SELECT {_COLUMNS} {_FROM} WHERE s.id = :id FOR NO KEY UPDATE
 
 LIST = text(f"""
     SELECT {_COLUMNS} {_FROM} WHERE s.workspace_id = :workspace AND s.removed_at IS NULL ORDER BY s.name LIMIT 1000""")
+
+# As many by name as a page shows, of one state or of all.
+PAGE = text(f"""
+    SELECT {_COLUMNS} {_FROM} WHERE s.workspace_id = :workspace AND s.removed_at IS NULL
+        AND (CAST(:after AS text) IS NULL OR s.name > :after)
+        AND CAST(:status AS text) IN ('', CASE WHEN s.paused_at IS NOT NULL THEN 'paused'
+            WHEN s.next_at IS NOT NULL THEN 'active' ELSE 'over' END)
+    ORDER BY s.name LIMIT :limit""")
 
 # SKIP LOCKED: whoever plans a schedule now writes the rows of all its ticks; nobody needs to wait for that.
 LOCK_DUE = text(f"""
@@ -77,6 +85,7 @@ class ScheduleRow:
     connection: str
     workflow_id: UUID
     workflow: str
+    workflow_name: str
     cron: str | None
     every_s: int | None
     zone: str
@@ -131,6 +140,14 @@ async def lock_due(connection: AsyncConnection) -> ScheduleRow | None:
 async def page(connection: AsyncConnection, workspace: UUID) -> list[ScheduleRow]:
     """Return a workspace's schedules by name."""
     return [found for row in await rows(connection, LIST, {"workspace": workspace}) if (found := _row(row)) is not None]
+
+
+async def page_after(
+    connection: AsyncConnection, workspace: UUID, *, status: str, after: str | None, limit: int
+) -> list[ScheduleRow]:
+    """Return a part of a workspace's schedules by name, of one status (`''`: of all), after a name."""
+    values = {"workspace": workspace, "status": status, "after": after, "limit": limit}
+    return [found for row in await rows(connection, PAGE, values) if (found := _row(row)) is not None]
 
 
 async def insert(connection: AsyncConnection, *, options: dict[str, Any], **values: Any) -> bool:

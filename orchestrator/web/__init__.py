@@ -13,6 +13,8 @@ overview.py runs.py run.py run_acts.py bulk.py operations.py    the pages
 batches.py batch.py batch_acts.py new_batch.py draft.py new_run.py    more of them
 uploads.py      a form with a file, taken as it comes
 batch_options.py preview_rows.py input_form.py    what a file or a schema is to whoever looks at it
+inbox.py        what waits for a person, and decisions on it, one by one or many alike
+schedules.py schedule.py schedule_forms.py    all schedules; one with its ticks and acts; its form with a preview
 run_filters.py  the query bar: words in, filters and chips out
 commands.py     "as CLI, curl, Python"
 templates/      one for each page; macros/ has a file for each noun

@@ -72,6 +72,26 @@ def submit_batch(words: list[str]) -> Commands:
     return {"CLI": shlex.join(words)}
 
 
+def list_inbox(base_url: str) -> Commands:
+    """Say the inbox."""
+    return {
+        "CLI": "orchestrator inbox list\norchestrator doubt resolve ID --not-started --reason TEXT",
+        "curl": _curl(f"{base_url.rstrip('/')}/api/v1/inbox"),
+        "Python": f"{_CLIENT}\nfor item in client.inbox.list():\n    print(item['title'])",
+    }
+
+
+def schedules(base_url: str, name: str | None = None) -> Commands:
+    """Say the schedules, or one of them."""
+    where = "" if name is None else f"/{name}"
+    verbs = ["list"] if name is None else [f"show {name}", f"fires {name}", f"preview {name}"]
+    return {
+        "CLI": "\n".join(f"orchestrator schedule {verb}" for verb in verbs),
+        "curl": _curl(f"{base_url.rstrip('/')}/api/v1/schedules{where}"),
+        "Python": f"{_CLIENT}\nprint(client.schedules.{'list()' if name is None else f'get({name!r})'})",
+    }
+
+
 _CLIENT = "from orchestrator.client import Client\n\nclient = Client(ORCH_URL, ORCH_TOKEN)"
 
 

@@ -19,6 +19,7 @@ from orchestrator.web import (
     connections,
     draft,
     faults,
+    inbox,
     navigation,
     new_batch,
     new_run,
@@ -28,6 +29,9 @@ from orchestrator.web import (
     run,
     run_acts,
     runs,
+    schedule,
+    schedule_forms,
+    schedules,
     sign_in,
     system,
     tokens,
@@ -41,6 +45,7 @@ ROUTERS: tuple[APIRouter, ...] = tuple(
         *(assets, sign_in, overview, bulk, runs, run, run_acts, operations),
         *(batches, batch, batch_acts, new_batch, draft, new_run),
         *(connections, connection_acts, reports, audit, system, tokens, webhooks, codes),
+        *(inbox, schedules, schedule_forms, schedule),
     )
 )
 

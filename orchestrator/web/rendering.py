@@ -24,6 +24,7 @@ from orchestrator.engine.who import Who
 from orchestrator.web import preferences, wording
 from orchestrator.web.assets import ASSETS
 from orchestrator.web.forms import Said, take_said
+from orchestrator.web.visits import SAFE
 
 TEMPLATES = Path(__file__).parent / "templates"
 HTML = "text/html; charset=utf-8"
@@ -57,6 +58,9 @@ def _environment() -> Environment:
         "run_badges": wording.RUN_BADGES,
         "batch_badges": wording.BATCH_BADGES,
         "operation_badges": wording.OPERATION_BADGES,
+        "question_badges": wording.QUESTION_BADGES,
+        "fire_badges": wording.FIRE_BADGES,
+        "schedule_badges": wording.SCHEDULE_BADGES,
     }
     made.globals["code_is_known"] = catalogue.is_known
     made.filters |= {"number": wording.number, "capped": wording.capped, "size": wording.size}
@@ -120,11 +124,18 @@ def render(
         rooms=request.app.state.rooms,
         prefers=preferences.of(request),
         path=request.url.path,
-        here=request.url.path + (f"?{request.url.query}" if request.url.query else ""),
+        here=_here(request),
         base_url=(request.app.state.settings.public_url or str(request.base_url)).rstrip("/"),
         layout="living.html" if "hx-request" in request.headers else "layout.html",
         **shown,
     )
+
+
+def _here(request: Request) -> str:
+    """Return where a browser comes back to; what a form showed cannot be asked for, so it is what it lies below."""
+    if request.method not in SAFE:
+        return request.url.path.rsplit("/", 1)[0] or "/"
+    return request.url.path + (f"?{request.url.query}" if request.url.query else "")
 
 
 def now(visit: Call) -> datetime:

@@ -12,7 +12,7 @@ from orchestrator.api.downloads import attachment
 from orchestrator.api.queries import Query
 from orchestrator.domain import run_story
 from orchestrator.domain.statuses import ENDINGS, RunStatus
-from orchestrator.engine import reading, run_look
+from orchestrator.engine import reading, run_look, schedule_look
 from orchestrator.errors import OrchestratorError
 from orchestrator.web import commands
 from orchestrator.web.rendering import page
@@ -48,6 +48,7 @@ async def show_run(run_id: UUID, visit: Reading) -> Response:
         title=f"Run {run['external_id'] or str(run_id)[-8:]}",
         room="runs",
         run=run,
+        schedule=await schedule_look.schedule_of(visit.deps, visit.who, run_id, _id(run["batch_id"])),
         line=run_story.plain_line(run),
         cure=run_story.cure(run),
         stretches=run_story.stretches(run, history["events"]),
@@ -68,6 +69,10 @@ async def download_result(run_id: UUID, n: int, visit: Reading) -> Response:
     """Save one result file, byte for byte as it was stored."""
     Query(visit.request.query_params, ())
     return attachment(await reading.open_result(visit.deps, visit.who, run_id, n), n)
+
+
+def _id(text: str | None) -> UUID | None:
+    return None if text is None else UUID(text)
 
 
 async def _preview(visit: Reading, run_id: UUID, n: int) -> dict[str, Any]:

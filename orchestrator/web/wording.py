@@ -8,9 +8,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlencode
+from zoneinfo import ZoneInfo
 
 from markupsafe import Markup, escape
 
+from orchestrator.domain.changes import InboxKind
+from orchestrator.domain.fires import FireState
 from orchestrator.domain.overview import CAP
 from orchestrator.domain.statuses import MEANINGS, BatchStatus, RunStatus
 
@@ -25,7 +28,7 @@ class Badge:
     meaning: str = ""
 
 
-S, B = RunStatus, BatchStatus
+S, B, K, F = RunStatus, BatchStatus, InboxKind, FireState
 
 RUN_BADGES: Mapping[str, Badge] = {
     S.QUEUED: Badge("clock", "queued", "quiet", MEANINGS[S.QUEUED]),
@@ -64,8 +67,32 @@ OPERATION_BADGES: Mapping[str, Badge] = {
     "failed": Badge("cross", "failed", "bad"),
 }
 
+QUESTION_BADGES: Mapping[str, Badge] = {
+    K.HUMAN: Badge("person", "waits", "human", "an execution waits at its provider for a person"),
+    K.DOUBT: Badge("question", "in doubt", "doubt", "nobody knows whether a launch arrived"),
+    K.OVERDUE: Badge("clock", "overdue", "human", "an execution runs for longer than it should"),
+}
+
+FIRE_BADGES: Mapping[str, Badge] = {
+    F.DUE: Badge("send", "due", "busy", "a worker carries it out"),
+    F.WAITING: Badge("file", "waits for its file", "human", "its file is not there yet"),
+    F.QUEUED: Badge("clock", "waits its turn", "quiet", "what came before it still runs"),
+    F.FIRED: Badge("check", "fired", "good", "it submitted what the schedule says"),
+    F.SKIPPED: Badge("stop", "skipped", "quiet", "it was not to be carried out"),
+    F.MISSED: Badge("cross", "missed", "bad", "it could not be carried out"),
+    F.MERGED: Badge("stack", "merged", "quiet", "a later tick was carried out for it"),
+}
+
+SCHEDULE_BADGES: Mapping[str, Badge] = {
+    "active": Badge("check", "active", "good", "its ticks are carried out"),
+    "paused": Badge("pause", "paused", "human", "its ticks are skipped"),
+    "over": Badge("stop", "over", "quiet", "it never fires again"),
+}
+
 assert set(RUN_BADGES) == set(RunStatus), "every status of a run needs a badge"
 assert set(BATCH_BADGES) == set(BatchStatus), "every status of a batch needs a badge"
+assert set(FIRE_BADGES) == set(FireState), "every state of a tick needs a badge"
+assert set(QUESTION_BADGES) == set(InboxKind), "every kind of question needs a badge"
 
 _UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"))
 
@@ -73,6 +100,11 @@ _UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"))
 def number(value: float | None) -> str:
     """Return a number with thousands apart."""
     return "–" if value is None else f"{value:,.0f}" if float(value).is_integer() else f"{value:,.1f}"
+
+
+def counted(value: int, noun: str) -> str:
+    """Return how many of something: `1 run`, `3 runs`."""
+    return f"{number(value)} {noun}{'' if value == 1 else 's'}"
 
 
 def capped(value: int | None) -> str:
@@ -126,6 +158,19 @@ def clock(value: str | datetime, now: datetime) -> str:
     return f"{at.day} {at:%b %H:%M} UTC" if at.year == now.year else f"{at.day} {at:%b %Y %H:%M} UTC"
 
 
+def zoned(value: str | datetime, zone: str) -> str:
+    """Return a time on the clock of a zone: `Tue 1 Dec 2026 09:00 Europe/Prague`."""
+    at = moment(value).astimezone(ZoneInfo(zone))
+    seconds = f":{at:%S}" if at.second else ""
+    return f"{at:%a} {at.day} {at:%b %Y %H:%M}{seconds} {zone}"
+
+
+def span(seconds: int) -> str:
+    """Return an interval as it is written: `90m`, `6h`, `1d`."""
+    length, unit = next((n, u) for n, u in ((86_400, "d"), (3_600, "h"), (60, "m"), (1, "s")) if seconds % n == 0)
+    return f"{seconds // length}{unit}"
+
+
 def ago(value: str | datetime, now: datetime) -> str:
     """Return how far a time is: `3 min ago`, `in 12 s`."""
     seconds = (now - moment(value)).total_seconds()
@@ -135,7 +180,7 @@ def ago(value: str | datetime, now: datetime) -> str:
     return f"{words} ago" if seconds > 0 else f"in {words}"
 
 
-def between(began: str | None, ended: str | datetime | None) -> float | None:
+def between(began: str | datetime | None, ended: str | datetime | None) -> float | None:
     """Return the seconds between two times."""
     if began is None or ended is None:
         return None

@@ -153,7 +153,7 @@ async def _begin(settings: Settings, url: str, sandbox: Sandbox) -> Product:
         token, _ = await tokens.create_token(deps, workspace, "Ada Operator", actor="test")
         stranger, _ = await tokens.create_token(deps, other, "Stranger", actor="test")
         who = Who(workspace_id=workspace, actor="token:test", scopes=frozenset(SCOPES))
-        for name in ("main", "troubled"):
+        for name in ("main", "troubled", "second", "third", "fourth", "waved"):
             await _connect(deps, who, name, sandbox)
     made = {"url": url, "token": token, "stranger": stranger, "workspace": workspace}
     return Product(settings=settings, sandbox=sandbox, **made)  # type: ignore[arg-type]
@@ -208,8 +208,17 @@ def _fill(made: Product, client: Client) -> None:
     client.schedules.create(
         "nightly", workflow_id=free, connection="main", cron="0 9 * * *", tz="Europe/Prague", input=b"{}"
     )
+    _schedules(made, client, free)
     submit("doubt", "fault=500_after", on="troubled", external_id="payment-4711")
-    _await(client, ids, in_doubt=("doubt",))
+    submit("doubt decided", "fault=500_after", on="second", external_id="payment-4712")
+    submit("doubt too", "fault=500_after", on="third", external_id="payment-4713")
+    submit("doubt moved", "fault=500_after", on="fourth", external_id="payment-4714")
+    made.sandbox.faults([{"fault": "disconnect_after", "kind": "batch", "times": 1}])
+    items = b"\n".join(json.dumps({"n": n, "sandbox": "duration_s=0.1"}).encode() for n in range(5))
+    wave = client.batches.submit(items, "jsonl", connection="waved", workflow_id=free, name="Payments " + HOSTILE)
+    ids["wave batch"] = str(wave["id"])
+    _await(client, ids, in_doubt=("doubt", "doubt decided", "doubt too", "doubt moved"))
+    _await_questions(client, ids)
     submit("queued", "duration_s=1", on="troubled")
     submit("cancelled", "duration_s=1", on="troubled", external_id="never-sent")
     client.runs.cancel(ids["cancelled"], reason=HOSTILE)
@@ -238,6 +247,39 @@ async def _drafts(made: Product) -> dict[str, str]:
                 filename = f"customers {HOSTILE}.csv"
                 found[name] = str(await drafts.keep(deps, who, content, filename=filename, options=options))
     return found
+
+
+def _schedules(made: Product, client: Client, workflow: str) -> None:
+    """Make schedules: one that fired by hand and missed a tick, one that is paused, one whose clock changes soon."""
+    common: dict[str, Any] = {"workflow_id": workflow, "connection": "main"}
+    client.schedules.create("paused", every="6h", tz="UTC", file="in-{date}.csv", **common)
+    client.schedules.pause("paused", HOSTILE)
+    client.schedules.create("hourly", cron="30 1 * * 0", tz="America/New_York", input=b"{}", **common)
+    client.schedules.run_now("nightly", reason="to see it work")
+    made.sql(
+        "INSERT INTO fires (id, schedule_id, workspace_id, nominal_at, state, why, deadline_at, decided_at)"
+        " SELECT gen_random_uuid(), id, workspace_id, date_trunc('day', now()) - n * interval '1 day', s, w, now(),"
+        " now() FROM schedules, (VALUES (1, 'missed', 'nobody was there to fire it (8 h late); catch-up is none'),"
+        " (2, 'skipped', 'the schedule was paused: works'), (3, 'merged', 'merged into a later one')) v(n, s, w)"
+        " WHERE name = 'nightly'"
+    )
+    until = time.monotonic() + 30
+    while not (fired := client.schedules.fires("nightly", states=["fired"])):
+        assert time.monotonic() < until, "the schedule did not fire"
+        time.sleep(0.05)
+    made.ids["by schedule"] = str(fired[0]["run_id"])
+
+
+def _await_questions(client: Client, ids: dict[str, str]) -> None:
+    """Wait for a wave in doubt; name the questions by what they are about."""
+    until = time.monotonic() + 30
+    while not any(item["wave_id"] for item in client.inbox.list()):
+        assert time.monotonic() < until, "no wave is in doubt"
+        time.sleep(0.05)
+    names = {id: name for name, id in ids.items()}
+    for item in client.inbox.list():
+        about = "wave" if item["wave_id"] else names[str(item["run_id"])]
+        ids[f"question {about}"] = item["id"]
 
 
 def _await(client: Client, ids: dict[str, str], **wanted: tuple[str, ...]) -> None:

@@ -58,6 +58,16 @@ def pages(made: Product) -> dict[str, str]:
         "webhook": "/webhooks/ops",
         "codes": "/codes",
         "code": "/codes/in_doubt",
+        "inbox": "/inbox",
+        "inbox-empty": "/inbox?kind=overdue",
+        "question-human": f"/inbox/{ids['question human']}",
+        "question-doubt": f"/inbox/{ids['question doubt']}",
+        "question-wave": f"/inbox/{ids['question wave']}",
+        "schedules": "/schedules",
+        "schedule": "/schedules/nightly",
+        "schedule-paused": "/schedules/paused",
+        "schedule-new": "/schedules/-new",
+        "schedule-edit": "/schedules/nightly/edit",
         "not-found": "/nowhere",
     }
 

@@ -48,8 +48,9 @@ GUARDED = [(method, path, scope) for method, path, scope in ROUTES if scope is n
 
 def _path(made: Product, path: str) -> str:
     known = {"run_id": made.ids["finished"], "operation_id": ABSENT, "n": "0"}
-    known |= {"batch_id": made.ids["batch"], "draft_id": ABSENT}
-    known |= {"name": "main", "code": "in_doubt", "workflow_id": made.sandbox.workflows["Free form"]}
+    known |= {"batch_id": made.ids["batch"], "draft_id": ABSENT, "item_id": made.ids["question doubt"]}
+    name = "nightly" if path.startswith("/schedules") else "main"
+    known |= {"name": name, "code": "in_doubt", "workflow_id": made.sandbox.workflows["Free form"]}
     return re.sub(r"\{(\w+)(?::\w+)?\}", lambda match: known[match[1]], path)
 
 

@@ -38,6 +38,13 @@ PLACES = (
     "webhook",
     "codes",
     "code",
+    "inbox",
+    "question-human",
+    "question-doubt",
+    "question-wave",
+    "schedules",
+    "schedule",
+    "schedule-new",
     "not-found",
 )
 
@@ -134,6 +141,19 @@ def test_a_printed_link_signs_in_by_a_click_and_leaves_no_code_behind(browser: B
     view.click("#by-link button")
     expect(view.locator("h1")).to_have_text("Overview")
     context.close()
+
+
+def test_a_csv_file_fills_the_executions_of_a_wave(view: Page, made: Product) -> None:
+    view.goto(made.url + "/inbox")
+    view.locator(f"#q-{made.ids['question wave']} a.opens").click()
+    view.click("#act-adopt summary")
+    expect(view.locator("#file")).to_be_visible()
+    content = b"index,execution_id\n3,found-by-hand\n"
+    view.set_input_files("#file", {"name": "found.csv", "mimeType": "text/csv", "buffer": content})
+    expect(view.locator("#executions")).to_have_value(content.decode())
+    with view.expect_response(lambda r: r.request.headers.get("hx-request") == "true"):
+        view.evaluate("orchAsk()")
+    expect(view.locator("#executions")).to_have_value(content.decode())
 
 
 def test_a_bulk_retry_runs_from_ticks_to_done(view: Page, made: Product) -> None:

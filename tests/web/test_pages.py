@@ -22,6 +22,8 @@ PATHS = (
     *("/reports/one?kind=batch&batch={batch}", "/reports/totals?kind=batch&batch={batch}", "/system/settings"),
     *("/batches", "/batches/{batch}", "/runs/new", "/batches/new", "/batches/new/{draft}"),
     *("/tokens", "/webhooks", "/webhooks/ops", "/codes", "/codes/in_doubt"),
+    *("/inbox", "/inbox/{question human}", "/inbox/{question doubt}", "/inbox/{question wave}"),
+    *("/schedules", "/schedules/nightly", "/schedules/paused", "/schedules/-new"),
 )
 MAX_WEIGHT = 150_000
 
@@ -44,7 +46,9 @@ def statements(marker: str) -> Iterator[list[str]]:
 
 @pytest.mark.parametrize("path", PATHS)
 def test_what_anybody_wrote_is_text_and_nothing_else(made: Product, web: httpx.Client, path: str) -> None:
-    text = web.get(path.format(**made.ids)).text
+    answer = web.get(path.format(**made.ids))
+    assert answer.status_code == 200
+    text = answer.text
     assert "<script>window.pwned" not in text
     assert "<img src=x" not in text
     if path.startswith("/runs/{hostile}"):

@@ -85,6 +85,12 @@ DOUBTS = (
         "not_in_doubt", Repeat.MEND, "The doubt is settled already.", "`orchestrator doubt list` shows what is left."
     ),
     Entry(
+        "changed_meanwhile",
+        Repeat.MEND,
+        "What was to be decided is not any more as it was shown.",
+        "Look at it again: the message says what has changed. Nothing was done.",
+    ),
+    Entry(
         "reason_missing",
         Repeat.MEND,
         "No reason was given, and it is kept with the decision.",

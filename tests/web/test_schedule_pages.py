@@ -1,0 +1,134 @@
+"""Schedules: made after a preview, changed, paused with a reason, fired by hand; every tick and its fate."""
+
+from __future__ import annotations
+
+import re
+from html import unescape
+
+import httpx
+import pytest
+
+from tests.web.product import HOSTILE, Product
+from tests.web.test_pages import statements
+
+
+def form(made: Product, **said: str) -> dict[str, str]:
+    free = made.sandbox.workflows["Free form"]
+    return {"name": "by-form", "connection": "main", "workflow_id": free, "tz": "Europe/Prague", "input": "{}"} | said
+
+
+def test_a_list_says_when_how_it_went_and_who_paused_why(web: httpx.Client) -> None:
+    text = web.get("/schedules").text
+    assert "At 09:00 every day (Europe/Prague)" in text
+    assert re.search(r"09:00 Europe/Prague</span>", text)
+    assert "1 missed" in text
+    assert 'by <span class="name">token:Ada Operator</span>: &lt;img' in text
+    assert 'href="/schedules/nightly"' not in web.get("/schedules?status=paused").text
+
+
+def test_the_list_comes_in_pages_by_name(web: httpx.Client) -> None:
+    text = web.get("/schedules?limit=2").text
+    assert re.findall(r'<tr id="s-([^"]+)"', text) == ["hourly", "nightly"]
+    following = re.search(r'rel="next" href="([^"]+)"', text)
+    assert following is not None
+    assert 'id="s-paused"' in web.get(unescape(following[1])).text
+
+
+def test_a_list_asks_once_for_all_ticks(web: httpx.Client) -> None:
+    with statements("unnest(CAST(") as found:
+        web.get("/schedules")
+    assert len([one for one in found if "fires" in one]) == 1
+
+
+def test_one_schedule_says_its_policies_what_comes_and_every_fate(made: Product, web: httpx.Client) -> None:
+    text = web.get("/schedules/nightly").text
+    for words in ("a tick is skipped.", "those before it are merged into it.", "for 1 h, then it is missed."):
+        assert words in text
+    assert text.count("Dec 2026 09:00") + text.count("09:00</th>") >= 10
+    for fate in ("fired", "missed", "skipped", "merged"):
+        assert f"</svg>{fate}</span>" in text
+    assert "schedule run now" in text
+    assert made.ids["by schedule"] in text
+
+
+def test_ticks_come_in_pages_without_gap_or_repeat(web: httpx.Client) -> None:
+    seen: list[str] = []
+    path: str | None = "/schedules/nightly?limit=2"
+    while path is not None:
+        text = web.get(path).text
+        seen += re.findall(r'<tr id="k-([^"]+)"', text)
+        following = re.search(r'rel="next" href="([^"]+)"', text)
+        path = unescape(following[1]) + "&limit=2" if following else None
+    assert len(seen) == len(set(seen)) >= 4
+    assert web.get("/schedules/nightly?state=missed").text.count('<tr id="k-') == 1
+
+
+def test_a_run_leads_to_the_schedule_that_it_came_from(made: Product, web: httpx.Client) -> None:
+    assert 'href="/schedules/nightly">nightly</a>, tick of' in web.get(f"/runs/{made.ids['by schedule']}").text
+    assert "tick of" not in web.get(f"/runs/{made.ids['finished']}").text
+
+
+def test_a_preview_marks_the_clock_change_and_stores_nothing(made: Product, web: httpx.Client) -> None:
+    text = web.post("/schedules/-preview", data=form(made, cron="30 2 25-31 3 *")).text
+    assert "02:30 does not exist that day" in text
+    assert text.count("clock change</span>") == text.count("does not exist")
+    assert "Make the schedule" in text
+    assert web.get("/schedules/by-form").status_code == 404
+    files = web.post("/schedules/-preview", data=form(made, every="1d", input="", file="in-{year}.csv")).text
+    assert files.count("<code>in-20") == 10
+
+
+@pytest.mark.parametrize(("said", "words"), [
+    ({"cron": "61 * * * *"}, "cron"), ({"every": "3 moons"}, "no interval"), ({"every": "6h", "tz": "Mars"}, "zone"),
+    ({"every": "6h", "input": ""}, "either a fixed input"), ({"every": "6h", "max_catch_up": "x"}, "whole number"),
+    ({"every": "6h", "name": "-no"}, "A schedule&#39;s name"), ({}, "cron expression or an interval"),
+])  # fmt: skip
+def test_what_cannot_be_is_shown_again_with_what_to_do(
+    made: Product, web: httpx.Client, said: dict[str, str], words: str
+) -> None:
+    for path in ("/schedules/-preview", "/schedules"):
+        answer = web.post(path, data=form(made, **said))
+        assert answer.status_code == 422
+        assert words in answer.text
+        assert f'value="{said.get("tz", "Europe/Prague")}"' in answer.text, "nothing has to be written twice"
+
+
+def test_a_schedule_is_made_changed_paused_resumed_fired_and_deleted(made: Product, web: httpx.Client) -> None:
+    there = "/schedules/by-form"
+    body = form(made, every="6h", overlap="queue", catch_up="none", input='{"api_key": "sk-1", "n": 1}')
+    assert web.post("/schedules", data=body).headers["location"] == there
+    assert web.post("/schedules", data=body).status_code == 409
+    assert "sk-1" not in web.get(there).text + web.get(there + "/edit").text
+    edited = body | {"catch_up": "all", "max_catch_up": "7", "input": "", "cron": "", "reason": HOSTILE}
+    assert "It would fire so" in web.post(there + "/preview", data=edited).text
+    assert web.post(there + "/edit", data=edited).headers["location"] == there
+    with made.client() as client:
+        found = client.schedules.get("by-form")
+    assert (found["catch_up"], found["max_catch_up"], found["overlap"]) == ("all", 7, "queue")
+    assert found["input"] == {"api_key": "sk-1", "n": 1}, "what is not said stays"
+    text = web.get(there).text
+    assert "<b>changed</b> catch_up, max_catch_up" in text
+    assert "&lt;script&gt;" in text
+    web.post(there + "/edit", data=edited)
+    assert "Nothing was changed." in web.get(there).text
+    assert web.post(there + "/pause", data={"reason": " "}).status_code == 422
+    for act, words in {"pause": "Paused: its ticks", "resume": "It fires again.", "run-now": "It fires now."}.items():
+        assert web.post(f"{there}/{act}", data={"reason": "because"}).headers["location"] == there
+        assert words in web.get(there).text
+    assert web.post(there + "/delete", data={"reason": "done with it"}).headers["location"] == "/schedules"
+    assert web.get(there).status_code == 404
+
+
+def test_a_missed_tick_is_carried_out_after_all(made: Product, web: httpx.Client) -> None:
+    text = web.get("/schedules/nightly?state=missed").text
+    asked = re.search(r'href="(/schedules/nightly\?take=[^"]+)"', text)
+    assert asked is not None
+    question = web.get(unescape(asked[1])).text
+    nominal = re.search(r'name="nominal_at" value="([^"]+)"', question)
+    assert nominal is not None
+    answer = web.post("/schedules/nightly/run-now", data={"nominal_at": nominal[1], "reason": "its input is there"})
+    assert answer.headers["location"] == "/schedules/nightly"
+    assert "UTC is taken up." in web.get("/schedules/nightly").text
+    with made.client() as client:
+        fate = next(f for f in client.schedules.fires("nightly") if f["nominal_at"][:19] == nominal[1][:19])
+    assert (fate["asked_by"], fate["reason"]) == ("token:Ada Operator", "its input is there")
