@@ -23,6 +23,9 @@ from orchestrator.web.visits import Administering, Reading
 PATH = "/webhooks"
 ONE = PATH + "/{name}"
 
+#: Deliveries of a page: each comes with its message and its tries.
+DELIVERIES = 25
+
 router = APIRouter(include_in_schema=False)
 
 
@@ -48,7 +51,12 @@ async def show_webhook(name: str, visit: Reading) -> Response:
     states = query.words("state")
     found = await webhooks.show_webhook(visit.deps, visit.who, name)
     deliveries, following = await webhooks.list_deliveries(
-        visit.deps, visit.who, name, states=states or None, before=query.after(visit), limit=query.limit()
+        visit.deps,
+        visit.who,
+        name,
+        states=states or None,
+        before=query.after(visit),
+        limit=query.limit() if "limit" in visit.request.query_params else DELIVERIES,
     )
     cursor = None if following is None else cursors.issue(visit.deps.sealer, query.bound_to(visit), following)
     kept = [("state", ",".join(states))] if states else []
