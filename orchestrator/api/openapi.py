@@ -10,6 +10,7 @@ from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
 
 from orchestrator.api.auth import Needs
+from orchestrator.api.openapi_links import add_links
 from orchestrator.api.queries import DEFAULT_LIMIT, MAX_LIMIT, MAX_VALUE_CHARS
 from orchestrator.api.schema_words import DAY_OR_TIME, ID, TEXT, Schema, comma_list, many, one, view
 from orchestrator.api.schemas import ANSWERS, BODIES
@@ -182,6 +183,7 @@ def describe(app: FastAPI, routers: Sequence[APIRouter], prefix: str) -> dict[st
     for path, operations in whole["paths"].items():
         for method, operation in operations.items():
             _complete(operation, method, scopes.get((path, method.upper())))
+    add_links(whole["paths"])
     app.openapi_schema = whole
     return whole
 
