@@ -21,6 +21,7 @@ from orchestrator.storage import (
     lanes,
     workers,
 )
+from orchestrator.storage.housekeeping import Left
 from orchestrator.storage.lanes import Turn
 from orchestrator.telemetry import get_logger
 
@@ -53,8 +54,8 @@ async def sweep(
     """
     done = await clocks.bring_back(deps, went_back=clock_went_back) if looks_far or clock_went_back else 0
     done += await bury_dead_workers(deps, dead, may_judge_silence=may_judge_silence, self_id=self_id)
-    is_left = await _anything_left(deps)
-    if is_left:
+    left = await _anything_left(deps)
+    if left.other:
         done += await unrecorded.doubt_all(deps)
         done += await operate.cancel_leftovers(deps)
         done += await settle_leftovers(deps)
@@ -65,10 +66,10 @@ async def sweep(
     async def tidy(connection: AsyncConnection) -> None:
         if self_id is not None:
             await workers.swept(connection, self_id)
-        await housekeeping.tidy(connection)
+        await housekeeping.tidy(connection, minutes=left.minutes)
 
     await deps.db.run(tidy)
-    for name, work in _asking_providers(deps, self_id).items() if is_left else ():
+    for name, work in _asking_providers(deps, self_id).items() if left.other else ():
         if beside is not None:
             beside(name, work)
         else:
@@ -84,10 +85,10 @@ def _asking_providers(deps: Deps, worker: UUID | None) -> dict[str, Callable[[],
     return found | {"operations": lambda: operation_steps.work_operations(deps)}
 
 
-async def _anything_left(deps: Deps) -> bool:
+async def _anything_left(deps: Deps) -> Left:
     """Tell in one question whether any of the rest has something to do: mostly nothing has, and every worker sweeps."""
 
-    async def look(connection: AsyncConnection) -> bool:
+    async def look(connection: AsyncConnection) -> Left:
         return await housekeeping.anything_left(connection, sorted(LIVE))
 
     return await deps.db.run(look)

@@ -119,7 +119,7 @@ KEPT_FIELDS = (
     *("id", "status", "provider_status", "results_state", "workflow_id", "workflow_name", "connection", "batch_id"),
     *("index", "created_at", "created_by", "launched_at", "finished_at", "attempts", "execution_id", "input_sha256"),
     *("input_bytes", "looks", "last_look_at", "total", "refused", "counts", "concurrency", "wave_size", "created"),
-    *("dry_run", "plan", "source_sha256", "provider", "updated_at", "event_seq", "executions"),
+    *("dry_run", "plan", "source_sha256", "provider", "updated_at", "event_seq", "executions", "origin"),
 )
 
 # What a repeated request is told, for 7 days. An answer about a run names its batch, so the id of either is in it.
@@ -127,7 +127,8 @@ ERASE_ANSWERS = text("""
     UPDATE idempotency_keys k SET body = (
         SELECT (COALESCE(jsonb_object_agg(f.key, f.value), '{}') || jsonb_build_object('erased_at', orch_now(),
             'name', NULL, 'external_id', NULL, 'labels', '{}'::jsonb, 'results', '[]'::jsonb, 'error', NULL,
-            'waiting_because', NULL, 'results_expire_at', NULL, 'warnings', '[]'::jsonb, 'refused_file', NULL))::text
+            'waiting_because', NULL, 'progress', NULL, 'results_expire_at', NULL,
+            'warnings', '[]'::jsonb, 'refused_file', NULL))::text
         FROM jsonb_each(k.body::jsonb) f WHERE f.key = ANY(CAST(:kept AS text[])))
     WHERE k.workspace_id = :workspace AND k.status IS NOT NULL AND strpos(k.body, CAST(:id AS text)) > 0
         -- What an erasing itself answered counts, and holds nothing else.

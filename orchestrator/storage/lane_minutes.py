@@ -22,9 +22,8 @@ USED = """((SELECT COALESCE(sum((s->>2)::int), 0)::int FROM jsonb_array_elements
             + (SELECT COALESCE(sum(g.count), 0)::int FROM grants g WHERE g.lane_id = l.id))"""
 
 # Every worker sweeps; of those that come together one looks. By the index of minutes: the lanes of this one.
-DUE = text("""
-    SELECT NOT EXISTS (SELECT FROM lane_minutes WHERE minute >= date_trunc('minute', orch_now())
-        AND sampled_at > orch_now() - make_interval(secs => :every_s))""")
+DUE = f"""NOT EXISTS (SELECT FROM lane_minutes WHERE minute >= date_trunc('minute', orch_now())
+        AND sampled_at > orch_now() - interval '{EVERY_S} s')"""
 
 # The most that was seen stands. In one order, so that two who look never wait in a circle. Beside it what is old goes,
 # and what a clock that has gone back since left in the future.
@@ -33,7 +32,7 @@ SAMPLE = text(f"""
         OR minute > orch_now() + interval '1 hour')
     INSERT INTO lane_minutes AS m (lane_id, minute, used, sampled_at)
     SELECT u.id, date_trunc('minute', orch_now()), u.used, orch_now()
-    FROM (SELECT l.id, {USED} AS used FROM lanes l WHERE l.spent <> '[]' ORDER BY l.id) u WHERE u.used > 0
+    FROM (SELECT l.id, {USED} AS used FROM lanes l WHERE l.spent <> '[]' ORDER BY l.id) u WHERE u.used > 0 AND {DUE}
     ON CONFLICT (lane_id, minute) DO UPDATE SET used = GREATEST(m.used, EXCLUDED.used),
         sampled_at = EXCLUDED.sampled_at""")  # noqa: S608 - our own words
 
@@ -51,8 +50,7 @@ HOUR = text("""
 
 async def sample(connection: AsyncConnection) -> None:
     """Write down what lanes use now, and forget what is old; nothing where that was just done."""
-    if (await connection.execute(DUE, {"every_s": EVERY_S})).scalar_one():
-        await connection.execute(SAMPLE)
+    await connection.execute(SAMPLE)
 
 
 async def turned_away(connection: AsyncConnection, lane: UUID, times: int) -> None:

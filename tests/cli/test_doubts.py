@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,13 @@ def test_verifying_is_skipped_for_adoptions_only(bare: Cli) -> None:
     assert resolve(bare, NOBODY, "--abandon", "--no-verify")[0] == 2
 
 
+@pytest.fixture
+def lane_is_mended(product: Product) -> Iterator[None]:
+    """Two lost launches have a lane wait for minutes; a test of the connection ends that for whoever comes next."""
+    yield
+    product.client.connections.test("main")
+
+
 def wait_for_doubt(cli: Cli) -> dict[str, object]:
     for _ in range(300):
         if found := cli("doubt", "list", "-o", "json").json:
@@ -62,6 +70,7 @@ def wait_for_doubt(cli: Cli) -> dict[str, object]:
     raise AssertionError("no doubt came")
 
 
+@pytest.mark.usefixtures("lane_is_mended")
 def test_a_doubted_wave_is_listed_and_adopted_from_a_file(cli: Cli, product: Product, tmp_path: Path) -> None:
     product.sandbox.faults([{"fault": "disconnect_after", "kind": "batch", "times": 1}])
     rows = tmp_path / "rows.jsonl"
@@ -90,6 +99,7 @@ def test_a_doubted_wave_is_listed_and_adopted_from_a_file(cli: Cli, product: Pro
     assert cli("doubt", "list", "-o", "json").json == []
 
 
+@pytest.mark.usefixtures("lane_is_mended")
 def test_many_doubts_are_named_by_options_counted_agreed_to_and_followed(
     cli: Cli, product: Product, tmp_path: Path
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import partial
 
 import psycopg
 import pytest
@@ -52,4 +53,4 @@ def test_nobody_queues_behind_whoever_makes_a_month_while_the_history_is_read(da
 
 async def test_the_housekeeping_is_harmless_to_repeat(deps: Deps) -> None:
     for _ in range(2):
-        await deps.db.run(housekeeping.tidy)
+        await deps.db.run(partial(housekeeping.tidy, minutes=True))
