@@ -10,10 +10,10 @@ import pytest
 
 from orchestrator.engine import doubts, operate, report
 from orchestrator.engine.report_order import Report, ReportFormat, ReportOptions
-from tests.engine.conftest import Hands, Office, hands, office, provider, sandbox
+from tests.engine.conftest import Hands, Office, hands, office, provider, providers, sandbox
 from tests.engine.test_nothing_is_stranded import change, count_is, ended
 
-__all__ = ["hands", "office", "provider", "sandbox"]
+__all__ = ["hands", "office", "provider", "providers", "sandbox"]
 
 #: Names that somebody chose to harm a reader: markup, a formula, a mark that turns the direction of text.
 HOSTILE_NAME = "</title><script>alert(1)</script> gnp.exe"

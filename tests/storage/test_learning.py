@@ -11,9 +11,9 @@ from sqlalchemy import text
 
 from orchestrator.storage import learning
 from orchestrator.storage.learning import Took
-from tests.engine.conftest import Office, office, provider, sandbox
+from tests.engine.conftest import Office, office, provider, providers, sandbox
 
-__all__ = ["office", "provider", "sandbox"]
+__all__ = ["office", "provider", "providers", "sandbox"]
 
 pytestmark = pytest.mark.anyio
 
