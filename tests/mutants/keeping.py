@@ -43,7 +43,11 @@ LIMITS = (
     Mutant(
         "limit_plus_five",
         "five more requests than the limit may leave",
-        [Swap(GOVERNOR, "        return max(0, self.limit - out -", "        return max(0, self.limit + 5 - out -")],
+        [
+            Swap(
+                GOVERNOR, "return max(0, self.most - self._used(now))", "return max(0, self.most + 5 - self._used(now))"
+            )
+        ],
         tests=["tests/simulation/test_pressure.py"],
     ),
     Mutant(
