@@ -196,3 +196,14 @@ def test_the_page_hides_what_the_token_may_not(made: Product) -> None:
             text = reader.get(path).text
             assert "<textarea" not in text
             assert 'action="/runs/bulk"' not in text
+
+
+def test_how_far_an_execution_is_stands_in_its_run_while_it_goes_on(made: Product, web: httpx.Client) -> None:
+    there = f"/runs/{made.ids['processing']}?preview=0"
+    assert "<dt>Progress</dt>" not in web.get(there).text, "nobody said anything of it"
+    made.sql(
+        "UPDATE executions SET progress_fraction = 0.42, progress_message = '<b>writing</b>'"
+        f" WHERE run_id = '{made.ids['processing']}'"
+    )
+    text = web.get(there).text
+    assert "42 %" in text and "&lt;b&gt;writing&lt;/b&gt;" in text
