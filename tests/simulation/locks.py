@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import os
 import signal
+import threading
 import time
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,6 +19,11 @@ import psycopg
 
 #: Between two looks at what a backend does, real seconds.
 LOOK_S = 0.0005
+
+#: A backend may be stopped while it holds one of Postgres's own short locks, and then everybody stands still, the
+#: monitor too. Where nothing has moved for so long, real seconds, those that are stopped go on for a moment, to leave
+#: it; what they wait for they do not get by that.
+STUCK_S, MOMENT_S = 2.0, 0.02
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -37,6 +43,12 @@ class Server:
     waiting: dict[Waiter, frozenset[int]] = field(default_factory=dict)
     open_transactions: int = 0
     _monitor: psycopg.Connection[Any] | None = None
+    _moves: int = 0
+    _signals: threading.Lock = field(default_factory=threading.Lock)
+    _closed: threading.Event = field(default_factory=threading.Event)
+
+    def __post_init__(self) -> None:
+        threading.Thread(target=self._watch, name="stuck backends", daemon=True).start()
 
     @property
     def monitor(self) -> psycopg.Connection[Any]:
@@ -47,6 +59,7 @@ class Server:
 
     def blockers(self, pid: int) -> frozenset[int]:
         """Return the backends for whose locks another one waits, by Postgres's own word."""
+        self._moves += 1
         (pids,) = self.monitor.execute("SELECT pg_blocking_pids(%s)", (pid,)).fetchone() or ((),)
         return frozenset(pids)
 
@@ -62,14 +75,17 @@ class Server:
 
     def stand_still(self, waiter: Waiter, blockers: frozenset[int]) -> None:
         """Let nothing of a backend go on until the transactions it waits for are over and `wake` reaches it."""
-        os.kill(waiter.pid, signal.SIGSTOP)
-        self.waiting[waiter] = blockers
+        with self._signals:
+            os.kill(waiter.pid, signal.SIGSTOP)
+            self.waiting[waiter] = blockers
+        self._moves += 1
 
     def wake(self, pid: int) -> None:
         """A backend's transaction is over: who waited for its locks goes on, one after the other, as far as it can."""
         for waiter in [waiter for waiter, pids in self.waiting.items() if pid in pids]:
-            del self.waiting[waiter]
-            os.kill(waiter.pid, signal.SIGCONT)
+            with self._signals:
+                del self.waiting[waiter]
+                os.kill(waiter.pid, signal.SIGCONT)
             if blockers := self._until_still(waiter.pid):
                 self.stand_still(waiter, blockers)
             elif not waiter.granted.done():
@@ -78,7 +94,8 @@ class Server:
     def bury(self, pid: int) -> None:
         """Wait until a backend whose client is gone holds nothing any more; others must not meet its locks."""
         for waiter in [waiter for waiter in self.waiting if waiter.pid == pid]:
-            del self.waiting[waiter]
+            with self._signals:
+                del self.waiting[waiter]
             if not waiter.granted.done():
                 waiter.granted.set_result(None)  # it will find that its connection is lost
         with contextlib.suppress(ProcessLookupError):
@@ -89,6 +106,7 @@ class Server:
 
     def close(self) -> None:
         """Close the monitor."""
+        self._closed.set()
         if self._monitor is not None:
             self._monitor.close()
             self._monitor = None
@@ -101,3 +119,19 @@ class Server:
             if pids or state != "active":
                 return frozenset(pids)
             time.sleep(LOOK_S)
+
+    def _watch(self) -> None:
+        """Let backends out of what they were stopped in, where nothing moves any more."""
+        seen = self._moves
+        while not self._closed.wait(STUCK_S):
+            if seen == self._moves:
+                with self._signals:
+                    self._signal(signal.SIGCONT)
+                    time.sleep(MOMENT_S)
+                    self._signal(signal.SIGSTOP)
+            seen = self._moves
+
+    def _signal(self, what: signal.Signals) -> None:
+        for waiter in self.waiting:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(waiter.pid, what)
