@@ -23,6 +23,8 @@ is told what the first request came to (`Idempotent-Replayed: true`); successes 
 RFC 9457 problem documents with a stable `code`, a `hint` for people and the `request_id` of the server's log."""
 
 _STRING: Schema = {"type": "string", "minLength": 1, "maxLength": MAX_VALUE_CHARS}
+_BYTES: Schema = {"type": "string", "format": "binary"}
+_REPORT: Schema = {"type": "object"}
 _WORDS: Schema = {"type": "string", "pattern": "^[^,]+(,[^,]+){0,49}$", "maxLength": MAX_VALUE_CHARS}
 _PROBLEM = {"application/problem+json": {"schema": one("Problem")}}
 _PROBLEMS = {
@@ -32,6 +34,7 @@ _PROBLEMS = {
     "404": "there is no such thing in this workspace",
     "409": "its state does not allow this, or the Idempotency-Key is in use",
     "413": "the body is too large",
+    "414": "the URL is too long",
     "415": "the body is of another type",
     "422": "it can be read, but it is wrong; `errors` lists the places",
     "429": "too many wrong tokens came from this address; send a good one",
@@ -39,12 +42,13 @@ _PROBLEMS = {
 }
 
 
-#: Answers that are files, by the word for them.
+#: Answers that are files, by the word for them: which types they may be of.
 _FILES = {
-    "bytes": "application/octet-stream",
-    "zip": "application/zip",
-    "csv": "text/csv",
-    "jsonl": "application/x-ndjson",
+    "bytes": ("application/octet-stream",),
+    "zip": ("application/zip",),
+    "csv": ("text/csv",),
+    "jsonl": ("application/x-ndjson",),
+    "report": ("text/html", "text/csv", "application/json"),
 }
 
 
@@ -220,5 +224,5 @@ def _content(shape: str | None) -> Schema:
     if shape is None:
         return {}
     if shape in _FILES:
-        return {_FILES[shape]: {"schema": {"type": "string", "format": "binary"}}}
+        return {kind: {"schema": _REPORT if kind == "application/json" else _BYTES} for kind in _FILES[shape]}
     return {"application/json": {"schema": one(shape)}}

@@ -25,6 +25,9 @@ MAX_WAIT_S = 60
 _UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _NUMBER = re.compile(r"[0-9]{1,9}")
 
+#: Times of which days and weeks can be taken away, or added, in any zone.
+YEARS = (1970, 9000)
+
 
 class Query:
     """One request's parameters, checked against the names that its route knows.
@@ -184,6 +187,8 @@ class Query:
                 found = of_day(date.fromisoformat(value))
             except (ValueError, OverflowError):
                 found = None
+        if found is not None and not YEARS[0] <= found.year <= YEARS[1]:
+            raise _bad(name, f"its year is not between {YEARS[0]} and {YEARS[1]}", "field.value")
         if found is None:
             raise _bad(name, "is YYYY-MM-DD, or ISO 8601 with a zone (2026-01-31T12:00:00Z)", "field.value")
         return found

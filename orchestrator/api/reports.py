@@ -35,7 +35,7 @@ _PERIOD = (
 _NAMES = ("format", "list", "tz")
 
 
-@router.get("/batches/{batch_id:uuid}/report", **described("bytes", parameters=(*_OPTIONS, *_SUMS)))
+@router.get("/batches/{batch_id:uuid}/report", **described("report", parameters=(*_OPTIONS, *_SUMS)))
 async def report_batch(batch_id: UUID, call: Reading) -> Response:
     """Report on a batch: control totals, outcomes, timing, doubts, who did what."""
     query = Query(call.request.query_params, (*_NAMES, "sum_input", "sum_result"))
@@ -44,7 +44,7 @@ async def report_batch(batch_id: UUID, call: Reading) -> Response:
     return await sent(call, made, batch=str(batch_id))
 
 
-@router.get("/reports/period", **described("bytes", parameters=(*_PERIOD, *_OPTIONS)))
+@router.get("/reports/period", **described("report", parameters=(*_PERIOD, *_OPTIONS)))
 async def report_period(call: Reading) -> Response:
     """Report on what was accepted in a period."""
     query = Query(call.request.query_params, ("from", "to", "workflow", *_NAMES))
@@ -60,7 +60,7 @@ async def report_period(call: Reading) -> Response:
     return await sent(call, made, since=since.isoformat(), until=until.isoformat(), workflow=workflow)
 
 
-@router.get("/runs/{run_id:uuid}/report", **described("bytes", parameters=_OPTIONS))
+@router.get("/runs/{run_id:uuid}/report", **described("report", parameters=_OPTIONS))
 async def report_run(run_id: UUID, call: Reading) -> Response:
     """Report everything about one run, and whether its history proves itself."""
     query = Query(call.request.query_params, _NAMES)
