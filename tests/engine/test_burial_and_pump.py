@@ -14,8 +14,9 @@ from uuid import UUID
 import pytest
 from sqlalchemy import text
 
+from orchestrator.domain.governor import CallKind
 from orchestrator.engine import pump, sweep
-from orchestrator.storage import workers
+from orchestrator.storage import lanes, workers
 from orchestrator.storage.database import Database
 from tests.engine.conftest import Hands, Office
 from tests.engine.test_launching import single, status
@@ -249,3 +250,24 @@ def test_a_broker_that_hangs_is_said_to_be_away_once(capfd: pytest.CaptureFixtur
     assert ringer.ring("poll"), "it took the doorbell: it is back"
     said = "".join(capfd.readouterr())
     assert said.count("the broker is away") == 1
+
+
+async def test_what_a_dead_worker_had_in_flight_counts_as_spent(office: Office, hands: Hands) -> None:
+    async def lane_of_all(connection: Any) -> lanes.Lane:
+        found = await connection.execute(text("SELECT id FROM lanes"))
+        return await lanes.lock(connection, found.scalar_one())
+
+    async def take(connection: Any) -> None:
+        lane = await lane_of_all(connection)
+        id = office.deps.sources.new_id()
+        await lanes.grant(connection, lane, id=id, worker=hands.id, kind=CallKind.LOOK, count=7)
+
+    async def used(connection: Any) -> int:
+        lane = await lane_of_all(connection)
+        return lane.budget.used(CallKind.LOOK, lane.now)
+
+    await single(office)
+    await office.deps.db.run(take)
+    assert await office.deps.db.run(used) == 7
+    await sweep.sweep(office.deps, dead=[hands.id])
+    assert await office.deps.db.run(used) == 7, "its requests may have arrived, all of them, a moment ago"

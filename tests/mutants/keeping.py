@@ -38,7 +38,7 @@ LIMITS = (
         "what a dead worker had in flight is not counted as spent",
         [Swap(SWEEP, "                lane = lane.spent(CallKind(kind), [0.0] * count)", "                continue")],
         seeds=ROUGH,
-        tests=["tests/guarantees/test_limits.py"],
+        tests=["tests/engine/test_burial_and_pump.py", "tests/guarantees/test_limits.py"],
     ),
     Mutant(
         "limit_plus_five",
