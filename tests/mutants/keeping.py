@@ -78,7 +78,7 @@ LEASES = (
             )
         ],
         seeds=ROUGH,
-        tests=["tests/engine/test_late_and_paused.py"],
+        tests=["tests/engine/test_fences.py", "tests/engine/test_late_and_paused.py"],
     ),
     Mutant(
         "download_without_fence",
