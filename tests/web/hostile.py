@@ -38,7 +38,7 @@ def plant(made: Product, client: Client) -> None:
 def _say(made: Product) -> None:
     """Let the provider have said it, in errors, in what came of a launch, and of its progress."""
     ids = made.ids
-    failed, running = UUID(ids["failed too"]), UUID(ids["processing"])
+    failed, running = UUID(ids["failed too"]), UUID(ids["human"])
     made.sql("UPDATE runs SET error_message = :words WHERE id = :run", words=HOSTILE, run=failed)
     made.sql(
         "UPDATE executions SET progress_message = :words, progress_fraction = 0.4 WHERE run_id = :run",
