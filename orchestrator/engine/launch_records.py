@@ -216,7 +216,8 @@ async def _record_wave(
         case IntentOutcome.NOT_SENT | IntentOutcome.REFUSED:
             await waves.set_state(connection, wave, "not_sent")
     if doubts:
-        title = f"It is not known whether {doubts} item(s) of a wave were started"
+        were = "item of a wave was" if doubts == 1 else "items of a wave were"
+        title = f"It is not known whether {doubts} {were} started"
         await questions.ask_about_wave(connection, wave, doubts=doubts, title=title, sources=deps.sources)
 
 

@@ -115,7 +115,8 @@ class _Ledger:
         else:
             await waves.set_state(self.connection, wave, "in_doubt", has_doubts=True)
         if doubts:
-            title = f"{doubts} item(s) of a wave were launched before the restore; are they running?"
+            were = "item of a wave was" if doubts == 1 else "items of a wave were"
+            title = f"{doubts} {were} launched before the restore, and nobody knows what came of that"
             await questions.ask_about_wave(self.connection, wave, doubts=doubts, title=title, sources=self.deps.sources)
 
     async def _apply(self, moved: Sequence[Change], runs: Sequence[LaunchingRun]) -> None:

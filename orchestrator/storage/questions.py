@@ -43,8 +43,9 @@ SETTLE_WAVES = text("""
 
 # Part of a wave's doubts may be settled: the question says how many are left.
 RECOUNT_WAVES = text("""
-    UPDATE inbox i SET title = v.doubted || ' item(s) of a wave are in doubt still: it is not known whether they were '
-        || 'started'
+    UPDATE inbox i SET title = CASE v.doubted
+        WHEN 1 THEN '1 item of a wave is in doubt still: it is not known whether it was started'
+        ELSE v.doubted || ' items of a wave are in doubt still: it is not known whether they were started' END
     FROM (SELECT e.wave_id, count(*) AS doubted FROM executions e
           WHERE e.wave_id = ANY(CAST(:wave_ids AS uuid[])) AND e.state = 'in_doubt' GROUP BY e.wave_id) v
     WHERE i.wave_id = v.wave_id AND i.kind = 'doubt' AND i.closed_at IS NULL""")

@@ -6,11 +6,17 @@ from fastapi import APIRouter
 from starlette.responses import Response
 
 from orchestrator.api.connections import MAX_KEY_CHARS, MAX_RATE, MAX_SLOTS, MAX_URL_CHARS
+from orchestrator.api.problems import status_of
+from orchestrator.domain.error_codes.catalogue import found as catalogued
 from orchestrator.engine import connections, workflow_lists, workflows
-from orchestrator.errors import BadInput
+from orchestrator.errors import BadInput, Conflict, OrchestratorError
 from orchestrator.web import forms
 from orchestrator.web.connections import ONE, PATH, WORKFLOW, path_of, path_of_workflow
+from orchestrator.web.rendering import page
 from orchestrator.web.visits import Administering, Operating
+
+#: Fields of a form that was refused which are shown again.
+GIVEN_BACK = ("name", "provider", "base_url", "requests_per_minute", "max_concurrent", "limit_group", "console_url")
 
 router = APIRouter(include_in_schema=False)
 
@@ -19,19 +25,36 @@ router = APIRouter(include_in_schema=False)
 async def add(visit: Administering) -> Response:
     """Add a connection. Nothing is asked of the provider yet."""
     form = await forms.read(visit.request)
-    made = await connections.add_connection(
-        visit.deps,
-        visit.who,
-        name=form.needed("name"),
-        provider=form.needed("provider"),
-        base_url=form.needed("base_url", max_chars=MAX_URL_CHARS),
-        api_key=form.needed("api_key", max_chars=MAX_KEY_CHARS),
-        limit_group=form.text("limit_group"),
-        requests_per_minute=form.whole("requests_per_minute", least=1, most=MAX_RATE),
-        max_concurrent=form.whole("max_concurrent", least=1, most=MAX_SLOTS),
-        console_url=form.text("console_url", max_chars=MAX_URL_CHARS),
-    )
+    try:
+        made = await connections.add_connection(
+            visit.deps,
+            visit.who,
+            name=form.needed("name"),
+            provider=form.needed("provider"),
+            base_url=form.needed("base_url", max_chars=MAX_URL_CHARS),
+            api_key=form.needed("api_key", max_chars=MAX_KEY_CHARS),
+            limit_group=form.text("limit_group"),
+            requests_per_minute=form.whole("requests_per_minute", least=1, most=MAX_RATE),
+            max_concurrent=form.whole("max_concurrent", least=1, most=MAX_SLOTS),
+            console_url=form.text("console_url", max_chars=MAX_URL_CHARS),
+        )
+    except (BadInput, Conflict) as error:
+        return await _again(visit, form, error)
     return forms.done(visit.request, path_of(made["name"]), "Added. Nothing was asked of the provider yet: test it.")
+
+
+async def _again(visit: Administering, form: forms.Form, error: OrchestratorError) -> Response:
+    """Show the form once more with what was filled in, but for the key: it is in no page."""
+    return await page(
+        visit,
+        "connection_new.html",
+        title="Add a connection",
+        room="connections",
+        status=status_of(error),
+        given={name: next(iter(form.every(name)), "")[:MAX_URL_CHARS] for name in GIVEN_BACK},
+        error=error,
+        cure=next((entry.cure for _, entry in catalogued(error.code)), None),
+    )
 
 
 @router.post(ONE + "/test")

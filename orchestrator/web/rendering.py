@@ -66,7 +66,7 @@ def _environment() -> Environment:
     made.filters |= {"number": wording.number, "capped": wording.capped, "size": wording.size}
     made.filters |= {"duration": wording.duration, "short_id": wording.short_id}
     made.tests["secret"] = is_secret
-    made.filters |= {"spoken": wording.spoken}
+    made.filters |= {"spoken": wording.spoken, "person": wording.person}
     # Every file of macros is there as `ui.<noun>`, in each template and in each other.
     ui = SimpleNamespace()
     made.globals["ui"] = ui

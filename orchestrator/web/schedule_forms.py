@@ -11,6 +11,7 @@ from starlette.responses import Response
 
 from orchestrator.api.auth import Call
 from orchestrator.api.problems import status_of
+from orchestrator.api.queries import Query
 from orchestrator.domain import redaction, templates
 from orchestrator.domain.fires import CatchUp, Overlap
 from orchestrator.engine import connections, schedule_reading, schedules
@@ -51,8 +52,10 @@ router = APIRouter(include_in_schema=False)
 
 @router.get(NEW)
 async def new_schedule(visit: Submitting) -> Response:
-    """Show the form of a new schedule."""
-    return await _form(visit, None, dict(DEFAULTS))
+    """Show the form of a new schedule; a workflow's page names itself and its connection."""
+    query = Query(visit.request.query_params, ("connection", "workflow"))
+    named = {"connection": query.text("connection") or "", "workflow_id": query.text("workflow") or ""}
+    return await _form(visit, None, {**DEFAULTS, **named})
 
 
 @router.post(PREVIEW)

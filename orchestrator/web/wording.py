@@ -192,6 +192,11 @@ def short_id(value: str) -> str:
     return value[-8:]
 
 
+def person(actor: str) -> str:
+    """Return who did something: a token by the name of who holds it, anything else as it is."""
+    return actor.removeprefix("token:")
+
+
 def spoken(text: str) -> Markup:
     """Return our own prose with what stands in backticks as code; everything is escaped first."""
     return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))  # noqa: S704 - escaped above

@@ -163,7 +163,7 @@ async def test_part_of_a_wave_is_adopted_and_the_rest_launched(office: Office, h
     answer = await resolve(office, wave, "adopt", execution_ids={n: ids[n] for n in (0, 2, 4)})
     assert answer == {"resolved": 3, "left": 3}
     (title,) = await inbox(office)
-    assert title.startswith("3 item(s)")
+    assert title.startswith("3 items of a wave are")
     with pytest.raises(BadInput, match="no run of this index"):
         await resolve(office, wave, "adopt", execution_ids={0: "again"}, unverified=True)
     assert await resolve(office, wave, "relaunch") == {"resolved": 3, "left": 0}

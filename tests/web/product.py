@@ -7,7 +7,7 @@ import contextlib
 import json
 import threading
 import time
-from collections.abc import Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,11 +30,12 @@ from orchestrator.storage import workers
 from orchestrator.web import batch_options
 from orchestrator.web.installed import WebPages
 from sandbox.control import Sandbox
+from tests.web import hostile
+from tests.web.hostile import HOSTILE
 
-#: What somebody could hope to have run by a browser: in names, labels, reasons, inputs and files.
-HOSTILE = '<img src=x onerror="window.pwned=1"><script>window.pwned=1</script>'
 LONG = "a-name-that-nobody-would-choose-but-somebody-did-" * 4
 T = TypeVar("T")
+CONNECTIONS = ("main", "troubled", "second", "third", "fourth", "waved", "clerk")
 KINDS = ("launch", "poll", "download", "fire")
 
 
@@ -72,6 +73,10 @@ class Product:
                 await deps.db.run(lambda connection: connection.execute(text(statement), values))
 
         finished(change())
+
+
+#: Makes the world of a product through its API.
+Fill = Callable[[Product, Client], None]
 
 
 def finished(work: Coroutine[Any, Any, T]) -> T:
@@ -124,8 +129,10 @@ def working(settings: Settings) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def product(database_url: str, data_dir: Path) -> Iterator[Product]:
-    """Run everything on an empty, migrated database, with a world to look at."""
+def product(
+    database_url: str, data_dir: Path, *, names: Sequence[str] = CONNECTIONS, fill: Fill | None = None
+) -> Iterator[Product]:
+    """Run everything on an empty, migrated database, with connections of these names, and a world that `fill` makes."""
     settings = Settings.model_validate(
         {
             "database_url": database_url,
@@ -139,21 +146,20 @@ def product(database_url: str, data_dir: Path) -> Iterator[Product]:
     )
     options = {"duration_s": 0.1, "requests_per_minute": 0}
     with Sandbox(options=options) as sandbox, serving(settings) as url, working(settings):
-        made = finished(_begin(settings, url, sandbox))
+        made = finished(_begin(settings, url, sandbox, names))
         with made.client() as client:
-            _fill(made, client)
-        made.ids.update(finished(_drafts(made)))
+            (fill or _fill)(made, client)
         yield made
 
 
-async def _begin(settings: Settings, url: str, sandbox: Sandbox) -> Product:
+async def _begin(settings: Settings, url: str, sandbox: Sandbox, names: Sequence[str]) -> Product:
     async with build(settings, program="test") as deps:
         workspace = await tokens.ensure_workspace(deps)
         other = await tokens.ensure_workspace(deps, "elsewhere")
         token, _ = await tokens.create_token(deps, workspace, "Ada Operator", actor="test")
         stranger, _ = await tokens.create_token(deps, other, "Stranger", actor="test")
         who = Who(workspace_id=workspace, actor="token:test", scopes=frozenset(SCOPES))
-        for name in ("main", "troubled", "second", "third", "fourth", "waved"):
+        for name in names:
             await _connect(deps, who, name, sandbox)
     made = {"url": url, "token": token, "stranger": stranger, "workspace": workspace}
     return Product(settings=settings, sandbox=sandbox, **made)  # type: ignore[arg-type]
@@ -177,7 +183,7 @@ def _fill(made: Product, client: Client) -> None:
     """Make the world: everything that ends by itself first, then what waits, then a lane in trouble."""
     free = made.sandbox.workflows["Free form"]
     ids = made.ids
-    ids["free"] = free
+    ids["free"], ids["scored"] = free, made.sandbox.workflows["Score customer"]
 
     def submit(name: str, hints: str, *, on: str = "main", **options: Any) -> str:
         body = {"customer": name, "api_key": "sk-hidden-1234", "amount": 12345678901234567890, "sandbox": hints}
@@ -189,13 +195,15 @@ def _fill(made: Product, client: Client) -> None:
     submit("hostile", f"files=1; size_bytes=300; filename={HOSTILE}", external_id=HOSTILE, labels={"env": HOSTILE})
     submit("failed", "outcome=error", external_id="invoice-2026-0003", labels={"env": "prod", "team": "billing"})
     submit("failed too", "outcome=error", external_id=LONG[:200])
-    submit("by keys", "outcome=error", external_id="invoice-2026-0004")
+    submit("in an act", "outcome=error", external_id="invoice-2026-0007", labels={"for": "act"})
     submit("in bulk", "outcome=error", external_id="invoice-2026-0006")
     submit("lost", "files=1", external_id="invoice-2026-0005")
     submit("human", "outcome=human_in_the_loop; human_after_s=0; duration_s=0.2", external_id="contract-77")
     submit("processing", "duration_s=3000", external_id="long-report")
     submit("abandoned", "duration_s=3000")
-    _await(client, ids, finished=("finished", "empty", "hostile", "failed", "failed too", "by keys", "in bulk", "lost"))
+    _await(
+        client, ids, finished=("finished", "empty", "hostile", "failed", "failed too", "in an act", "in bulk", "lost")
+    )
     _await(client, ids, human_in_the_loop=("human",), processing=("processing", "abandoned"))
     client.runs.abandon(ids["abandoned"], reason="nobody needs it any more")
     rows = [{"n": n, "sandbox": "duration_s=0.1" if n < 30 else "duration_s=3000"} for n in range(36)]
@@ -227,17 +235,18 @@ def _fill(made: Product, client: Client) -> None:
         " error_message = 'the URL died before the file was stored' WHERE id = :id",
         id=UUID(ids["lost"]),
     )
-    client.webhooks.add("ops", "https://hooks.example/orchestrator", events=["run.*"], reason=HOSTILE)
-    client.connections.set("main", max_concurrent=9, console_url=made.sandbox.console_url, reason=HOSTILE)
     submit("rejected", "duration_s=1", on="troubled", external_id="waits-for-its-turn")
+    hostile.plant(made, client)
+    ids.update(finished(_drafts(made)))
 
 
 async def _drafts(made: Product) -> dict[str, str]:
     """Leave files to be looked at: one with mapped columns, a bad row and hostile cells; one that is refused."""
-    lines = ["customer_id,Total,note,api_key", f"c-1,1.5,{HOSTILE.replace(',', ' ')},sk-hidden-1234", "c-2,high,plain,"]
-    lines += [f"c-{n},{n},row {n}," for n in range(3, 30)]
+    column = '"' + HOSTILE.replace('"', '""') + '"'
+    lines = [f"customer_id,Total,note,api_key,{column}", f"c-1,1.5,{HOSTILE},sk-hidden-1234,", f"c-2,{HOSTILE},plain,,"]
+    lines += [f"c-{n},{n},row {n},," for n in range(3, 30)]
     begun = batch_options.begun("main", made.sandbox.workflows["Score customer"], "csv")
-    mapped = begun | {"mapping": {"Total": "amount", "api_key": ""}, "name": "Scores of November"}
+    mapped = begun | {"mapping": {"Total": "amount", "api_key": "", HOSTILE: ""}, "name": "Scores of November"}
     found: dict[str, str] = {}
     async with build(made.settings, program="test") as deps:
         who = Who(workspace_id=made.workspace, actor="token:Ada Operator", scopes=frozenset(SCOPES))

@@ -20,7 +20,8 @@ from orchestrator.bootstrap import build
 from orchestrator.engine import drafts, sweep
 from orchestrator.storage import drafts as kept
 from tests.web.conftest import visitor
-from tests.web.product import HOSTILE, Product, finished
+from tests.web.hostile import HOSTILE
+from tests.web.product import Product, finished
 
 Send = Callable[..., httpx.Response]
 CSV = b"customer_id,Total,note\nc-1,1.5,one\nc-2,high,two\nc-3,3,three\n"

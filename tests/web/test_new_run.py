@@ -8,7 +8,8 @@ import httpx
 import pytest
 
 from tests.web.conftest import visitor
-from tests.web.product import HOSTILE, Product
+from tests.web.hostile import HOSTILE
+from tests.web.product import Product
 
 
 @pytest.fixture

@@ -8,7 +8,8 @@ from html import unescape
 import httpx
 import pytest
 
-from tests.web.product import HOSTILE, Product
+from tests.web.hostile import HOSTILE
+from tests.web.product import Product
 from tests.web.test_pages import statements
 
 
@@ -22,7 +23,7 @@ def test_a_list_says_when_how_it_went_and_who_paused_why(web: httpx.Client) -> N
     assert "At 09:00 every day (Europe/Prague)" in text
     assert re.search(r"09:00 Europe/Prague</span>", text)
     assert "1 missed" in text
-    assert 'by <span class="name">token:Ada Operator</span>: &lt;img' in text
+    assert 'by <span class="name">Ada Operator</span>: &lt;img' in text
     assert 'href="/schedules/nightly"' not in web.get("/schedules?status=paused").text
 
 

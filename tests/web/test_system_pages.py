@@ -14,7 +14,8 @@ import pytest
 from orchestrator.domain.error_codes import catalogue
 from orchestrator.web import schema_table
 from tests.web.conftest import visitor
-from tests.web.product import HOSTILE, Product
+from tests.web.hostile import HOSTILE
+from tests.web.product import Product
 
 KEY = "sk-live-a-key-that-nobody-may-see-4711"
 
@@ -44,6 +45,14 @@ def test_a_key_goes_in_and_never_comes_out(spare: str, web: httpx.Client) -> Non
         page = web.get(path).text
         assert "nobody-may-see" not in page, path
     assert "it leaked" in web.get("/audit?words=spare").text
+
+
+def test_a_connection_that_is_refused_is_asked_for_again_with_all_but_its_key(web: httpx.Client) -> None:
+    form = {"name": "odd one", "provider": "scripe", "base_url": "https://u:p@provider.example/v1", "api_key": KEY}
+    answer = web.post("/connections", data=form)
+    assert (answer.status_code, KEY in answer.text) == (422, False)
+    for kept in ('value="odd one"', "<option selected>scripe", "provider.example/v1", "What to do:"):
+        assert kept in answer.text
 
 
 def test_a_test_says_what_came_of_it_and_launches_nothing(made: Product, spare: str, web: httpx.Client) -> None:
@@ -116,7 +125,7 @@ def test_a_report_adds_up_and_its_file_is_known_again(made: Product, web: httpx.
     file = web.get(f"/reports/file?{query}&format=csv&list=totals")
     assert file.headers["content-disposition"].startswith("attachment")
     sha256 = hashlib.sha256(file.content).hexdigest()
-    assert "Yes: it was given to token:Ada Operator" in web.get(f"/reports?sha256={sha256}").text
+    assert "Yes: it was given to Ada Operator" in web.get(f"/reports?sha256={sha256}").text
     assert "No report of this SHA-256" in web.get(f"/reports?sha256={'0' * 64}").text
     assert web.get("/reports?sha256=zz").status_code == 422
 

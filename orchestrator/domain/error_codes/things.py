@@ -96,7 +96,13 @@ URLS = (
         "Copy it anew, without its line's end: `orchestrator connection rotate NAME --api-key-stdin`.",
     ),
     Entry("url.syntax", Repeat.MEND, "It is no URL.", "Write it as `https://host/path`."),
-    Entry("url.scheme", Repeat.MEND, "Only https is called.", "Begin it with `https://`, and name a host."),
+    Entry(
+        "url.scheme",
+        Repeat.MEND,
+        "Only https is called.",
+        "Begin it with `https://`, and name a host; for a server of your own without it, such as the sandbox, an "
+        "operator may set `ORCH_ALLOW_PRIVATE_NETWORKS`.",
+    ),
     Entry(
         "url.userinfo",
         Repeat.MEND,
