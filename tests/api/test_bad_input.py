@@ -5,13 +5,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import gzip
 import hashlib
 import json
+import os
 import re
 import socket
-import threading
 from collections.abc import Iterator
 from typing import Any
 from uuid import uuid4
@@ -25,6 +26,10 @@ from tests.api.conftest import Served
 
 RUNS, BATCHES, CONNECTIONS = "/api/v1/runs", "/api/v1/batches", "/api/v1/connections"
 JSON = {"Content-Type": "application/json"}
+
+#: How many identical posts are sent at once: `IDENTICAL_POSTS=1000 pytest tests/api/test_bad_input.py -k 44` for many.
+POSTS = int(os.environ.get("IDENTICAL_POSTS", "100"))
+
 NIL = "00000000-0000-0000-0000-000000000000"
 
 
@@ -277,26 +282,21 @@ def test_43_what_looks_secret_is_taken_and_not_shown_in_the_log(
     assert "hunter22222" not in "".join(capfd.readouterr())
 
 
-def test_44_many_identical_posts_make_onerun(
+def test_44_many_identical_posts_make_one_run(
     served: Served, http: httpx.Client, main: str, free: str, unique: str
 ) -> None:
     body = run_body(main, free, more=f',"labels":{{"of":"{unique}"}}')
     headers = {**JSON, "Idempotency-Key": unique, "Authorization": f"Bearer {served.token}"}
-    seen: list[tuple[int, str]] = []
 
-    def post(times: int) -> None:
-        with httpx.Client(base_url=served.url, headers=headers, trust_env=False, timeout=60) as mine:
-            for _ in range(times):
-                answer = mine.post(RUNS, content=body)
-                seen.append((answer.status_code, answer.json().get("code", answer.json().get("id"))))
+    async def post_all() -> list[httpx.Response]:
+        many: dict[str, Any] = {"limits": httpx.Limits(max_connections=POSTS), "timeout": 120, "trust_env": False}
+        async with httpx.AsyncClient(base_url=served.url, headers=headers, **many) as client:
+            return await asyncio.gather(*(client.post(RUNS, content=body) for _ in range(POSTS)))
 
-    threads = [threading.Thread(target=post, args=(5,)) for _ in range(20)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(60)
+    answers = asyncio.run(post_all())
+    seen = [(each.status_code, each.json().get("code", each.json().get("id"))) for each in answers]
     ids = {found for status, found in seen if status == 201}
-    assert len(seen) == 100
+    assert len(seen) == POSTS
     assert len(ids) == 1
     assert {found for status, found in seen if status != 201} <= {"idempotency.in_progress"}
     assert count(http, unique) == 1
