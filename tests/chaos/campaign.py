@@ -111,14 +111,18 @@ def resets(items: int) -> list[dict[str, Any]]:
 
     Single launches and waves are counted apart, for waves are few; and not both faults by the same number, or the one
     would always follow the other. Seldom enough that the launch that is tried after one goes well: launches that are
-    lost one after the other make their lane wait for longer than a small campaign lasts.
+    lost one after the other make their lane wait for longer than a small campaign lasts. A small one has a handful of
+    waves: every other is reset, by even numbers, so that never two in a row are; where both rules fit, the first does.
     """
-    single, wave = max(15, items // 40), max(5, items // 250)
+    if items < LONG_ITEMS:
+        numbers = {"launch": (6, 18), "batch": (2, 6)}
+    else:
+        single, wave = max(15, items // 40), max(5, items // 250)
+        numbers = {"launch": (single, single + 7), "batch": (wave, wave + 1)}
     return [
-        {"fault": "reset_before", "kind": "launch", "every": single},
-        {"fault": "reset_after", "kind": "launch", "every": single + 7},
-        {"fault": "reset_before", "kind": "batch", "every": wave},
-        {"fault": "reset_after", "kind": "batch", "every": wave + 1},
+        {"fault": fault, "kind": kind, "every": every}
+        for kind, (before, after) in numbers.items()
+        for fault, every in (("reset_after", after), ("reset_before", before))
     ]
 
 
