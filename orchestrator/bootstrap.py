@@ -63,6 +63,7 @@ async def build(
         yield Deps(
             db=db,
             provider=provider,
+            providers=tuple(registry.PROVIDERS),
             files=files,
             store=store,
             sealer=sealer(settings),

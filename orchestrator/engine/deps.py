@@ -47,6 +47,8 @@ class Deps:
     check_base_url: Callable[[str], str]
     #: Raise `BadInput` for a key that could not stand in a header.
     check_api_key: Callable[[str], None]
+    #: The names that `provider` knows, for whoever is to choose one.
+    providers: tuple[str, ...] = ()
     #: Where other programs leave the files that schedules read; None in a process that fires none.
     incoming: Incoming | None = None
     #: Where the mark and the journal of launches are kept; None in a world that is never restored.

@@ -52,6 +52,7 @@ async def _again(visit: Administering, form: forms.Form, error: OrchestratorErro
         room="connections",
         status=status_of(error),
         given={name: next(iter(form.every(name)), "")[:MAX_URL_CHARS] for name in GIVEN_BACK},
+        providers=visit.deps.providers,
         error=error,
         cure=next((entry.cure for _, entry in catalogued(error.code)), None),
     )

@@ -46,7 +46,13 @@ async def list_connections(visit: Reading) -> Response:
     Query(visit.request.query_params, ())
     found = await connection_look.look_at_connections(visit.deps, visit.who)
     return await page(
-        visit, "connections.html", title="Connections", room="connections", connections=found, path_of=path_of
+        visit,
+        "connections.html",
+        title="Connections",
+        room="connections",
+        connections=found,
+        providers=visit.deps.providers,
+        path_of=path_of,
     )
 
 
