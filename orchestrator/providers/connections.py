@@ -8,11 +8,12 @@ left of a pool is a stack.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Protocol, cast
 
-import httpcore
+import httpx
 
-Connect = Callable[[httpcore.Origin], httpcore.AsyncHTTPConnection]
+from orchestrator.providers.http11 import HttpConnection, Origin
+
+Connect = Callable[[Origin], HttpConnection]
 
 
 class Connections:
@@ -26,29 +27,24 @@ class Connections:
     def __init__(self, connect: Connect, *, most_kept: int) -> None:
         self._connect = connect
         self._most_kept = most_kept
-        self._idle: list[httpcore.AsyncHTTPConnection] = []
-        self._used: set[httpcore.AsyncHTTPConnection] = set()
+        self._idle: list[HttpConnection] = []
+        self._used: set[HttpConnection] = set()
 
-    async def handle_async_request(self, request: httpcore.Request) -> httpcore.Response:
+    async def exchange(self, request: httpx.Request) -> httpx.Response:
         """Send a request; its connection is free again once the response is closed.
 
         Raises:
-            Exception: whatever httpcore's connection raises.
+            Exception: whatever the connection raises.
         """
-        if request.url.scheme not in (b"http", b"https"):
-            raise httpcore.UnsupportedProtocol("the URL is neither http nor https")
-        connection = await self._take(request.url.origin)
+        connection = await self._take(Origin.of(request.url))
         try:
-            response = await connection.handle_async_request(request)
+            response = await connection.exchange(request)
         except BaseException:
             await self._put_back(connection)
             raise
-        return httpcore.Response(
-            response.status,
-            headers=response.headers,
-            content=_Body(cast(Closable, response.stream), lambda: self._put_back(connection)),
-            extensions=response.extensions,
-        )
+        assert isinstance(response.stream, httpx.AsyncByteStream), "a connection's answers are read as they come"
+        response.stream = _Body(response.stream, lambda: self._put_back(connection))
+        return response
 
     async def aclose(self) -> None:
         """Close every connection, also those that are in use."""
@@ -58,12 +54,11 @@ class Connections:
         for connection in found:
             await connection.aclose()
 
-    async def _take(self, origin: httpcore.Origin) -> httpcore.AsyncHTTPConnection:
+    async def _take(self, origin: Origin) -> HttpConnection:
         taken = None
         while self._idle and taken is None:
             connection = self._idle.pop()
-            # Expired is also one that the server has closed meanwhile.
-            if connection.can_handle_request(origin) and not connection.has_expired():
+            if connection.can_take(origin):
                 taken = connection
             else:
                 await connection.aclose()
@@ -71,27 +66,20 @@ class Connections:
         self._used.add(taken)
         return taken
 
-    async def _put_back(self, connection: httpcore.AsyncHTTPConnection) -> None:
+    async def _put_back(self, connection: HttpConnection) -> None:
         if connection not in self._used:
             return
         self._used.discard(connection)
-        if connection.is_available() and len(self._idle) < self._most_kept:
+        if connection.is_kept and len(self._idle) < self._most_kept:
             self._idle.append(connection)
         else:
             await connection.aclose()
 
 
-class Closable(Protocol):
-    """A stream of bytes that is closed by whoever reads it."""
-
-    def __aiter__(self) -> AsyncIterator[bytes]: ...
-    async def aclose(self) -> None: ...
-
-
-class _Body:
+class _Body(httpx.AsyncByteStream):
     """A response's body. Its connection is given back when it is closed, or when it breaks."""
 
-    def __init__(self, stream: Closable, ended: Callable[[], Awaitable[None]]) -> None:
+    def __init__(self, stream: httpx.AsyncByteStream, ended: Callable[[], Awaitable[None]]) -> None:
         self._stream = stream
         self._ended = ended
         self._is_closed = False

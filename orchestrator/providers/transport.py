@@ -18,6 +18,8 @@ import httpx
 from orchestrator.errors import NotSent
 from orchestrator.providers.addresses import is_public
 from orchestrator.providers.connections import Connections
+from orchestrator.providers.http11 import HttpConnection, Origin
+from orchestrator.providers.sockets import Sockets
 
 MAX_ADDRESSES = 4
 
@@ -27,11 +29,13 @@ Wrap = Callable[[httpcore.AsyncNetworkStream], httpcore.AsyncNetworkStream]
 @cache
 def shared_ssl_context() -> ssl.SSLContext:
     """Return the one context of this process: loading the authorities costs tens of milliseconds."""
-    return httpx.create_ssl_context(trust_env=False)
+    context = httpx.create_ssl_context(trust_env=False)
+    context.set_alpn_protocols(["http/1.1"])
+    return context
 
 
-class CheckedTransport(httpx.AsyncHTTPTransport):
-    """httpx's own transport, whose connections are made by `CheckedBackend`.
+class CheckedTransport(httpx.AsyncBaseTransport):
+    """A transport for httpx's requests and responses, whose connections are made by `CheckedBackend`.
 
     Args:
         max_keepalive: connections that are kept for the next request. Whoever calls bounds how many there are.
@@ -49,13 +53,22 @@ class CheckedTransport(httpx.AsyncHTTPTransport):
     ) -> None:
         backend = CheckedBackend(allow_private_networks=allow_private_networks, wrap=wrap, network=network)
 
-        def connect(origin: httpcore.Origin) -> httpcore.AsyncHTTPConnection:
-            return httpcore.AsyncHTTPConnection(
-                origin=origin, ssl_context=ssl_context, keepalive_expiry=keepalive_s, retries=0, network_backend=backend
-            )
+        def connect(origin: Origin) -> HttpConnection:
+            return HttpConnection(origin, ssl_context=ssl_context, network=backend, keepalive_s=keepalive_s)
 
-        # httpx has no public seam for this. Its own pool is not made at all, for it would cost as much as a request.
-        self._pool = Connections(connect, most_kept=max_keepalive)  # type: ignore[assignment]
+        self._connections = Connections(connect, most_kept=max_keepalive)
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Send a request once, and return its answer; its body is still to be read.
+
+        Raises:
+            httpx.RequestError, OSError: see `outcomes.FAILURES`.
+        """
+        return await self._connections.exchange(request)
+
+    async def aclose(self) -> None:
+        """Close every connection."""
+        await self._connections.aclose()
 
 
 class CheckedBackend(httpcore.AsyncNetworkBackend):
@@ -74,7 +87,7 @@ class CheckedBackend(httpcore.AsyncNetworkBackend):
     ) -> None:
         self._allow_private_networks = allow_private_networks
         self._wrap = wrap
-        self._inner = network or httpcore.AnyIOBackend()
+        self._inner = network or Sockets()
 
     async def connect_tcp(
         self,

@@ -4,23 +4,33 @@ from __future__ import annotations
 
 import asyncio
 
-import httpcore
+import httpx
 import pytest
 
 from orchestrator.providers.connections import Connections
+from orchestrator.providers.http11 import HttpConnection
+from orchestrator.providers.sockets import Sockets
+from orchestrator.providers.transport import shared_ssl_context
 from tests.providers.raw_server import Connection, RawServer, answer
 
 pytestmark = pytest.mark.anyio
 
 
 def connections(*, most_kept: int) -> Connections:
-    return Connections(lambda origin: httpcore.AsyncHTTPConnection(origin, keepalive_expiry=15.0), most_kept=most_kept)
+    return Connections(
+        lambda origin: HttpConnection(origin, ssl_context=shared_ssl_context(), network=Sockets(), keepalive_s=15.0),
+        most_kept=most_kept,
+    )
+
+
+def asking(port: int) -> httpx.Request:
+    limits = {"connect": 5.0, "read": 5.0, "write": 5.0}
+    return httpx.Request("GET", f"http://127.0.0.1:{port}/", extensions={"timeout": limits})
 
 
 async def get(client: Connections, port: int) -> bytes:
-    request = httpcore.Request("GET", f"http://127.0.0.1:{port}/", headers=[("Host", "here")])
-    response = await client.handle_async_request(request)
-    body = b"".join([part async for part in response.aiter_stream()])
+    response = await client.exchange(asking(port))
+    body = b"".join([part async for part in response.aiter_raw()])
     await response.aclose()
     return body
 
@@ -69,8 +79,7 @@ async def test_a_connection_whose_answer_was_not_read_to_its_end_takes_no_reques
     async with RawServer(long) as server:
         client = connections(most_kept=2)
         for _ in range(2):
-            request = httpcore.Request("GET", f"http://127.0.0.1:{server.port}/", headers=[("Host", "here")])
-            response = await client.handle_async_request(request)
+            response = await client.exchange(asking(server.port))
             await response.aclose()
         assert server.connections == 2
         await client.aclose()
@@ -84,7 +93,7 @@ async def test_a_connection_that_broke_is_not_kept() -> None:
     async with RawServer(breaks) as server:
         client = connections(most_kept=2)
         for _ in range(2):
-            with pytest.raises(httpcore.ReadError):
+            with pytest.raises(httpx.ReadError):
                 await get(client, server.port)
         assert server.connections == 2
 
@@ -99,8 +108,7 @@ async def test_closing_closes_what_is_kept_and_what_is_in_use() -> None:
 
     async with RawServer(listens) as server:
         client = connections(most_kept=2)
-        request = httpcore.Request("GET", f"http://127.0.0.1:{server.port}/", headers=[("Host", "here")])
-        await client.handle_async_request(request)
+        await client.exchange(asking(server.port))
         await client.aclose()
         while not ended:
             await asyncio.sleep(0.01)

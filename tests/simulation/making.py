@@ -15,7 +15,7 @@ from sandbox.options import parse_options
 from tests.simulation.faults import Faults
 from tests.simulation.locks import Server
 from tests.simulation.loop import VirtualLoop
-from tests.simulation.network import Fabric, Latency, virtual_keepalive
+from tests.simulation.network import Fabric, Latency
 from tests.simulation.plan import Plan
 from tests.simulation.postgres import copy_in_blocking
 from tests.simulation.provider import SimProvider
@@ -80,7 +80,7 @@ def standing_in(world: World) -> Any:
     real, copying.copy_in = copying.copy_in, copy_in
     real_tell, poison.tell = poison.tell, tell
     try:
-        with virtual_keepalive(world.loop.time), watched_by(world.reached):
+        with watched_by(world.reached):
             yield
     finally:
         copying.copy_in, poison.tell = real, real_tell

@@ -9,16 +9,13 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import math
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from contextvars import Context
 from dataclasses import dataclass, field
 from random import Random
-from types import SimpleNamespace
 from typing import Protocol
 
 import httpcore
-from httpcore._async import http11
 
 from tests.simulation.wires import Wire
 
@@ -206,17 +203,3 @@ class SimNetwork(httpcore.AsyncNetworkBackend):
         for wire in self._wires:
             wire.stream.close()
         self._wires = []
-
-
-@contextmanager
-def virtual_keepalive(time_s: Callable[[], float]) -> Iterator[None]:
-    """Let httpcore read the virtual clock when it asks how long a kept connection was idle.
-
-    It asks `time.monotonic` of its own module; with real time there, a slow machine would replay a seed differently.
-    """
-    real = http11.time  # type: ignore[attr-defined]
-    http11.time = SimpleNamespace(monotonic=time_s)  # type: ignore[attr-defined, assignment]
-    try:
-        yield
-    finally:
-        http11.time = real  # type: ignore[attr-defined]

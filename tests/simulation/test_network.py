@@ -19,7 +19,7 @@ from orchestrator.providers.http import Timeouts
 from orchestrator.providers.script import ScriptProvider
 from sandbox.options import Options
 from tests.simulation.loop import VirtualLoop
-from tests.simulation.network import Fabric, Latency, SimNetwork, virtual_keepalive
+from tests.simulation.network import Fabric, Latency, SimNetwork
 from tests.simulation.provider import SimProvider
 from tests.simulation.provider_faults import RULES, SPELLS, TWISTS, ProviderFaults, boundaries
 
@@ -106,7 +106,7 @@ def play(
             await world.script.aclose()
 
     try:
-        with virtual_keepalive(loop.time), asyncio.Runner(loop_factory=lambda: loop) as runner:
+        with asyncio.Runner(loop_factory=lambda: loop) as runner:
             return runner.run(playing())
     finally:
         loop.close()
