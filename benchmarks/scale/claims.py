@@ -14,7 +14,6 @@ from benchmarks.scale.explained import watched
 from benchmarks.scale.sites import Site
 from orchestrator.engine import launch_claims
 from orchestrator.engine.deps import Deps
-from orchestrator.engine.poll import LOOKS_AT_ONCE
 from orchestrator.storage import downloads, looks
 
 #: Claims of each kind that are counted, and timed. Each is taken back, so that the next finds the same.
@@ -36,7 +35,7 @@ def kinds(deps: Deps, worker: UUID) -> Mapping[str, Claim]:
     lease_s = deps.settings.lease_s
 
     async def look(connection: AsyncConnection) -> object:
-        found = await looks.claim(connection, worker=worker, limit=LOOKS_AT_ONCE, lease_s=lease_s, sources=deps.sources)
+        found = await looks.claim(connection, worker=worker, lease_s=lease_s, sources=deps.sources)
         assert found is not None and found.claims, "some lane may look"
         return found
 

@@ -15,6 +15,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from operator import attrgetter
 
+from orchestrator.domain import gathering
 from orchestrator.domain.heard import RateSaid
 
 WINDOW_S = 60.0
@@ -23,9 +24,6 @@ WINDOW_S = 60.0
 #: all at once a window later, and so on for ever, with nothing to look with in between.
 PACE_S = 5
 PACE_SLACK = 1.15
-
-#: Spent tokens are kept in slots of this width, rounded up, so that a lane's row stays small at any rate.
-SLOT_S = 0.25
 
 
 class CallKind(StrEnum):
@@ -152,7 +150,9 @@ class Budget:
     def spend(self, kind: CallKind, answered_ago_s: Sequence[float], *, now: datetime) -> Budget:
         """Return the budget after calls of one kind were answered; those that were never sent cost nothing."""
         kept = [s for s in self.spent if s.back_at > now]
-        for back_at, count in Counter(_slot(now + timedelta(seconds=WINDOW_S - ago)) for ago in answered_ago_s).items():
+        width_s = gathering.slot_s(self.limit)
+        back = (_slot(now + timedelta(seconds=WINDOW_S - ago), width_s) for ago in answered_ago_s)
+        for back_at, count in Counter(back).items():
             _add(kept, Spent(back_at=back_at, kind=kind, count=count))
         kept.sort(key=_IN_ORDER)
         return replace(self, spent=tuple(kept))
@@ -206,10 +206,10 @@ def _share(kind: CallKind, limit: int) -> int:
     return max(1, int(MIN_SHARES[kind] * limit)) if MIN_SHARES[kind] else 0
 
 
-def _slot(at: datetime) -> datetime:
+def _slot(at: datetime, width_s: float) -> datetime:
     """Round up to the slot's end: a token may come back late, never early."""
     seconds = at.timestamp()
-    return datetime.fromtimestamp((int(seconds / SLOT_S) + 1) * SLOT_S, tz=at.tzinfo)
+    return datetime.fromtimestamp((int(seconds / width_s) + 1) * width_s, tz=at.tzinfo)
 
 
 def launches_at_once(requests_per_minute: int) -> int:

@@ -28,7 +28,7 @@ from orchestrator.telemetry import get_logger
 log = get_logger(__name__)
 
 #: Runs of which one claim takes the files, and files that are on their way together in one process.
-RUNS_AT_ONCE = 32
+RUNS_AT_ONCE = 64
 
 #: The largest result that is stored.
 MAX_FILE_BYTES = 50 * 1024**3

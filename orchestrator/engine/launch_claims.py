@@ -9,7 +9,7 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from orchestrator.domain import planner
+from orchestrator.domain import gathering, planner
 from orchestrator.domain.answers import Capabilities
 from orchestrator.domain.breaker import BreakerState
 from orchestrator.domain.durations import Durations
@@ -23,9 +23,6 @@ from orchestrator.errors import Misconfigured
 from orchestrator.storage import lanes, turns, waves
 from orchestrator.storage.lanes import Lane, Turn
 from orchestrator.storage.turns import BatchTurn, DueWorkflow, QueuedRun, Subject
-
-#: Launches of one claim: its transaction locks the lane, and its intents must not age while they are written.
-LAUNCHES_A_TURN = 50
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,7 +105,7 @@ class _Turn:
         at_once = launches_at_once(lane.limit) if allowed is None else allowed
         looks_wait = lane.poll_due_at is not None and lane.poll_due_at <= lane.now
         waiting = (CallKind.LOOK,) if looks_wait else ()
-        wanted = min(max(0, at_once - on_the_wire), LAUNCHES_A_TURN)
+        wanted = min(max(0, at_once - on_the_wire), gathering.turn_size(lane.limit))
         tokens = lane.budget.grant(CallKind.LAUNCH, wanted, now=lane.now, waiting=waiting)
         if not tokens:
             # A launch that is recorded pulls the lane's turn forward by itself; this is only the latest time.

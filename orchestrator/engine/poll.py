@@ -22,9 +22,6 @@ from orchestrator.storage.database import FOR_EVER
 from orchestrator.storage.lanes import Turn
 from orchestrator.storage.look_claims import LookBatch, LookClaim
 
-#: Looks of one claim of a lane: its transaction locks the lane. As many go together as the client has connections.
-LOOKS_AT_ONCE = 50
-
 
 async def poll_due(deps: Deps, *, worker: UUID, claimed: Claimed = unheard) -> int | None:
     """Take one lane's turn to look, or to walk a list. Returns how many looks it took, None when no lane is due."""
@@ -41,7 +38,6 @@ async def poll_due(deps: Deps, *, worker: UUID, claimed: Claimed = unheard) -> i
         return await looks.claim(
             connection,
             worker=worker,
-            limit=LOOKS_AT_ONCE,
             lease_s=deps.settings.lease_s,
             sources=deps.sources,
             told=told,

@@ -23,7 +23,7 @@ STAY_S = 1.0
 
 #: Turns of one kind that are worked side by side in one pump, each of another lane or other rows. More of those that
 #: look: a provider that hangs keeps its turns for as long as a call may take.
-TURNS_AT_ONCE: Mapping[str, int] = {"launch": 8, "poll": 16, "download": 8, "fire": 2, "deliver": 8}
+TURNS_AT_ONCE: Mapping[str, int] = {"launch": 8, "poll": 16, "download": 4, "fire": 2, "deliver": 8}
 
 #: Takes turns that outlive their pump, and sees to their ends; False when it has too many already.
 HandOver = Callable[[set[asyncio.Task[int | None]]], bool]

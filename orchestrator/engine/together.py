@@ -13,7 +13,7 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 #: Items of one transaction: its locks are held for no longer than a claim's.
-MOST_TOGETHER = 100
+MOST_TOGETHER = 200
 
 
 class Together(Generic[T]):

@@ -16,12 +16,13 @@ from random import Random
 from typing import Any, cast
 from uuid import UUID
 
+from orchestrator.domain import gathering
 from orchestrator.domain.answers import Observation, OfferedFile, RemoteStatus
 from orchestrator.domain.breaker import Breaker
 from orchestrator.domain.governor import Budget, CallKind
 from orchestrator.domain.look_timing import late_after, price_after
 from orchestrator.domain.statuses import RunStatus
-from orchestrator.engine import look_results, poll
+from orchestrator.engine import look_results
 from orchestrator.engine.deps import Deps
 from orchestrator.engine.pump import RETRY_S
 from orchestrator.errors import OutcomeUnknown
@@ -178,7 +179,7 @@ class VirtualLane:
         lane = self.lock()
         launches_wait = lane.launch_due_at is not None and lane.launch_due_at <= lane.now + timedelta(seconds=1)
         waiting = (CallKind.LAUNCH,) if launches_wait else ()
-        wanted = lane.budget.paced(poll.LOOKS_AT_ONCE, now=lane.now)
+        wanted = lane.budget.paced(gathering.turn_size(lane.limit), now=lane.now)
         tokens = lane.budget.grant(CallKind.LOOK, wanted, now=lane.now, waiting=waiting)
         lease = timedelta(seconds=self.deps.settings.lease_s)
         found = self.timers.take(tokens, now=lane.now, lease=lease)

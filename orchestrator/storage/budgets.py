@@ -9,7 +9,8 @@ from typing import Any
 
 from sqlalchemy import Row
 
-from orchestrator.domain.governor import SLOT_S, WINDOW_S, Budget, CallKind, Elsewhere, Spent
+from orchestrator.domain import gathering
+from orchestrator.domain.governor import WINDOW_S, Budget, CallKind, Elsewhere, Spent
 
 COLUMNS = "requests_per_minute, told_limit, spent, spent_elsewhere"
 
@@ -30,7 +31,7 @@ def values(budget: Budget) -> dict[str, Any]:
 def read(row: Row[Any], in_flight: Mapping[CallKind, int]) -> Budget:
     """Return the budget of a row that has `now` beside its `COLUMNS`."""
     # No token takes longer to come back; where the row says so, the clock went back.
-    latest = row.now + timedelta(seconds=WINDOW_S + SLOT_S)
+    latest = row.now + timedelta(seconds=WINDOW_S + gathering.slot_s(row.requests_per_minute))
     spent = tuple(
         Spent(back_at=min(_moment(ms), latest), kind=CallKind(kind), count=count) for ms, kind, count in row.spent
     )

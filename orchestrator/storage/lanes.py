@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from enum import StrEnum
 from typing import Any
 from uuid import UUID
@@ -13,7 +12,7 @@ from uuid import UUID
 from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from orchestrator.domain import look_timing
+from orchestrator.domain import gathering, look_timing
 from orchestrator.domain.breaker import Breaker, BreakerState
 from orchestrator.domain.governor import Budget, CallKind
 from orchestrator.domain.heard import RateSaid
@@ -26,11 +25,6 @@ class Turn(StrEnum):
 
     LAUNCH = "launch"
     POLL = "poll"
-
-
-#: Lanes of so many requests a minute gather what is due for so long, seconds.
-GATHERS_FROM = 1200
-GATHER_S = 0.25
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,15 +59,9 @@ class Lane:
         return self.blocked_until is not None and self.blocked_until > self.now
 
     def gathered(self, due_at: datetime) -> datetime:
-        """Return when to take a turn for what is due at a time: on a fast lane a little later, with what comes after.
-
-        Each turn costs two transactions, however little it finds. Lanes take their turns at different moments.
-        """
-        if self.limit < GATHERS_FROM:
-            return due_at
-        offset_s = self.id.int % 1000 / 1000 * GATHER_S
-        steps = math.ceil((max(due_at, self.now).timestamp() - offset_s) / GATHER_S)
-        return datetime.fromtimestamp(steps * GATHER_S + offset_s, tz=UTC)
+        """Return when to take a turn for what is due at a time: see `domain/gathering.py`."""
+        used = self.limit - self.budget.free(self.now)
+        return gathering.gathered(due_at, now=self.now, requests_per_minute=self.limit, used=used, lane=self.id.int)
 
     def pull(self, turn: Turn, due_at: datetime) -> Lane:
         """Return the lane, due no later than this."""

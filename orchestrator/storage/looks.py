@@ -11,7 +11,7 @@ from uuid import UUID
 from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from orchestrator.domain import windows
+from orchestrator.domain import gathering, windows
 from orchestrator.domain.changes import Urgency
 from orchestrator.domain.governor import CallKind
 from orchestrator.domain.look_timing import late_after, price_after
@@ -80,7 +80,6 @@ async def claim(
     connection: AsyncConnection,
     *,
     worker: UUID,
-    limit: int,
     lease_s: float,
     sources: Sources,
     told: Callable[[UUID], None] | None = None,
@@ -113,6 +112,7 @@ async def claim(
         again_at = max(lane.budget.next_free_at(lane.now), lane.now + timedelta(milliseconds=200))
         await lanes.save(connection, replace(lane, poll_due_at=again_at))
         return listed
+    limit = gathering.turn_size(lane.limit)
     wanted = lane.budget.paced(limit, now=lane.now)
     tokens = lane.budget.grant(CallKind.LOOK, wanted, now=lane.now, waiting=waiting)
     found: Sequence[Row[Any]] = ()

@@ -29,7 +29,7 @@ async def claim_looks(office: Office, worker: UUID) -> LookBatch:
     await change(office, "UPDATE lanes SET poll_due_at = now()")
 
     async def claim(connection: AsyncConnection) -> LookBatch | None:
-        return await looks.claim(connection, worker=worker, limit=5, lease_s=60, sources=office.deps.sources)
+        return await looks.claim(connection, worker=worker, lease_s=60, sources=office.deps.sources)
 
     batch = await office.deps.db.run(claim)
     assert batch is not None

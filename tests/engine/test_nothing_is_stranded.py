@@ -248,7 +248,7 @@ async def test_looks_that_were_never_recorded_do_not_take_their_tokens_for_long(
 
     async def claim(connection: Any) -> Any:
         return await looks.claim(
-            connection, worker=hands.id, limit=10, lease_s=office.deps.settings.lease_s, sources=office.deps.sources
+            connection, worker=hands.id, lease_s=office.deps.settings.lease_s, sources=office.deps.sources
         )
 
     async with asyncio.timeout(10):

@@ -56,7 +56,7 @@ async def test_a_late_worker_cannot_write_over_the_new_holder(office: Office, ha
     deps = office.deps
 
     async def claim(connection: Any) -> Any:
-        return await looks.claim(connection, worker=hands.id, limit=10, lease_s=60, sources=deps.sources)
+        return await looks.claim(connection, worker=hands.id, lease_s=60, sources=deps.sources)
 
     late: Any = None
 
