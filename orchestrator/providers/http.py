@@ -241,7 +241,7 @@ class ApiClient:
 class _Witness:
     """Sees when a request's first byte is about to be written, and forbids it when it is too late.
 
-    httpcore tells its trace of each step just before it; what is raised there ends the call before the step.
+    A connection tells its trace of each step just before it; what is raised there ends the call before the step.
     """
 
     def __init__(self, send_by: float | None, monotonic: Callable[[], float]) -> None:

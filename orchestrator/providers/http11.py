@@ -1,6 +1,6 @@
 """One connection that speaks HTTP/1.1: a request, its answer, and whether another may follow.
 
-The answer is read by llhttp (httptools), which takes a twentieth of the time of httpcore's reader in Python.
+What came is read by `answer_reader.py`, what goes out is bytes: a head and a body, never chunked.
 """
 
 from __future__ import annotations
@@ -10,19 +10,15 @@ import re
 import ssl
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum, auto
 
 import httpcore
-import httptools
 import httpx
 
-#: The heads of an answer and of all that came before it (1xx) together.
-MAX_HEAD_BYTES = 128 * 1024
-_READ_BYTES = 64 * 1024
+from orchestrator.providers.answer_reader import AnswerReader
 
-#: The one 1xx that no other answer follows.
-_SWITCHING = 101
+_READ_BYTES = 64 * 1024
 
 #: What may stand in a request's line and in its headers: nothing that ends them.
 _TARGET = re.compile(rb"[\x21-\x7e]+")
@@ -123,7 +119,7 @@ class HttpConnection:
                 await _send(stream, head, request, timeouts["write"])
                 if trace is not None:
                     await trace("http11.receive_response_headers.started", {})
-                answer = _Answer()
+                answer = AnswerReader()
                 while not answer.is_headed:
                     answer.feed(await stream.read(_READ_BYTES, timeouts["read"]))
         except BaseException:
@@ -142,7 +138,7 @@ class HttpConnection:
         if self._stream is not None:
             await self._stream.aclose()
 
-    async def ended(self, answer: _Answer) -> None:
+    async def ended(self, answer: AnswerReader) -> None:
         """Note that an answer is read no further: the connection is kept, or closed."""
         if self._state is not _State.BUSY:
             return
@@ -159,95 +155,11 @@ class HttpConnection:
         return stream
 
 
-@dataclass(slots=True)
-class _Answer:
-    """What llhttp has made of the bytes so far; it calls the methods whose names begin with `on_`."""
-
-    status: int = 0
-    headers: list[tuple[bytes, bytes]] = field(default_factory=list)
-    is_headed: bool = False
-    is_whole: bool = False
-    parts: list[bytes] = field(default_factory=list)
-    _head_bytes: int = 0
-    _is_framed: bool = False
-    _may_stay: bool = False
-    _parser: httptools.HttpResponseParser = field(init=False)
-
-    def __post_init__(self) -> None:
-        self._parser = httptools.HttpResponseParser(self)
-        # A host that names a length beside a chunked body ends it by its chunks: as every reader takes it.
-        self._parser.set_dangerous_leniencies(lenient_chunked_length=True)
-
-    @property
-    def leaves_connection(self) -> bool:
-        """The connection may take another request."""
-        return self.is_whole and self._may_stay
-
-    def feed(self, data: bytes) -> None:
-        """Take bytes; b"" is the host's end.
-
-        Raises:
-            httpx.RemoteProtocolError: they are no HTTP, or they ended too early.
-        """
-        if not data:
-            self._end()
-            return
-        if not self.is_headed:
-            self._head_bytes += len(data)
-        try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            raise httpx.RemoteProtocolError("the host speaks another protocol") from None
-        except httptools.HttpParserError as error:
-            # What follows a whole answer is nobody's: it spoils the connection, not the answer.
-            if not self.is_whole:
-                raise httpx.RemoteProtocolError(str(error)) from None
-            self._may_stay = False
-        if self.is_headed and self.status < 200:
-            raise httpx.RemoteProtocolError("the answer's status is none of an answer")
-        if not self.is_headed and self._head_bytes > MAX_HEAD_BYTES:
-            raise httpx.RemoteProtocolError("the answer's head is too large")
-
-    def _end(self) -> None:
-        if not self.is_headed:
-            raise httpx.RemoteProtocolError("the host closed the connection without an answer")
-        if self._is_framed:
-            raise httpx.RemoteProtocolError("the host closed the connection in the middle of the answer")
-        self.is_whole = True
-
-    def on_message_begin(self) -> None:
-        if self.is_whole:
-            self._may_stay = False
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        if not self.is_headed:
-            self.headers.append((name, value))
-
-    def on_headers_complete(self) -> None:
-        if self.is_headed:
-            return
-        self.status = self._parser.get_status_code()
-        if 100 <= self.status <= 199 and self.status != _SWITCHING:
-            self.headers = []  # an interim answer: the one that counts follows
-            return
-        self.is_headed = True
-        self._is_framed = any(name.lower() in (b"content-length", b"transfer-encoding") for name, _ in self.headers)
-
-    def on_body(self, part: bytes) -> None:
-        if not self.is_whole:
-            self.parts.append(part)
-
-    def on_message_complete(self) -> None:
-        if self.is_headed and not self.is_whole:
-            self.is_whole = True
-            self._may_stay = self._parser.should_keep_alive()
-
-
 class _Body(httpx.AsyncByteStream):
     """An answer's body, read from its connection as it comes. The connection is free again when it is closed."""
 
     def __init__(
-        self, connection: HttpConnection, stream: httpcore.AsyncNetworkStream, answer: _Answer, read_s: float
+        self, connection: HttpConnection, stream: httpcore.AsyncNetworkStream, answer: AnswerReader, read_s: float
     ) -> None:
         self._connection = connection
         self._stream = stream

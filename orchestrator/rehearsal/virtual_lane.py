@@ -181,8 +181,7 @@ class VirtualLane:
         waiting = (CallKind.LAUNCH,) if launches_wait else ()
         wanted = lane.budget.paced(gathering.turn_size(lane.limit), now=lane.now)
         tokens = lane.budget.grant(CallKind.LOOK, wanted, now=lane.now, waiting=waiting)
-        lease = timedelta(seconds=self.deps.settings.lease_s)
-        found = self.timers.take(tokens, now=lane.now, lease=lease)
+        found = self.timers.take(tokens, now=lane.now, lease=timedelta(seconds=self.deps.settings.lease_s))
         late_s = late_after(lane.looks_late_s, [run.late_s for run in found])
         lane = replace(lane, looks_late_s=late_s) if found else lane
         claims = [(run, self._claim(run, lane)) for run in found]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import sys
 from datetime import datetime, timedelta
 from random import Random
 from typing import Any, TypeVar
@@ -75,8 +74,6 @@ def standing_in(world: World) -> Any:
     def tell(what: str, why: poison.Poisoned, **facts: str) -> None:
         world.bug(f"poison: {what} {facts}", why.failure)
 
-    # httpcore looks for an optional package at every lock; where it is missing, that is a walk through every folder.
-    sys.modules.setdefault("sniffio", None)  # type: ignore[arg-type]
     real, copying.copy_in = copying.copy_in, copy_in
     real_tell, poison.tell = poison.tell, tell
     try:
