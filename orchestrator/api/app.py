@@ -33,12 +33,13 @@ from orchestrator.api.doors import mounts, results, scripe, script
 from orchestrator.api.guesses import Guesses
 from orchestrator.api.hosts import Hosts
 from orchestrator.api.limits import LargeBodies
-from orchestrator.api.request_ids import Edge
+from orchestrator.api.request_ids import OURS, Edge, Words
 from orchestrator.engine import result_links
 from orchestrator.engine.deps import Deps
 from orchestrator.engine.lookout import Lookout
 from orchestrator.engine.news import News
 from orchestrator.engine.readings import Readings
+from orchestrator.errors import OrchestratorError
 from orchestrator.settings import Settings
 
 API = "/api/v1"
@@ -87,6 +88,9 @@ class Pages(Protocol):
 
     def bug(self, request_id: str) -> Response:
         """Return the page of a bug of ours."""
+
+    def refused(self, error: OrchestratorError, request_id: str) -> Response:
+        """Return the page of a request that was not let in."""
 
 
 def create_app(settings: Settings, *, deps_factory: DepsFactory | None = None, pages: Pages | None = None) -> FastAPI:
@@ -137,9 +141,10 @@ def create_app(settings: Settings, *, deps_factory: DepsFactory | None = None, p
 
     problems.install(app)
     problems.note_routes(app, ROUTERS, API)
-    bugs: dict[str, Callable[[str], Response]] = {door.path + "/": door.bug for door in DOORS}
+    words = {door.path + "/": Words(refused=door.refused, bug=door.bug) for door in DOORS}
     if pages is not None:
         pages.install(app)
-        bugs |= {path: problems.bug for path in MACHINE_PATHS if path not in bugs} | {"/": pages.bug}
-    app.add_middleware(Edge, hosts=Hosts.of(settings), bugs=bugs)
+        words |= {path: OURS for path in MACHINE_PATHS if path not in words}
+        words["/"] = Words(refused=pages.refused, bug=pages.bug, are_pages=True)
+    app.add_middleware(Edge, hosts=Hosts.of(settings), words=words)
     return app

@@ -18,8 +18,6 @@ KEEP_ALIVE_S = 30
 #: All headers of a request together.
 MAX_HEADER_BYTES = 16 * 1024
 BACKLOG = 512
-#: Connections; one more gets a plain 503.
-MAX_CONNECTIONS = 1_000
 
 
 def bind(settings: Settings) -> socket.socket:
@@ -86,7 +84,7 @@ def make_server(settings: Settings, *, pages: Pages | None = None) -> uvicorn.Se
         # Nobody between us and the client is trusted to name it.
         proxy_headers=False,
         h11_max_incomplete_event_size=MAX_HEADER_BYTES,
-        limit_concurrency=MAX_CONNECTIONS,
+        # No `limit_concurrency`: it counts idle connections too, and answers in plain text. The edge counts requests.
         timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=SHUTDOWN_S,
         backlog=BACKLOG,

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from orchestrator.client import Client, VerificationFailed
+from orchestrator.client import Client, Interrupted, VerificationFailed
+from orchestrator.client.received import appearing
 from orchestrator.domain import result_files
 from orchestrator.errors import BadInput
 
@@ -39,14 +38,15 @@ def fetch(client: Client, runs: Iterable[Mapping[str, Any]], folder: Path) -> Fe
     done = Fetched()
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        part = folder / f".results.csv.{os.getpid()}.part"
-        with part.open("w", encoding="utf-8", newline="") as opened:
-            table = csv.writer(opened, lineterminator="\n")
-            table.writerow(result_files.HEADER)
+        with appearing(folder / result_files.TABLE) as table:
+            table.write(result_files.line(result_files.HEADER).encode())
             for run in runs:
-                table.writerow(result_files.row(run, _fetch_run(client, run, folder, done)))
+                paths = _fetch_run(client, run, folder, done)
+                table.write(result_files.line(result_files.row(run, paths)).encode())
                 done.runs += 1
-        part.replace(folder / result_files.TABLE)
+    except Interrupted as error:
+        error.hint = "Run it again: the files that came are kept, and it goes on from there."
+        raise
     except OSError as error:
         raise BadInput(f"cannot write to {folder}: {error.strerror or error}") from None
     return done

@@ -13,6 +13,7 @@ ClientError
     ├── ServerError          500, 502 and the like                       -> read the message; tell a person
     └── ServerUnavailable    503, after the retries                      -> try again later
         └── Unreachable      refused, reset, no answer in time           -> is it running? is the URL right?
+            └── Interrupted  a download stopped in its middle            -> fetch it again
 """
 
 from __future__ import annotations
@@ -108,6 +109,10 @@ class ServerUnavailable(ApiError):
 
 class Unreachable(ServerUnavailable):
     """No answer came. A request with an Idempotency-Key may be sent again with the same key."""
+
+
+class Interrupted(Unreachable):
+    """An answer began and did not come to its end: the connection broke, or nothing more came. No file has its name."""
 
 
 _BY_STATUS: dict[int, type[ApiError]] = {

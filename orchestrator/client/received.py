@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, TypedDict
 
@@ -25,18 +26,42 @@ class Archive(TypedDict):
     missing: list[dict[str, Any]]
 
 
+@contextmanager
+def appearing(to: Path) -> Iterator[IO[bytes]]:
+    """Give a file to write, which gets its name when the block ends well. If it does not, nothing is left.
+
+    It is synced before it is named, so that what has the name is whole. A file that stands there already is replaced.
+    """
+    # A name may have 255 bytes, and what stands around it counts.
+    part = to.with_name(f".{to.name.encode()[:100].decode(errors='ignore')}.{os.getpid()}.part")
+    try:
+        with part.open("w+b") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(to)
+    finally:
+        part.unlink(missing_ok=True)
+
+
 def received(chunks: Iterable[bytes], to: Path | IO[bytes]) -> int:
     """Write what comes; return its size in bytes. A file that stands there already is replaced once all of it came."""
     if not isinstance(to, Path):
         return _pour(chunks, to)
-    part = _part(to)
-    try:
-        with part.open("wb") as file:
-            size = _pour(chunks, file)
-        part.replace(to)
-    finally:
-        part.unlink(missing_ok=True)
-    return size
+    with appearing(to) as file:
+        return _pour(chunks, file)
+
+
+def hashed(chunks: Iterable[bytes], file: IO[bytes]) -> tuple[int, str]:
+    """Write what comes; return its size in bytes and its SHA-256 in hex."""
+    import hashlib  # it loads OpenSSL, which costs a few milliseconds at every start
+
+    digest, size = hashlib.sha256(), 0
+    for chunk in chunks:
+        file.write(chunk)
+        digest.update(chunk)
+        size += len(chunk)
+    return size, digest.hexdigest()
 
 
 def received_zip(chunks: Iterable[bytes], to: Path | IO[bytes]) -> Archive:
@@ -47,20 +72,11 @@ def received_zip(chunks: Iterable[bytes], to: Path | IO[bytes]) -> Archive:
     """
     if not isinstance(to, Path):
         return Archive(size_bytes=received(chunks, to), runs=None, files=None, missing=[])
-    part = _part(to)
-    try:
-        with part.open("wb") as file:
-            size = _pour(chunks, file)
-        said = _manifest(part)
-        part.replace(to)
-    finally:
-        part.unlink(missing_ok=True)
+    with appearing(to) as file:
+        size = _pour(chunks, file)
+        said = _manifest(file)
     missing = [entry for entry in said["files"] if entry["error"] is not None]
     return Archive(size_bytes=size, runs=said["runs"], files=said["files_stored"], missing=missing)
-
-
-def _part(to: Path) -> Path:
-    return to.with_name(f".{to.name[:100]}.{os.getpid()}.part")
 
 
 def _pour(chunks: Iterable[bytes], file: IO[bytes]) -> int:
@@ -71,11 +87,11 @@ def _pour(chunks: Iterable[bytes], file: IO[bytes]) -> int:
     return size
 
 
-def _manifest(path: Path) -> dict[str, Any]:
+def _manifest(file: IO[bytes]) -> dict[str, Any]:
     import zipfile  # it loads zlib and more, which few commands need
 
     try:
-        with zipfile.ZipFile(path) as archive:
+        with zipfile.ZipFile(file) as archive:
             said: dict[str, Any] = json.loads(archive.read(MANIFEST))
     except (zipfile.BadZipFile, KeyError, ValueError, EOFError) as error:
         raise VerificationFailed(

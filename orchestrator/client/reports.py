@@ -7,6 +7,7 @@ from typing import TypedDict
 from urllib.parse import quote
 
 from orchestrator.client.errors import VerificationFailed
+from orchestrator.client.received import appearing, hashed
 from orchestrator.client.wire import Query, Wire
 
 #: A report of a million runs takes minutes, and the first byte comes when it is made.
@@ -74,21 +75,11 @@ class Reports:
         return self._write(f"/runs/{quote(run_id, safe='')}/report", query, to)
 
     def _write(self, path: str, query: Query, to: Path) -> Made:
-        import hashlib  # it loads OpenSSL, which costs a few milliseconds at every start
-
-        digest, size = hashlib.sha256(), 0
-        part = to.with_name(f".{to.name}.part")
-        try:
-            with self._wire.stream(path, query, timeout_s=TIMEOUT_S) as response, part.open("wb") as file:
-                for chunk in response.iter_bytes():
-                    file.write(chunk)
-                    digest.update(chunk)
-                    size += len(chunk)
+        with appearing(to) as file:
+            with self._wire.stream(path, query, timeout_s=TIMEOUT_S) as response:
+                size, found = hashed(response.iter_bytes(), file)
                 promised = response.headers.get("etag", "").strip('"')
                 adds_up = response.headers.get("x-adds-up") == "yes"
-            if digest.hexdigest() != promised:
+            if found != promised:
                 raise VerificationFailed("the report came damaged: its SHA-256 is not what the server said")
-            part.replace(to)
-        finally:
-            part.unlink(missing_ok=True)
         return {"path": str(to), "size_bytes": size, "sha256": promised, "adds_up": adds_up}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from binascii import a2b_base64
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any, cast
 from urllib.parse import quote
 
 from orchestrator.client.errors import VerificationFailed
+from orchestrator.client.received import appearing, hashed
 from orchestrator.client.shapes import Erasure, Event, Result, Run
 from orchestrator.client.watched import Watched
 from orchestrator.client.wire import Query, Wire
@@ -115,20 +115,17 @@ class Runs:
 
         Raises:
             VerificationFailed: the bytes are not those that were stored.
+            Interrupted: they stopped coming.
         """
-        part = to.with_name(f".{to.name[:100]}.{os.getpid()}.part")
-        try:
+        with appearing(to) as file:
             with self._wire.stream(f"{_path(run_id)}/results/{n}") as response:
-                size, found = _pour(response.iter_bytes(CHUNK_BYTES), part)
+                size, found = hashed(response.iter_bytes(CHUNK_BYTES), file)
                 said = _digest(response.headers.get("Repr-Digest"))
             if found not in (said or found, sha256 or found) or (said or found) != (sha256 or found):
                 raise VerificationFailed(
                     f"result {n} of run {run_id}: SHA-256 {found}, expected {sha256 or said}",
                     hint="Fetch it again. If it stays so, the server's store is damaged.",
                 )
-            part.replace(to)
-        finally:
-            part.unlink(missing_ok=True)
         return Result(n=n, filename=to.name, size_bytes=size, sha256=found)
 
     def cancel(self, run_id: str, *, reason: str | None = None) -> Run:
@@ -184,20 +181,6 @@ def pages(wire: Wire, path: str, query: Query, limit: int | None) -> Iterator[di
 
 def _path(run_id: str) -> str:
     return f"/runs/{quote(run_id, safe='')}"
-
-
-def _pour(chunks: Iterator[bytes], part: Path) -> tuple[int, str]:
-    import hashlib  # it loads OpenSSL, which costs a few milliseconds at every start
-
-    digest, size = hashlib.sha256(), 0
-    with part.open("wb") as file:
-        for chunk in chunks:
-            file.write(chunk)
-            digest.update(chunk)
-            size += len(chunk)
-        file.flush()
-        os.fsync(file.fileno())
-    return size, digest.hexdigest()
 
 
 def _digest(header: str | None) -> str | None:

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING, Any, TypeAlias
 from urllib.parse import urlsplit
 
-from orchestrator.client.errors import ApiError, NotConfigured, Unreachable, class_for
+from orchestrator.client.errors import ApiError, Interrupted, NotConfigured, Unreachable, class_for
 
 if TYPE_CHECKING:
     import httpx
@@ -29,6 +29,8 @@ API = "/api/v1"
 NOT_MODIFIED = 304
 #: How much longer than its wait an answer may take.
 WAIT_MARGIN_S = 30.0
+#: A download that has begun may be silent so long; whatever is longer, its server or the way to it is gone.
+STALL_S = 60.0
 
 #: Query parameters; None is left out, a list is joined by commas, a tuple becomes one parameter for each.
 Query: TypeAlias = Mapping[str, "str | int | bool | list[str] | tuple[str, ...] | None"]
@@ -137,16 +139,28 @@ class Wire:
     def stream(
         self, path: str, query: Query | None = None, *, timeout_s: float | None = None
     ) -> Iterator[httpx.Response]:
-        """Open a body for reading piece by piece. A break in the middle is the caller's to see: no retry."""
+        """Open a body for reading piece by piece. A break in the middle is the caller's to see: no retry.
+
+        Args:
+            timeout_s: how long the server may be silent before the answer begins; after that, `STALL_S` at most.
+
+        Raises:
+            Interrupted: the answer began, and then broke off or stalled.
+        """
+        has_begun = False
         try:
             options: dict[str, Any] = {} if timeout_s is None else {"timeout": timeout_s}
             with self._http.stream("GET", API + path, params=_flat(query or {}), **options) as response:
                 if response.status_code >= 300:
                     response.read()
                     raise self._error(response)
+                # httpx has one limit for the first byte and for every other; this one is read when the body is.
+                limits = response.request.extensions["timeout"]
+                limits["read"] = min(limits["read"], STALL_S)
+                has_begun = True
                 yield response
         except self._errors as error:
-            raise self._unreachable(error) from error
+            raise (self._interrupted(error) if has_begun else self._unreachable(error)) from error
 
     def _send(
         self,
@@ -231,6 +245,18 @@ class Wire:
             status=0,
             code="unreachable",
             hint="Is it running? `orchestrator up` starts it on this machine.",
+        )
+
+    def _interrupted(self, error: Exception) -> Interrupted:
+        import httpx
+
+        is_silent = isinstance(error, httpx.ReadTimeout)
+        what = "nothing more came" if is_silent else f"the connection broke ({error or type(error).__name__})"
+        return Interrupted(
+            f"{self.url} stopped in the middle of a download: {what}",
+            status=0,
+            code="download_interrupted",
+            hint="What came is not whole. Fetch it again.",
         )
 
 

@@ -69,7 +69,8 @@ async def _page(deps: Deps, who: Who, batch_id: UUID, after: int | None, input_b
         ids = [row.id for row in found]
         files = await runs.files(connection, ids)
         inputs = {} if input_bytes is None else await result_inputs.small(connection, ids, most_bytes=input_bytes)
-        shown = await views.runs(connection, found)
+        # One reading for the view and for the bytes: what is stored between two would be offered, and called missing.
+        shown = await views.runs(connection, found, files=files)
         return [
             WalkedRun(
                 view=view,

@@ -39,7 +39,9 @@ async def json_lines(deps: Deps, who: Who, batch_id: UUID) -> AsyncGenerator[byt
 async def csv(deps: Deps, who: Who, batch_id: UUID, *, raw: bool) -> AsyncGenerator[bytes, None]:
     """Give a record for each run, in input order, under a header of all fields that were met.
 
-    The rows wait on disk meanwhile, so that the header and every row tell of the same reading.
+    Nothing is sent until the last row was read: the header is the first record, and any row may bring a field that no
+    row before it had. A second reading instead could meet fields that the header of the first does not name. So the
+    rows wait on disk meanwhile, not in memory; who wants them as they are read takes JSON lines.
 
     Args:
         raw: leave text that a spreadsheet would run as a formula as it is.

@@ -143,7 +143,10 @@ async def _store(
             known = await submissions.find_batch(connection, place, rules.known_as(deps.sealer, who, spec.external_id))
             if known is not None:
                 return _same(known, batch.source_sha256, "batch"), ()
-        earlier = await submissions.same_file(connection, who.workspace_id, batch.source_sha256)
+        file = (who.workspace_id, batch.source_sha256)
+        # Whoever minds a second batch or not: one that does must see the other's before it has committed.
+        await submissions.serialize_file(connection, *file)
+        earlier = await submissions.same_file(connection, *file)
         if earlier is not None and spec.once_per_file:
             raise _repeated(*earlier)
         moment = await transaction_now(connection)

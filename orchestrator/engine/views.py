@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -26,13 +27,20 @@ from orchestrator.storage.questions import console_link
 from orchestrator.storage.runs import FileRow, RunRow
 
 
-async def runs(connection: AsyncConnection, found: Sequence[RunRow]) -> list[dict[str, Any]]:
-    """Return views of runs: a fixed number of statements for a page, however long."""
+async def runs(
+    connection: AsyncConnection, found: Sequence[RunRow], *, files: Mapping[UUID, Sequence[FileRow]] | None = None
+) -> list[dict[str, Any]]:
+    """Return views of runs: a fixed number of statements for a page, however long.
+
+    Args:
+        files: those of the runs, for a caller who shows more of them: what is read twice may differ.
+    """
     if not found:
         return []
     ids = [row.id for row in found]
     labels = await run_rows.labels(connection, ids)
-    files = await run_rows.files(connection, ids)
+    if files is None:
+        files = await run_rows.files(connection, ids)
     live = [row for row in found if row.status not in ENDINGS]
     known_lanes = await lanes.read_all(connection, sorted({r.lane_id for r in live}))
     slots = await explain.slots(connection, sorted({r.workflow for r in live})) if live else {}

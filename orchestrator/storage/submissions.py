@@ -19,7 +19,8 @@ from orchestrator.storage import copying, events, lanes
 from orchestrator.storage.database import one, rows
 from orchestrator.storage.lanes import Turn
 
-# A retried submission with the same external id waits here for the first one to commit, then finds it.
+# A retried submission with the same external id, or of the same file, waits here for the first one to commit, then
+# finds it. No row is locked before.
 SERIALIZE = text("SELECT pg_advisory_xact_lock(hashtextextended(:key, 0))")
 
 FIND_RUN = text("""
@@ -118,6 +119,11 @@ async def find_batch(
     values = {"workspace": place.workspace_id, "workflow": place.workflow_id, "external_ids": [*external_ids]}
     row = await one(connection, FIND_BATCH, values)
     return None if row is None else (row.id, bytes(row.source_sha256))
+
+
+async def serialize_file(connection: AsyncConnection, workspace: UUID, sha256: bytes) -> None:
+    """Let batches of the same bytes pass one after the other: what `same_file` says holds until the commit."""
+    await connection.execute(SERIALIZE, {"key": f"{workspace}/file/{sha256.hex()}"})
 
 
 async def same_file(connection: AsyncConnection, workspace: UUID, sha256: bytes) -> tuple[UUID, datetime] | None:

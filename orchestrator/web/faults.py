@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
 from typing import Any, cast
 
 from fastapi import FastAPI
+from markupsafe import Markup
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -14,12 +15,13 @@ from starlette.responses import Response
 from orchestrator.api.app import MACHINE_PATHS
 from orchestrator.api.problems import headers_of, status_of
 from orchestrator.domain.error_codes.catalogue import found as catalogued
-from orchestrator.domain.error_codes.entry import REPEAT_WORDS
+from orchestrator.domain.error_codes.entry import REPEAT_WORDS, Entry
 from orchestrator.errors import BadInput, NotFound, OrchestratorError
 from orchestrator.runtime import system_sources
 from orchestrator.telemetry import get_logger, redact
 from orchestrator.web.rendering import HEADERS, HTML, render
 from orchestrator.web.visits import COOKIE, SignInFirst, to_sign_in
+from orchestrator.web.wording import spoken
 
 MOST_PROBLEMS = 50
 
@@ -32,6 +34,7 @@ _TITLES = {
     405: "This is not done here",
     409: "It could not be done",
     413: "That is too much",
+    414: "That is too much",
     422: "Something is not right yet",
     429: "Too many tries",
     503: "Not available just now",
@@ -81,7 +84,7 @@ def fault(request: Request, error: OrchestratorError) -> Response:
     status = 405 if isinstance(error, _NotDoneHere) else status_of(error)
     if status >= 500:
         log.warning("refused", code=error.code, status=status, error=error)
-    entry = next((entry for _, entry in catalogued(error.code)), None)
+    entry = _entry(error)
     return _page(
         request,
         status,
@@ -97,21 +100,50 @@ def fault(request: Request, error: OrchestratorError) -> Response:
 
 def bug_page(request_id: str) -> Response:
     """Return the page of our own bug. It is made of nothing that could have a bug too."""
-    text = (
-        '<!doctype html><html lang="en"><meta charset="utf-8"><title>A bug of ours</title><h1>A bug of ours</h1>'
-        "<p>What you sent may or may not have been done: look before you send it again.</p>"
-        f"<p>The server's log has the reason, under request id <code>{request_id}</code>.</p>"
-        '<p><a href="/">Overview</a></p>'
+    return _bare(
+        500,
+        "A bug of ours",
+        "What you sent may or may not have been done: look before you send it again.",
+        Markup("The server's log has the reason, under request id <code>{}</code>.").format(request_id),
+        Markup('<a href="/">Overview</a>'),
     )
-    return Response(text.encode(), status_code=500, media_type=HTML, headers=dict(HEADERS))
+
+
+def refused_page(error: OrchestratorError, request_id: str) -> Response:
+    """Return the page of a request that was not let in. It asks for no styles: they would be refused alike."""
+    status = status_of(error)
+    entry = _entry(error)
+    return _bare(
+        status,
+        _title(status),
+        redact(error.message),
+        error.hint or (spoken(entry.cure) if entry else ""),
+        f"Safe to repeat? {REPEAT_WORDS[entry.repeat]}." if entry else "",
+        Markup("<code>{}</code>, request id <code>{}</code>").format(error.code, request_id),
+        headers=headers_of(error, status),
+    )
+
+
+def _bare(status: int, title: str, *said: str, headers: Mapping[str, str] | None = None) -> Response:
+    """Return a page without a template; what is not markup is escaped."""
+    head = Markup('<!doctype html><html lang="en"><meta charset="utf-8"><title>{0}</title><h1>{0}</h1>').format(title)
+    text = head + Markup().join(Markup("<p>{}</p>").format(one) for one in said if one)
+    return Response(text.encode(), status_code=status, media_type=HTML, headers={**HEADERS, **(headers or {})})
+
+
+def _entry(error: OrchestratorError) -> Entry | None:
+    return next((entry for _, entry in catalogued(error.code)), None)
+
+
+def _title(status: int) -> str:
+    return _TITLES.get(status, HTTPStatus(status).phrase)
 
 
 def _page(request: Request, status: int, *, headers: dict[str, str], **shown: Any) -> Response:
-    title = _TITLES.get(status, HTTPStatus(status).phrase)
     text = render(
         request,
         "fault.html",
-        title=title,
+        title=_title(status),
         room="",
         now=system_sources().utc_now(),
         status=status,

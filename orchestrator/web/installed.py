@@ -6,6 +6,7 @@ from fastapi import APIRouter, FastAPI
 from starlette.responses import Response
 
 from orchestrator.engine.own_place import Disks
+from orchestrator.errors import OrchestratorError
 from orchestrator.settings import Settings
 from orchestrator.web import (
     assets,
@@ -68,3 +69,7 @@ class WebPages:
     def bug(self, request_id: str) -> Response:
         """Return the page of a bug of ours."""
         return faults.bug_page(request_id)
+
+    def refused(self, error: OrchestratorError, request_id: str) -> Response:
+        """Return the page of a request that was not let in."""
+        return faults.refused_page(error, request_id)

@@ -297,7 +297,7 @@ def test_44_many_identical_posts_make_one_run(
     assert len(answers) == POSTS
     ids = {each.json()["id"] for each in answers if each.status_code == 201}
     assert len(ids) == 1
-    # Of very many at once some are turned away, by the limit of connections or a busy database: with nothing stored.
+    # Of very many at once some are turned away, by the limit of requests or a busy database: with nothing stored.
     assert {each.status_code for each in answers} <= {201, 409, 503}
     kept = {each.json()["code"] for each in answers if each.status_code == 409}
     assert kept <= {"idempotency.in_progress"}

@@ -7,6 +7,7 @@ import csv
 import hashlib
 import io
 import json
+import threading
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Any
 from uuid import UUID
 
 import httpx
+import psycopg
 import pytest
 
 from orchestrator.bootstrap import build
@@ -23,6 +25,9 @@ from orchestrator.client.received import received_zip
 from orchestrator.engine import batch_walk, results_zip
 from orchestrator.engine.who import Who
 from tests.api.conftest import Served, finish
+
+IS_FIRST = "n = 0 AND run_id = (SELECT id FROM runs WHERE batch_id = %s AND index = 0)"
+WAITS_FOR_LABELS = "SELECT count(*) FROM pg_locks WHERE relation = 'labels'::regclass AND NOT granted"
 
 ROWS: list[dict[str, Any]] = [
     {"n": 0, "id": "a", "note": "=1+1", "sandbox": "files=2; filename=../../etc/passwd"},
@@ -147,6 +152,30 @@ def test_a_file_that_the_store_lost_or_damaged_is_told_of(
     assert [one["run_id"] for one in made["missing"]] == [run_id]
     said = json.loads(http.get(f"/api/v1/batches/{batch_id}/results.jsonl").text.splitlines()[1])
     assert (said["result"] is None, bool(said["left_out"])) == (True, True)
+
+
+def test_a_file_that_is_stored_while_its_page_is_read_is_not_called_missing(
+    http: httpx.Client, served: Served, batch_id: str
+) -> None:
+    """Between two statements of the reading a file is stored: the labels, which are read in between, are locked."""
+    stored: list[tuple[zipfile.ZipFile, dict[str, Any]]] = []
+    reader = threading.Thread(target=lambda: stored.append(fetched(http, batch_id)))
+    url = served.settings.require_database_url().replace("+psycopg", "")
+    with psycopg.connect(url) as worker, psycopg.connect(url, autocommit=True) as watcher:
+        (was,) = worker.execute(f"SELECT stored_at FROM artifacts WHERE {IS_FIRST}", (batch_id,)).fetchone() or (None,)
+        worker.execute(f"UPDATE artifacts SET stored_at = NULL WHERE {IS_FIRST}", (batch_id,))
+        worker.commit()
+        worker.execute("LOCK TABLE labels")
+        reader.start()
+        while watcher.execute(WAITS_FOR_LABELS).fetchone() == (0,):
+            assert reader.is_alive()
+        worker.execute(f"UPDATE artifacts SET stored_at = %s WHERE {IS_FIRST}", (was, batch_id))
+        worker.commit()
+    reader.join(30)
+    ((archive, manifest),) = stored
+    assert [entry for entry in manifest["files"] if entry["error"]] == []
+    assert (manifest["complete"], manifest["files_missing"]) == (True, 0)
+    assert len(archive.namelist()) == manifest["files_stored"] + 2
 
 
 def test_whoever_stops_reading_keeps_no_connection_to_the_database(served: Served, batch_id: str) -> None:

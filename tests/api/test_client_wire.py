@@ -34,10 +34,14 @@ RUN = json.dumps({"id": "r", "status": "queued"}).encode()
 
 
 class Scripted:
-    """A server that answers from a list: (status, headers, body), or None to hang up without a word."""
+    """A server that answers from a list: (status, headers, body), or None to hang up without a word.
+
+    After an answer with a header `Stalls` it is silent, with the connection open, until the client goes away.
+    """
 
     def __init__(self) -> None:
         self.answers: list[tuple[int, dict[str, str], bytes] | None] = []
+        self.pause_s = 0.0
         self.seen: list[tuple[str, str, dict[str, str], bytes]] = []
         script = self
 
@@ -49,6 +53,7 @@ class Scripted:
                 headers = {name.lower(): value for name, value in self.headers.items()}
                 script.seen.append((self.command, self.path, headers, self.rfile.read(length)))
                 given = script.answers.pop(0)
+                time.sleep(script.pause_s)
                 self.close_connection = True
                 if given is None:
                     return
@@ -58,6 +63,8 @@ class Scripted:
                     self.send_header(name, value)
                 self.end_headers()
                 self.wfile.write(body)
+                if "Stalls" in extra:
+                    self.rfile.read(1)
 
             do_GET = do_POST = do_PATCH = do_DELETE = answer
 

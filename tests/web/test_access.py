@@ -10,6 +10,7 @@ import httpx
 import pytest
 from fastapi.routing import APIRoute
 
+from orchestrator.api import request_ids
 from orchestrator.engine.who import SCOPES
 from orchestrator.settings import Settings
 from orchestrator.web.installed import ROUTERS
@@ -183,6 +184,23 @@ def test_the_apis_own_errors_stay_what_programs_read(made: Product, path: str) -
     answer: Any = httpx.get(made.url + path, trust_env=False)
     assert answer.status_code in (401, 404)
     assert "json" in answer.headers["content-type"]
+
+
+def test_who_is_not_let_in_gets_a_page_if_it_asks_for_one(web: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    browser = {"Accept": "text/html,application/xhtml+xml"}
+    strange = web.get("/runs", headers={**browser, "Host": "evil.example"})
+    assert (strange.status_code, strange.headers["content-type"]) == (400, "text/html; charset=utf-8")
+    assert "ORCH_ALLOWED_HOSTS" in strange.text
+    monkeypatch.setattr(request_ids, "MAX_UNDER_WAY", 0)
+    busy = web.get("/runs", headers=browser)
+    assert (busy.status_code, busy.headers["content-type"]) == (503, "text/html; charset=utf-8")
+    assert "<code>busy</code>" in busy.text
+    assert busy.headers["request-id"] in busy.text
+    assert int(busy.headers["retry-after"]) > 0
+    assert "default-src 'self'" in busy.headers["content-security-policy"]
+    for program in (web.get("/runs"), web.get("/api/v1/runs", headers=browser)):
+        assert (program.status_code, program.json()["code"]) == (503, "busy")
+    assert web.get("/healthz").status_code == 200
 
 
 def test_an_asset_is_kept_for_ever_under_a_name_that_carries_its_hash(web: httpx.Client) -> None:

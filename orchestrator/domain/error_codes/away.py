@@ -127,7 +127,12 @@ LIMITS = (
         "Something that is needed is away.",
         "Again after `Retry-After`; `orchestrator doctor` says what is away.",
     ),
-    Entry("busy", Repeat.LATER, "Too many large submissions at once.", "Again after `Retry-After`."),
+    Entry(
+        "busy",
+        Repeat.LATER,
+        "Too many requests, or large submissions, are under way at once.",
+        "Again after `Retry-After`. If it stays: who asks so much, or keeps downloads open?",
+    ),
     Entry(
         "cancel_unanswered",
         Repeat.LATER,

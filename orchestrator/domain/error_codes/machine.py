@@ -151,6 +151,12 @@ COMMANDS = (
         "Is it running, and is `ORCH_URL` right? A submission is safe to repeat with its external id.",
     ),
     Entry(
+        "download_interrupted",
+        Repeat.LATER,
+        "The server, or the way to it, stopped in the middle of a download; no file of that name was made or replaced.",
+        "Fetch it again; into a folder (`--to`), what came before is kept.",
+    ),
+    Entry(
         "foreign_answer",
         Repeat.LOOK,
         "Something answered, but not as our API answers.",
