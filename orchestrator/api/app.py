@@ -12,11 +12,13 @@ from starlette.responses import Response
 
 from orchestrator import __version__, bootstrap
 from orchestrator.api import (
+    audit,
     batch_results,
     batches,
     connections,
     doubts,
     inbox,
+    installation,
     openapi,
     operations,
     problems,
@@ -38,6 +40,7 @@ from orchestrator.engine import result_links
 from orchestrator.engine.deps import Deps
 from orchestrator.engine.lookout import Lookout
 from orchestrator.engine.news import News
+from orchestrator.engine.own_place import Disks
 from orchestrator.engine.readings import Readings
 from orchestrator.errors import OrchestratorError
 from orchestrator.settings import Settings
@@ -65,6 +68,8 @@ ROUTERS = tuple(
         inbox,
         tokens,
         webhooks,
+        audit,
+        installation,
     )
 )
 
@@ -110,6 +115,7 @@ def create_app(settings: Settings, *, deps_factory: DepsFactory | None = None, p
             app.state.guesses = Guesses()
             app.state.readings = Readings(deps)
             app.state.news = News(deps)
+            app.state.disks = Disks(settings)
             lookout = asyncio.create_task(Lookout(deps).keep())
             try:
                 yield

@@ -8,12 +8,12 @@ from fastapi import APIRouter
 from starlette.responses import Response
 
 from orchestrator.api.acts import act, given
-from orchestrator.api.answers import Answer, everything, nothing, shown
+from orchestrator.api.answers import Answer, everything, nothing, shown, tagged
 from orchestrator.api.auth import Administering, Operating, Reading
 from orchestrator.api.bodies import Fields
 from orchestrator.api.openapi import REASON, described, listed
 from orchestrator.api.queries import Query
-from orchestrator.engine import connections, watches
+from orchestrator.engine import connection_look, connections, watches
 
 MAX_URL_CHARS = 2_000
 MAX_KEY_CHARS = 4_096
@@ -22,6 +22,9 @@ MAX_SLOTS = 10_000
 
 router = APIRouter(prefix="/connections", tags=["connections"])
 ONE = "/{name}"
+
+#: What a provider can do, in a page's words: `capabilities` says it too.
+TOLD_TWICE = "abilities"
 
 
 def _changes(fields: Fields) -> dict[str, Any]:
@@ -130,6 +133,14 @@ async def show_connection(name: str, call: Reading) -> Response:
     """Show one connection."""
     Query(call.request.query_params, ())
     return shown(await connections.show_connection(call.deps, call.who, name))
+
+
+@router.get(ONE + "/standing", **described("ConnectionStanding"))
+async def show_standing(name: str, call: Reading) -> Response:
+    """Show how a connection stands: its health in words, its budget of the last hour, what waits, what it can do."""
+    Query(call.request.query_params, ())
+    found = await connection_look.look_at_connection(call.deps, call.who, name)
+    return tagged(call, {key: said for key, said in found.items() if key != TOLD_TWICE})
 
 
 @router.patch(ONE, **described("Connection", body="ConnectionChanges"))

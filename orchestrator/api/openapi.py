@@ -15,6 +15,7 @@ from orchestrator.api.queries import DEFAULT_LIMIT, MAX_LIMIT, MAX_VALUE_CHARS
 from orchestrator.api.schema_words import DAY_OR_TIME, ID, TEXT, Schema, comma_list, many, one, view
 from orchestrator.api.schemas import ANSWERS, BODIES
 from orchestrator.domain.statuses import BatchStatus, RunStatus
+from orchestrator.engine.audit_look import SUBJECTS
 
 DESCRIPTION = """Durable runs of remote workflows. Every route needs `Authorization: Bearer …`.
 
@@ -100,6 +101,15 @@ BATCH_RUN_FILTERS = (
 )
 
 RUN_FILTERS = (*BATCH_RUN_FILTERS, parameter("batch", ID, "the batch's id; its runs come in input order"))
+
+AUDIT_FILTERS = (
+    parameter("about", {"type": "string", "enum": [*SUBJECTS]}, "what was done to; with `type`, those of its kinds"),
+    parameter("type", _WORDS, "a comma list of kinds of events, as in connection_added"),
+    parameter("actor", "string", "who did it, as events say it: token:NAME"),
+    parameter("words", "string", "what stands in its facts, however it is spelled in capitals"),
+    parameter("dateFrom", DAY_OR_TIME, "done at or after"),
+    parameter("dateTo", DAY_OR_TIME, "done at or before; a date means all of that day"),
+)
 
 _MAP = parameter(
     "map",

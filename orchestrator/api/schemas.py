@@ -7,7 +7,9 @@ fields; a client keeps what it does not know.
 from __future__ import annotations
 
 from orchestrator.api import (
+    audit_schemas,
     connection_schemas,
+    installation_schemas,
     operation_schemas,
     preview_schemas,
     run_schemas,
@@ -59,6 +61,8 @@ _ANSWERS: Schema = (
     | preview_schemas.ANSWERS
     | run_schemas.ANSWERS
     | connection_schemas.ANSWERS
+    | audit_schemas.ANSWERS
+    | installation_schemas.ANSWERS
 )
 
 BODIES: Schema = _BODIES | {

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from orchestrator.cli import direct, output
+from orchestrator.cli import audit_look, direct, output
 from orchestrator.cli.exits import Exit
 from orchestrator.cli.options import OutputOption, group
 from orchestrator.errors import BadInput
@@ -22,10 +22,12 @@ if TYPE_CHECKING:
     from orchestrator.engine.deps import Deps
 
 app = group(
-    "The history: signed exports of it, and whether it is still what was signed.\n\nThese work on the database of this"
-    " machine or cluster itself; verifying an export needs none. The exit code is 8 where something is not as it was"
-    " signed. docs/audit-format.md has the format, and tools/verify_audit.py verifies an export without the product."
+    "The history: what people did, signed exports of it, and whether it is still what was signed.\n\nlist, chain,"
+    " checkpoints and report ask the server. The others work on the database of this machine or cluster itself;"
+    " verifying an export needs none. The exit code is 8 where something is not as it was signed. docs/audit-format.md"
+    " has the format, and tools/verify_audit.py verifies an export without the product."
 )
+audit_look.register(app)
 
 WorkspaceOption = Annotated[str, typer.Option("--workspace", metavar="NAME", help="Whose history.")]
 KeyOption = Annotated[

@@ -19,6 +19,9 @@ app = group("Connections: a provider, its address, a key and the key's limits.")
 
 COLUMNS = ("name", "provider", "base_url", "status", "requests_per_minute", "max_concurrent", "limit_group")
 
+HEALTH = ("word", "sentence", "cure", "code", "until")
+STANDING = ("limit", "used", "most_used", "turned_away", "queue", "due", "shared_with", "plan")
+
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The connection's name.")]
 KeyOption = Annotated[bool, typer.Option("--api-key-stdin", help="Read the key from stdin; never from arguments.")]
 RateOption = Annotated[int | None, typer.Option("--requests-per-minute", min=1, help="The key's rate.")]
@@ -86,6 +89,19 @@ def show(name: Name, output_: OutputOption = None) -> None:
     """Show everything about a connection, but its key."""
     with connected() as client:
         output.one(client.connections.get(name), COLUMNS)
+
+
+@app.command()
+def standing(name: Name, output_: OutputOption = None) -> None:
+    """Show how a connection stands: its health in words, its budget of the last hour, what waits for it."""
+    with connected() as client:
+        found = client.connections.standing(name)
+    if output.is_for_programs():
+        output.one(found)
+        return
+    output.rows(found["health"], HEALTH)
+    output.text("")
+    output.one({field: found.get(field) for field in STANDING}, STANDING)
 
 
 @app.command()

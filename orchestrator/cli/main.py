@@ -28,6 +28,7 @@ from orchestrator.cli import (
     reports,
     runs,
     schedules,
+    system,
     tokens,
     webhooks,
     workflows,
@@ -57,6 +58,7 @@ local.register(app)
 parts.register(app)
 rehearse.register(app)
 explain.register(app)
+system.register(app)
 for name, noun in (
     ("connection", connections),
     ("workflow", workflows),

@@ -5,13 +5,22 @@ errors.py       what can go wrong, one class for each thing that a caller can do
 shapes.py       what the API answers with, as typed dicts
 wire.py         one request: the token, the idempotency key, retries, errors
 watched.py      one thing looked at again and again
-runs.py  batches.py  operations.py  connections.py (and workflows)  workspace.py (doubts, inbox, tokens, system)
+runs.py  batches.py  operations.py  connections.py (and workflows)  audit.py
+workspace.py (doubts, inbox, tokens, system)
 """
 
 from __future__ import annotations
 
+from orchestrator.client.audit import AuditChain, AuditEvent, Checkpoint, ReportMade
 from orchestrator.client.client import Client, discover
-from orchestrator.client.connection_shapes import ApiVersionEnding, Connection, ConnectionTest, Workflow
+from orchestrator.client.connection_shapes import (
+    ApiVersionEnding,
+    Connection,
+    ConnectionStanding,
+    ConnectionTest,
+    Health,
+    Workflow,
+)
 from orchestrator.client.errors import (
     ApiError,
     ClientError,
@@ -31,6 +40,7 @@ from orchestrator.client.errors import (
 from orchestrator.client.operations import Operation, OperationItem
 from orchestrator.client.received import Archive
 from orchestrator.client.shapes import (
+    Alarm,
     Batch,
     CreatedToken,
     Doubt,
@@ -47,20 +57,26 @@ from orchestrator.client.shapes import (
     Run,
     RunError,
     SubmittedBatch,
+    SystemState,
     Token,
     Waiting,
 )
 from orchestrator.client.watched import Watched
 
 __all__ = [
+    "Alarm",
     "ApiError",
     "ApiVersionEnding",
     "Archive",
+    "AuditChain",
+    "AuditEvent",
     "Batch",
+    "Checkpoint",
     "Client",
     "ClientError",
     "Conflict",
     "Connection",
+    "ConnectionStanding",
     "ConnectionTest",
     "CreatedToken",
     "Doubt",
@@ -69,6 +85,7 @@ __all__ = [
     "Failure",
     "Forbidden",
     "Forecast",
+    "Health",
     "InboxItem",
     "Interrupted",
     "Invalid",
@@ -80,6 +97,7 @@ __all__ = [
     "Progress",
     "RateLimited",
     "Readiness",
+    "ReportMade",
     "Resolved",
     "Result",
     "Run",
@@ -87,6 +105,7 @@ __all__ = [
     "ServerError",
     "ServerUnavailable",
     "SubmittedBatch",
+    "SystemState",
     "Token",
     "Unauthorized",
     "Unreachable",

@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 from types import TracebackType
 
+from orchestrator.client.audit import Audit
 from orchestrator.client.batches import Batches
 from orchestrator.client.connections import Connections, Workflows
 from orchestrator.client.errors import NotConfigured
@@ -47,6 +48,7 @@ class Client:
         self.inbox = Inbox(self._wire)
         self.tokens = Tokens(self._wire)
         self.webhooks = Webhooks(self._wire)
+        self.audit = Audit(self._wire)
         self.system = System(self._wire)
 
     @property

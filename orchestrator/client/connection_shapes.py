@@ -40,6 +40,38 @@ class Connection(TypedDict, total=False):
     watch: dict[str, Any] | None
 
 
+class Health(TypedDict):
+    """One thing that is so of a connection, in words. `tone` is good, human (stopped, or it waits) or bad."""
+
+    tone: str
+    word: str
+    sentence: str
+    cure: str | None
+    code: str | None
+    until: str | None
+
+
+class ConnectionStanding(Connection, total=False):
+    """How a connection stands. `used` and `limit` are requests in 60 s; `hour` has one entry for each minute."""
+
+    health: list[Health]
+    limit: int
+    used: int
+    turned_away: int
+    most_used: int
+    hour: list[dict[str, Any]]
+    queue: dict[str, int]
+    due: dict[str, int]
+    shared_with: list[str]
+    breaker: str
+    breaker_trips: int
+    probe_at: str | None
+    launches_stopped: str | None
+    launches_stopped_at: str | None
+    capabilities: dict[str, Any]
+    plan: list[str]
+
+
 class ConnectionTest(TypedDict, total=False):
     """What a connection's test found. Nothing was launched."""
 

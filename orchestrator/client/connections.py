@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, cast
 from urllib.parse import quote
 
-from orchestrator.client.connection_shapes import Connection, ConnectionTest, Workflow
+from orchestrator.client.connection_shapes import Connection, ConnectionStanding, ConnectionTest, Workflow
 from orchestrator.client.wire import Wire
 
 #: A test asks the provider, and may wait for the rate.
@@ -53,6 +53,10 @@ class Connections:
     def get(self, name: str) -> Connection:
         """Return one connection."""
         return cast(Connection, self._wire.get(_path(name)))
+
+    def standing(self, name: str) -> ConnectionStanding:
+        """Return how a connection stands: its health in words, its budget of the last hour, what waits there."""
+        return cast(ConnectionStanding, self._wire.get(f"{_path(name)}/standing"))
 
     def test(self, name: str) -> ConnectionTest:
         """Ask the provider for its workflows and say what we would do; launches nothing. Wakes a stopped lane."""

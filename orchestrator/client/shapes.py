@@ -256,3 +256,31 @@ class Readiness(TypedDict, total=False):
     migrations: str | None
     workers: dict[str, Any] | None
     version: str
+
+
+class Alarm(TypedDict, total=False):
+    """Something that is wrong now, and what a person can do."""
+
+    code: str
+    is_grave: bool
+    message: str
+    cure: str
+    facts: dict[str, Any]
+
+
+class SystemState(TypedDict, total=False):
+    """How the installation does. Times are seconds; `late_s` of a queue is None where nothing of it is due."""
+
+    version: str
+    server: dict[str, Any]
+    revision: str | None
+    alarms: list[Alarm]
+    workers: list[dict[str, Any]]
+    more_workers: bool
+    other_versions: list[str]
+    queues: list[dict[str, Any]]
+    swept_ago_s: float | None
+    clock_ahead_s: float
+    storage: dict[str, Any]
+    history: dict[str, Any]
+    broker: str

@@ -7,7 +7,7 @@ from typing import Any, Literal, cast
 from urllib.parse import quote
 
 from orchestrator.client.runs import pages
-from orchestrator.client.shapes import CreatedToken, Doubt, InboxItem, Readiness, Resolved, Token
+from orchestrator.client.shapes import CreatedToken, Doubt, InboxItem, Readiness, Resolved, SystemState, Token
 from orchestrator.client.wire import Wire
 
 
@@ -111,7 +111,7 @@ class Tokens:
 
 
 class System:
-    """How the server is. Needs no token."""
+    """How the installation is. Only `look` needs a token."""
 
     def __init__(self, wire: Wire) -> None:
         self._wire = wire
@@ -127,3 +127,7 @@ class System:
     def ready(self) -> Readiness:
         """Return whether the server can do its work, part by part. One that cannot is an answer, not an error."""
         return cast(Readiness, self._wire.probe("/readyz"))
+
+    def look(self) -> SystemState:
+        """Return what is wrong with its cure, who works, what is due, and where things lie."""
+        return cast(SystemState, self._wire.get("/system"))

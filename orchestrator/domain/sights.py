@@ -63,6 +63,7 @@ class EndingSight:
     sunset_at: datetime | None
     replacement: str | None
     told_at: datetime
+    workspace_id: UUID | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,6 +137,7 @@ class SlotsSight:
     used: int
     limit: int
     launched_at: datetime | None
+    workspace_id: UUID | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

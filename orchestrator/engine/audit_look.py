@@ -1,9 +1,10 @@
-"""The audit as pages show it: who did what to what and why, whether it links up, and what of it is signed and kept."""
+"""The audit as it is shown: who did what to what and why, whether it links up, and what of it is signed and kept."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -15,7 +16,7 @@ from orchestrator.domain.checkpoints import Unreadable, read_body
 from orchestrator.engine.deps import Deps
 from orchestrator.engine.shown import shown
 from orchestrator.engine.who import Who
-from orchestrator.errors import BadInput, Unavailable
+from orchestrator.errors import BadInput, NotFound, Unavailable
 from orchestrator.storage import audit_look, checkpoints, events
 from orchestrator.storage.audit_look import STRETCH, Sought
 from orchestrator.storage.checkpoints import Stored
@@ -55,6 +56,8 @@ async def list_events(
     types: Sequence[str] | None = None,
     actor: str | None = None,
     words: str | None = None,
+    since: datetime | None = None,
+    until: datetime | None = None,
 ) -> tuple[list[dict[str, Any]], int | None]:
     """Return one page of what was done in the workspace, latest first, and the number before which the next one begins.
 
@@ -62,19 +65,22 @@ async def list_events(
 
     Args:
         types, actor, words: of these kinds, by this one, with this in their facts; None: whatever they say.
+        since, until: no earlier and no later than that.
     """
-    sought = Sought(types=types, actor=actor, words=words)
+    sought = Sought(types=types, actor=actor, words=words, since=since, until=until)
 
-    async def read(connection: AsyncConnection) -> tuple[int, list[Event]]:
+    async def read(connection: AsyncConnection) -> tuple[int, int, list[Event]]:
         end = (await audit_look.head(connection, who.workspace_id)).seq + 1
-        start = end if before is None else min(before, end)
-        return start, await audit_look.page(connection, who.workspace_id, sought, before=start, limit=limit + 1)
+        first, last = await audit_look.bounds(connection, who.workspace_id, sought, end=end)
+        start = last if before is None else min(before, last)
+        floor = max(first, start - STRETCH)
+        page = await audit_look.page(connection, who.workspace_id, sought, floor=floor, before=start, limit=limit + 1)
+        return first, floor, page
 
-    start, found = await deps.db.run(read)
+    first, floor, found = await deps.db.run(read)
     if len(found) > limit:
         return [_view(event) for event in found[:limit]], found[limit - 1].seq
-    floor = start - STRETCH
-    return [_view(event) for event in found], floor if floor > 1 else None
+    return [_view(event) for event in found], floor if floor > first else None
 
 
 async def chain_state(deps: Deps, who: Who) -> dict[str, Any]:
@@ -99,22 +105,27 @@ async def chain_state(deps: Deps, who: Who) -> dict[str, Any]:
 
 async def checkpoint_state(deps: Deps, who: Who) -> dict[str, Any]:
     """Return the latest checkpoints, whether each is signed by the key that it names, and what is kept outside."""
+    anchors = await anchor_state(deps, who)
+    found, _ = await _checkpoints(deps, who, before=None, limit=SHOWN, outside=anchors["last"])
+    return {"checkpoints": found, "anchors": anchors}
 
-    async def read(connection: AsyncConnection) -> tuple[list[Stored], Mapping[str, bytes]]:
-        found = await audit_look.checkpoints(connection, who.workspace_id, limit=SHOWN)
-        return found, await checkpoints.keys(connection)
 
-    found, keys = await deps.db.run(read)
-    outside, trouble = await _outside(deps, who)
-    told = [_checkpoint(stored, keys, outside) for stored in found]
+async def list_checkpoints(
+    deps: Deps, who: Who, *, before: int | None, limit: int
+) -> tuple[list[dict[str, Any]], int | None]:
+    """Return one page of checkpoints, the latest first, and the number before which the next one begins."""
+    outside, _ = await _outside(deps, who)
+    return await _checkpoints(deps, who, before=before, limit=limit, outside=outside)
+
+
+async def anchor_state(deps: Deps, who: Who) -> dict[str, Any]:
+    """Return where checkpoints are kept outside, the last that is there, and what is in the way of knowing it."""
+    last, trouble = await _outside(deps, who)
     return {
-        "checkpoints": told,
-        "anchors": {
-            "place": None if deps.anchors is None else deps.anchors.place,
-            "can_be_read": deps.anchors is not None and deps.anchors.can_be_read,
-            "last": outside,
-            "trouble": trouble,
-        },
+        "place": None if deps.anchors is None else deps.anchors.place,
+        "can_be_read": deps.anchors is not None and deps.anchors.can_be_read,
+        "last": last,
+        "trouble": trouble,
     }
 
 
@@ -136,6 +147,26 @@ async def find_report(deps: Deps, who: Who, sha256: str) -> dict[str, Any]:
     return {"sha256": wanted, "made": None, "looked_at_all": False}
 
 
+async def show_report(deps: Deps, who: Who, sha256: str) -> dict[str, Any]:
+    """Return the event of the making of the report of this SHA-256: to whom it was given, and when.
+
+    Raises:
+        BadInput: it is no SHA-256.
+        NotFound: no report of it was made here, or not in the history that was looked through.
+    """
+    found = await find_report(deps, who, sha256)
+    if found["made"] is not None:
+        made: dict[str, Any] = found["made"]
+        return made
+    if found["looked_at_all"]:
+        raise NotFound("no report of this SHA-256 was made in this workspace", code="report_not_found")
+    raise NotFound(
+        f"no report of this SHA-256 was made in the latest {STRETCHES * STRETCH:,} events of this workspace",
+        code="report_not_found",
+        hint="orchestrator audit list --type report_made --words SHA256 looks through all of them.",
+    )
+
+
 def kinds_of(subject: str) -> tuple[str, ...]:
     """Return the kinds of events about a subject.
 
@@ -145,6 +176,20 @@ def kinds_of(subject: str) -> tuple[str, ...]:
     if subject not in SUBJECTS:
         raise BadInput(f"about is one of {', '.join(SUBJECTS)}", code="field.value")
     return tuple(f"{subject}_{end}" for end in SUBJECTS[subject])
+
+
+def kinds_asked(subject: str | None, types: Sequence[str]) -> tuple[str, ...] | None:
+    """Return which kinds of events are asked for by a subject, by their names, or by both; None: all.
+
+    Raises:
+        BadInput: there is no such subject, or a kind is not about it.
+    """
+    if subject is None:
+        return tuple(types) or None
+    known = kinds_of(subject)
+    if strange := [kind for kind in types if kind not in known]:
+        raise BadInput(f"{strange[0]!r} is not about {subject}; that is {', '.join(known)}", code="field.value")
+    return tuple(types) or known
 
 
 async def _outside(deps: Deps, who: Who) -> tuple[int | None, str | None]:
@@ -158,6 +203,19 @@ async def _outside(deps: Deps, who: Who) -> tuple[int | None, str | None]:
         return None, error.message
     except Unreadable as error:
         return None, f"its last line is damaged: {error}"
+
+
+async def _checkpoints(
+    deps: Deps, who: Who, *, before: int | None, limit: int, outside: int | None
+) -> tuple[list[dict[str, Any]], int | None]:
+    async def read(connection: AsyncConnection) -> tuple[list[Stored], Mapping[str, bytes]]:
+        end = audit_look.LAST if before is None else before
+        page = await audit_look.checkpoints(connection, who.workspace_id, before=end, limit=limit + 1)
+        return page, await checkpoints.keys(connection)
+
+    found, keys = await deps.db.run(read)
+    told = [_checkpoint(stored, keys, outside) for stored in found[:limit]]
+    return told, found[limit - 1].number if len(found) > limit else None
 
 
 def _checkpoint(stored: Stored, keys: Mapping[str, bytes], outside: int | None) -> dict[str, Any]:
@@ -181,7 +239,7 @@ def _checkpoint(stored: Stored, keys: Mapping[str, bytes], outside: int | None) 
 
 def _view(event: Event) -> dict[str, Any]:
     """Return an event as a page shows it: what it was about, what was before and after, why, and what else it says."""
-    data: dict[str, Any] = json.loads(event.data)
+    data = _facts(event)
     about = next((name for name in _TARGETS if data.get(name) is not None), None)
     was = data.get("was")
     before = was if isinstance(was, dict) else {}
@@ -205,3 +263,12 @@ def _view(event: Event) -> dict[str, Any]:
             "hash": event.hash,
         }
     )
+
+
+def _facts(event: Event) -> dict[str, Any]:
+    """Return what an event says. One that was changed in the database is shown too; the chain tells of it."""
+    try:
+        data = json.loads(event.data, parse_constant=str)
+    except ValueError:
+        data = None
+    return data if isinstance(data, dict) else {"unreadable": event.data[:1000]}

@@ -1,8 +1,9 @@
-"""What the pages of connections show: how each does, its last hour, what waits for it, what its provider can do."""
+"""What is shown of connections: how each does, its last hour, what waits for it, what its provider can do."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict, fields
 from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -37,6 +38,8 @@ async def look_at_connections(deps: Deps, who: Who) -> list[dict[str, Any]]:
 async def look_at_connection(deps: Deps, who: Who, name: str) -> dict[str, Any]:
     """Return one connection with its lane's last hour, what waits there, and what its provider can do.
 
+    `capabilities` says that in facts, `abilities` in words.
+
     Raises:
         NotFound: there is none of that name.
     """
@@ -58,7 +61,8 @@ async def look_at_connection(deps: Deps, who: Who, name: str) -> dict[str, Any]:
         }
 
     told = connection_words.view(found) | await deps.db.run(read)
-    return told | {"capabilities": _capable(capabilities), "plan": connection_words.plan(found)}
+    can = {"capabilities": _facts(capabilities), "abilities": _capable(capabilities)}
+    return told | can | {"plan": connection_words.plan(found)}
 
 
 async def known_workflows(deps: Deps, who: Who, name: str) -> list[dict[str, Any]]:
@@ -90,6 +94,13 @@ def _standing(lane: Mapping[str, Any]) -> dict[str, Any]:
     ]
     names = ("limit", "used", "breaker", "breaker_trips", "probe_at", "launches_stopped", "launches_stopped_at")
     return shown({"health": told, **{name: lane[name] for name in names}})
+
+
+def _facts(known: Capabilities) -> dict[str, Any]:
+    """Return what a provider can do, for programs."""
+    keys = known.launch_key
+    own = {field.name: getattr(known, field.name) for field in fields(known)}
+    return shown(own | {"launch_key": None if keys is None else asdict(keys)})
 
 
 def _capable(known: Capabilities) -> list[tuple[str, str]]:

@@ -1,16 +1,18 @@
-"""What the page of the system shows: versions, workers, queues, storage, clocks, and what is wrong with its cure."""
+"""What is shown of the system: versions, workers, queues, storage, clocks, and what is wrong with its cure."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from orchestrator import __version__
 from orchestrator.domain import alarms
+from orchestrator.domain.alarm_words import Code
 from orchestrator.domain.alarms import Alarm
 from orchestrator.domain.sights import DiskSight, OwnSights, Sights
 from orchestrator.engine.deps import Deps
@@ -22,6 +24,9 @@ from orchestrator.storage.database import now as transaction_now
 
 #: A page does not wait longer for a disk that hangs.
 DISK_WITHIN_S = 1.0
+
+#: What an alarm says of a run, which is nothing to another workspace's people.
+OF_RUNS = frozenset({"first_run", "because"})
 
 #: What each kind of work is, for people.
 QUEUES: Mapping[str, str] = {
@@ -43,11 +48,11 @@ class _Seen:
     revision: str | None
     workers: list[dict[str, Any]]
     retired: tuple[int, int]
-    own_lanes: frozenset[str]
+    hidden: frozenset[str]
 
 
 async def look_at_system(deps: Deps, who: Who, disks: Disks) -> dict[str, Any]:
-    """Return how the installation does. Alarms of other workspaces' connections are not among it.
+    """Return how the installation does. Of other workspaces it tells nothing but sums.
 
     Raises:
         Unavailable: the database is away.
@@ -62,7 +67,7 @@ async def look_at_system(deps: Deps, who: Who, disks: Disks) -> dict[str, Any]:
             "version": __version__,
             "server": seen.server,
             "revision": seen.revision,
-            "alarms": [_alarm(a) for a in told if _is_ours(a, seen.own_lanes)],
+            "alarms": [_alarm(alarm, seen.hidden) for alarm in told],
             "workers": seen.workers[: system_look.MOST_WORKERS],
             "more_workers": len(seen.workers) > system_look.MOST_WORKERS,
             "other_versions": sorted(
@@ -85,33 +90,44 @@ async def _read(deps: Deps, who: Who) -> _Seen:
         after = deps.sources.utc_now()
         dead_after_s = deps.settings.dead_after_s
         lanes = await connection_look.lanes(connection, who.workspace_id)
+        sights = await health.sights(connection, now, dead_after_s=dead_after_s)
+        run = sights.results.run_at_risk
+        is_owned = run is None or await system_look.is_owned(connection, who.workspace_id, run)
         return _Seen(
             now=now,
             clock_ahead_s=ahead_s(before, now, after),
-            sights=await health.sights(connection, now, dead_after_s=dead_after_s),
+            sights=_ours(sights, who.workspace_id, lanes),
             server=await system_look.server(connection),
             revision=await health.revision(connection),
             workers=await system_look.workers(connection, dead_after_s=dead_after_s),
             retired=await retention.totals(connection),
-            own_lanes=frozenset(str(lane["lane_id"]) for lane in lanes),
+            hidden=frozenset() if is_owned else OF_RUNS,
         )
 
     return await deps.db.run(read, tries=2)
 
 
-def _is_ours(alarm: Alarm, lanes: frozenset[str]) -> bool:
-    lane = alarm.facts.get("lane")
-    return lane is None or str(lane) in lanes
+def _ours(sights: Sights, workspace: UUID, lanes: Sequence[Mapping[str, Any]]) -> Sights:
+    """Return the sights without what is named of other workspaces: a lane may serve theirs beside ours."""
+    names: dict[UUID, list[str]] = {}
+    for lane in lanes:
+        names.setdefault(lane["lane_id"], []).append(lane["name"])
+    return replace(
+        sights,
+        lanes=tuple(replace(lane, names=",".join(names[lane.id])) for lane in sights.lanes if lane.id in names),
+        slots=tuple(slots for slots in sights.slots if slots.workspace_id == workspace),
+        endings=tuple(ending for ending in sights.endings if ending.workspace_id == workspace),
+    )
 
 
-def _alarm(alarm: Alarm) -> dict[str, Any]:
-    facts = {name: fact for name, fact in alarm.facts.items() if name != "lane" and fact is not None}
+def _alarm(alarm: Alarm, hidden: frozenset[str]) -> dict[str, Any]:
+    left_out = {"lane"} | (hidden if alarm.code is Code.RESULT_AT_RISK else set())
     return {
         "code": alarm.code,
         "is_grave": alarm.is_grave,
         "message": alarm.message,
         "cure": alarm.hint,
-        "facts": facts,
+        "facts": {name: fact for name, fact in alarm.facts.items() if name not in left_out and fact is not None},
     }
 
 

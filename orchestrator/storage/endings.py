@@ -32,7 +32,7 @@ TAKE_BACK = text("""
 # Few are told of such, and of all connections there are hardly more.
 KNOWN = text("""
     SELECT c.name, c.api_version AS version, c.ending_sunset_at AS sunset_at, c.ending_replacement AS replacement,
-        c.ending_told_at AS told_at
+        c.ending_told_at AS told_at, c.workspace_id
     FROM connections c WHERE c.ending_told_at IS NOT NULL AND c.removed_at IS NULL ORDER BY c.id LIMIT 100""")
 
 

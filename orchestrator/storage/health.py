@@ -90,7 +90,7 @@ INBOX = text("""
 
 # Workflows with something to launch; what holds their slots is found by two small partial indexes.
 SLOTS = text(f"""
-    SELECT w.remote_id, n.name AS connection, n.max_concurrent, {SINGLE_SLOTS} + {WAVE_SLOTS} AS used,
+    SELECT w.remote_id, n.name AS connection, n.workspace_id, n.max_concurrent, {SINGLE_SLOTS} + {WAVE_SLOTS} AS used,
         GREATEST((SELECT max(e.began_at) FROM executions e WHERE e.workflow_id = w.id AND e.wave_id IS NULL
                 AND (e.state IN ('launching', 'open') OR e.slot_until IS NOT NULL)),
             (SELECT max(v.created_at) FROM waves v WHERE v.workflow_id = w.id
@@ -174,6 +174,7 @@ async def sights(connection: AsyncConnection, now: datetime, *, dead_after_s: fl
                 used=row.used,
                 limit=row.max_concurrent,
                 launched_at=row.launched_at,
+                workspace_id=row.workspace_id,
             )
             for row in await rows(connection, SLOTS, {})
         ),

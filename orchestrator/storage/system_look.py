@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -25,6 +26,9 @@ WORKERS = text("""
     ORDER BY state IN ('running', 'draining') DESC, id DESC LIMIT :limit""")
 
 
+OWNED = text("SELECT EXISTS (SELECT FROM runs WHERE id = :run AND workspace_id = :workspace)")
+
+
 async def server(connection: AsyncConnection) -> dict[str, Any]:
     """Return what the database server says of itself."""
     return dict((await connection.execute(SERVER)).one()._mapping)
@@ -34,3 +38,8 @@ async def workers(connection: AsyncConnection, *, dead_after_s: float) -> list[d
     """Return the workers that live, then those that ended lately; one more than `MOST_WORKERS` where there are more."""
     values = {"dead_after_s": dead_after_s, "limit": MOST_WORKERS + 1}
     return [dict(row._mapping) for row in await rows(connection, WORKERS, values)]
+
+
+async def is_owned(connection: AsyncConnection, workspace: UUID, run: UUID) -> bool:
+    """Tell whether a run is the workspace's."""
+    return bool((await connection.execute(OWNED, {"run": run, "workspace": workspace})).scalar_one())

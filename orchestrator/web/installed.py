@@ -5,7 +5,6 @@ from __future__ import annotations
 from fastapi import APIRouter, FastAPI
 from starlette.responses import Response
 
-from orchestrator.engine.own_place import Disks
 from orchestrator.errors import OrchestratorError
 from orchestrator.settings import Settings
 from orchestrator.web import (
@@ -60,7 +59,6 @@ class WebPages:
     def install(self, app: FastAPI) -> None:
         """Add the routes, and answer errors as pages."""
         app.state.settings = self._settings
-        app.state.disks = Disks(self._settings)
         app.state.rooms = navigation.built(ROUTERS)
         for router in ROUTERS:
             app.include_router(router)

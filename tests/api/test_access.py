@@ -21,6 +21,8 @@ from orchestrator.settings import Settings
 from tests.api.conftest import Served
 
 ABSENT = "0198f000-0000-7000-8000-000000000000"
+#: What nobody has, where it is not called by an id.
+NOBODYS = {"workflow_id": "nowhere", "sha256": "0" * 64}
 SCOPE_OF = scopes_of(application.ROUTERS, application.API)
 #: What a list of everything shows of others is tested by what it shows: nothing.
 _OBJECT = re.compile(r"\{(\w+)(?::\w+)?\}")
@@ -47,7 +49,7 @@ class Owned:
 
 
 @pytest.fixture(scope="module")
-def owned(served: Served, main: str, free: str) -> Owned:
+def owned(served: Served, main: str, free: str, tmp_path_factory: pytest.TempPathFactory) -> Owned:
     """One of everything that a path can name."""
     with Client(served.url, served.token) as client:
         run = client.runs.submit(main, free, {})
@@ -57,6 +59,7 @@ def owned(served: Served, main: str, free: str) -> Owned:
         client.webhooks.add("owned", "http://127.0.0.1:9/hook", events=["doubt.opened"])
         delivery = client.webhooks.test("owned")["delivery"]
         operation = client.operations.start("cancel", {"batch": str(batch["id"])})
+        report = client.reports.run(run["id"], tmp_path_factory.mktemp("owned") / "run.html")
     return Owned(
         {
             "run_id": run["id"],
@@ -68,6 +71,7 @@ def owned(served: Served, main: str, free: str) -> Owned:
             "n": "0",
             "delivery": delivery,
             "operation_id": str(operation["id"]),
+            "sha256": report["sha256"],
         },
         main,
     )
@@ -89,7 +93,7 @@ def _url(path: str, owned: Owned, *, absent: bool) -> str:
             return "not-there" if absent else names[kind]
         assert match[1] in owned.by_parameter, f"what is {match[1]}? Name one in `owned`, so that this route is tested"
         mine = owned.by_parameter[match[1]]
-        return mine if not absent or match[1] == "n" else ("nowhere" if match[1] == "workflow_id" else ABSENT)
+        return mine if not absent or match[1] == "n" else NOBODYS.get(match[1], ABSENT)
 
     return _OBJECT.sub(named, path)
 
@@ -144,7 +148,7 @@ def test_what_another_workspace_owns_is_answered_like_what_is_not_there(
         _ask(asking, path, method, _url(path, owned, absent=absent), strangers_token, **query)
         for absent in (False, True)
     )
-    names = {owned.connection, "owned", "not-there", "nowhere", *owned.by_parameter.values()} - {"0"}
+    names = {owned.connection, "owned", "not-there", *NOBODYS.values(), *owned.by_parameter.values()} - {"0"}
     shown = [_without(_said(answer), names) for answer in (foreign, absent)]
     assert shown[0] == shown[1]
     assert foreign.status_code == 404 or (foreign.status_code == 422 and method != "GET"), foreign.text

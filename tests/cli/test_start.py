@@ -14,10 +14,10 @@ from tests.cli.conftest import Cli
 HEAVY = ("fastapi", "sqlalchemy", "celery", "pydantic", "httpx", "rich", "psycopg")
 COMMANDS = (
     "demo|up|down|doctor|version|config show|serve|worker|migrate"
-    "|connection add list show test set rotate pause resume remove|workflow list show set"
+    "|connection add list show standing test set rotate pause resume remove|workflow list show set"
     "|run submit list get events watch wait results cancel abandon retry refetch|doubt list resolve"
     "|batch submit list get watch wait pause resume cancel retry-failed results|inbox list show"
-    "|token list create revoke|rehearse|explain"
+    "|token list create revoke|rehearse|explain|system|audit list chain checkpoints report export verify key"
 )
 
 

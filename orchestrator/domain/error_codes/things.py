@@ -47,6 +47,12 @@ NOT_FOUND = (
         "`orchestrator webhook deliveries NAME`.",
     ),
     Entry(
+        "report_not_found",
+        Repeat.MEND,
+        "No report of this SHA-256 was made in this workspace, as far as its history was looked through.",
+        "Is it the file as it was sent, unchanged? `orchestrator audit list --type report_made` names all.",
+    ),
+    Entry(
         "result_not_found",
         Repeat.MEND,
         "The run has no result of this number, or was started again since.",
