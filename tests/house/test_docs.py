@@ -121,22 +121,6 @@ def test_every_variable_in_the_docs_is_one_that_is_read(page: Path) -> None:
     assert named <= known, named - known
 
 
-def test_the_map_names_files_that_exist() -> None:
-    page = (ROOT / "docs" / "architecture.md").read_text()
-    house = page[page.index("## The house") :].partition("\n## ")[0]
-    missing = []
-    for row in house.splitlines():
-        cells = row.split("|")
-        if len(cells) < 4 or "`" not in cells[1]:
-            continue
-        rooms = [ROOT / name for name in re.findall(r"`([^`]+)`", cells[1])]
-        first = rooms[0] if rooms[0].is_dir() else rooms[0].parent
-        names = re.findall(r"`([a-z_*]+(?:\.py|/))`", cells[2])
-        missing += [str(room) for room in rooms if not (room.exists() or (first / room.name).exists())]
-        missing += [f"{first.name}/{name}" for name in names if not list(first.glob(name.rstrip("/")))]
-    assert not missing, missing
-
-
 def _commands(page: Path) -> Iterator[str]:
     """Yield every call of the program that the page shows: in blocks, and between backticks."""
     text = page.read_text()
