@@ -29,6 +29,8 @@ _FENCE = re.compile(r"^```[^\n]*\n(.*?)^```", re.MULTILINE | re.DOTALL)
 _INDENTED = re.compile(r"^    (.+)$", re.MULTILINE)
 _INLINE = re.compile(r"`([^`]+)`", re.DOTALL)
 _LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
+#: A call of a module of the checkout, up to the end of its backticks or the comment behind it.
+_MODULE = re.compile(r"python -m ((?:tests|benchmarks|sandbox|orchestrator)[\w.]*)([^`#]*)")
 _HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 _SHELL_END = re.compile(r"\s(\||&&|<|>|#|;)\s?.*$")
 
@@ -119,6 +121,20 @@ def test_every_variable_in_the_docs_is_one_that_is_read(page: Path) -> None:
     known = {PREFIX + name.upper() for name in Settings.model_fields} | OTHER_VARIABLES
     named = set(re.findall(rf"\b{PREFIX}[A-Z][A-Z_]*[A-Z]\b", page.read_text()))
     assert named <= known, named - known
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_module_that_the_docs_run_exists_with_its_options(page: Path) -> None:
+    wrong = []
+    for name, rest in _MODULE.findall(" ".join(page.read_text().split())):
+        path = ROOT / name.replace(".", "/")
+        file = path / "__main__.py" if path.is_dir() else path.with_suffix(".py")
+        source = file.read_text() if file.exists() else ""
+        wrong += [
+            f"{name} {option}" for option in re.findall(r"--(?!help\b)[a-z-]+", rest) if f'"{option}"' not in source
+        ]
+        wrong += [] if source else [name]
+    assert not wrong, wrong
 
 
 def _commands(page: Path) -> Iterator[str]:
