@@ -50,7 +50,8 @@ browser:  ## Debian's Chromium for the tests of the pages, where it may be insta
 		&& { apt-get install -y -qq chromium || { apt-get update -qq && apt-get install -y -qq chromium; }; } >/dev/null 2>&1; } \
 		|| echo "make: NO CHROMIUM: the tests of the pages in a browser will be SKIPPED; as root: apt-get install -y chromium" >&2
 
-bench: $(VENV)/.dev  ## the benchmarks, one JSON line each
+# Within a quarter of an hour at default sizes; larger ones by the flags of each. JSON on stdout, how far it is on stderr.
+bench: $(VENV)/.dev  ## the benchmarks at default sizes, JSON lines on stdout
 	@for what in polling observing forecasts throughput scale; do $(BIN)/python -m benchmarks.$$what || exit 1; done
 
 simulate: $(VENV)/.dev  ## simulated worlds until 20,000 runs have lived (long)

@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 from random import Random
 from typing import Any
 
+from benchmarks import progress
 from orchestrator.domain.durations import Durations
 from orchestrator.domain.forecast import Bound, Work, forecast
 from orchestrator.domain.governor import CallKind
@@ -29,6 +30,8 @@ from orchestrator.rehearsal.world import Batch, Pace, World
 RATE = 100
 #: Plays of each batch that is rehearsed.
 PLAYS = 5
+#: Batches between two words on how far it is.
+TELL_EVERY = 20
 
 LEVELS = ("low", "medium", "high", "single")
 
@@ -62,7 +65,13 @@ def main(argv: list[str] | None = None) -> int:
 def measure(batches: int, seed: int, *, rehearsed: int) -> dict[str, Any]:
     """Return the line of so many batches; the first of them are rehearsed besides."""
     began_at, cpu_before_s = time.perf_counter(), time.process_time()
-    told = [play(n, seed) for n in range(batches)]
+    told = []
+    for n in range(batches):
+        if n % TELL_EVERY == 0:
+            progress.say("forecasts", f"{n} of {batches} batches")
+        told.append(play(n, seed))
+    if rehearsed:
+        progress.say("forecasts", f"rehearsing {rehearsed} of them")
     begin = [(forecast(t.begin), t.took_s) for t in told]
     spent = [t.requests / f.requests for t, (f, _) in zip(told, begin, strict=True)]
     return {

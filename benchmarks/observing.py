@@ -18,6 +18,7 @@ from datetime import timedelta
 from random import Random
 from typing import Any
 
+from benchmarks import progress
 from orchestrator.domain import listing
 from orchestrator.domain.answers import ExecutionPage, ListAsk, Listed, Observation, RemoteStatus, Standing
 from orchestrator.domain.durations import Durations
@@ -162,6 +163,7 @@ def main(argv: list[str] | None = None) -> int:
     given = parser.parse_args(argv)
     world = {"live": given.live, "mean_s": given.mean, "sigma": given.sigma, "others": given.others, "seed": given.seed}
     asked = {"rate": given.rate, "finished": given.finished, "warm_s": 10 * given.mean}
+    progress.say("observing", f"until {given.finished} jobs have ended")
     line = {
         "benchmark": "observing",
         **world,

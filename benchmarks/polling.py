@@ -18,7 +18,7 @@ from typing import Any
 
 import psutil
 
-from benchmarks import baselines, product_play
+from benchmarks import baselines, product_play, progress
 from benchmarks.world import BadWorld, built_in, load
 from orchestrator.rehearsal.plain_client import Choice, ExponentialBackoff
 from orchestrator.rehearsal.timeline import NeverEnds
@@ -39,8 +39,10 @@ def main(argv: list[str] | None = None) -> int:
     except BadWorld as bad:
         sys.stderr.write(f"polling: {bad}\n")
         return 2
-    for line in _measured(worlds, jobs=min(given.jobs, len(worlds))):
+    progress.say("polling", f"{len(worlds)} worlds, {min(given.jobs, len(worlds))} at a time")
+    for n, line in enumerate(_measured(worlds, jobs=min(given.jobs, len(worlds))), 1):
         print(json.dumps(line), flush=True)
+        progress.say("polling", f"{n} of {len(worlds)}: {line['world']}")
     return 0
 
 

@@ -19,7 +19,7 @@ from typing import Any
 
 import psutil
 
-from benchmarks import bare_client, plain_celery_run, product_run
+from benchmarks import bare_client, plain_celery_run, product_run, progress
 from benchmarks.load import Load
 from benchmarks.stage import Stage
 
@@ -36,9 +36,11 @@ def main(argv: list[str] | None = None) -> int:
     load, names = _load(argv)
     # An end by SIGTERM takes the same way out as Ctrl-C, so that nothing is left running.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    progress.log_to_stderr()
     with Stage(load) as stage:
         found = {}
         for name in names:
+            progress.say("throughput", f"{name}, {load.total} executions")
             figures = found[name] = CONTENDERS[name](stage)
             print(json.dumps({"benchmark": "throughput", **figures, "connections": load.connections}), flush=True)
     print(json.dumps({"benchmark": "throughput", **_ratios(found), **machine()}), flush=True)

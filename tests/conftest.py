@@ -18,20 +18,23 @@ from orchestrator.engine.deps import Deps
 from orchestrator.engine.who import SCOPES, Who
 from orchestrator.settings import Settings
 from orchestrator.storage.migrate import migrate
+from tests.in_memory import MEMORY, has_room
 from tests.ordering import dealt
 
 _numbers = itertools.count()
 
-#: Where there is room, folders of tests are in memory: what they write must outlive processes, not the machine.
-MEMORY = Path("/dev/shm")
-MEMORY_NEEDED_BYTES = 6 << 30
+#: What the folders of the whole suite may come to.
+FOLDERS_BYTES = 6 << 30
 FOLDER = "orchestrator-tests-"
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
-    """Choose where folders of tests are. Workers are told by who starts them."""
-    if config.option.basetemp or not MEMORY.is_dir() or shutil.disk_usage(MEMORY).free < MEMORY_NEEDED_BYTES:
+    """Choose where folders of tests are: in memory where there is room, for they need not outlive the machine.
+
+    Workers are told by who starts them.
+    """
+    if config.option.basetemp or not has_room(FOLDERS_BYTES):
         return
     for left in MEMORY.glob(f"{FOLDER}*"):
         # Of a suite that was killed: memory is given back at the next.

@@ -7,27 +7,26 @@ same of both. One JSON line for each row, with what was to be reached, and wheth
   claim    what a claim of looks, of launches, of downloads touches, and how long it takes
   history  the same after as many ended runs have come in, with five events for each run that lives
   reads    lists, filters, single runs, counts of batches: what they touch, which tables they read from end to end
+  retention  a month of the history is taken out: what claims touch before, meanwhile and after, and who waits
   idle     a worker beside work that all waits: share of a core, transactions a second
   memory   a worker in either world, and while it stores a result of 1 GiB
   accept   a batch of 10,000 over the API beside bare checks and a bare COPY; what a body of 40 MB takes
-  retention  a month of the history is taken out: what claims touch before, meanwhile and after, and who waits
 
-Exit code 0 once all was measured, reached or not. A million runs take some minutes, most of them for making the worlds.
+Exit code 0 once all was measured, reached or not. Most of the time goes into making the worlds; `--runs 1000000` takes
+about three times as long.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import logging
 import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
 from typing import Any
 
-import structlog
-
+from benchmarks import progress
 from benchmarks.load import Load
 from benchmarks.scale import accept, claims, history, idle, memory, reads, retired, sites
 from benchmarks.scale.sites import Site
@@ -36,6 +35,8 @@ from benchmarks.throughput import machine
 
 #: The size that the others are compared with.
 SMALL = 10_000
+#: Thirty times as large: all of it in minutes. `--runs 1000000` shows one level more of most indexes, and takes long.
+LARGE = 300_000
 
 
 class Ground:
@@ -52,11 +53,13 @@ class Ground:
     @cached_property
     def small(self) -> Site:
         """The small world."""
+        progress.say("scale", f"making the small world, {self._sizes[0]} runs")
         return sites.make(self._stage, "small", self._sizes[0])
 
     @cached_property
     def large(self) -> Site:
         """The large one."""
+        progress.say("scale", f"making the large world, {self._sizes[1]} runs")
         return sites.make(self._stage, "large", self._sizes[1])
 
     @cached_property
@@ -69,6 +72,7 @@ class Ground:
         """Both worlds, with their history."""
         assert self.unsettled, "asked before the history comes"
         for site in (self.small, self.large):
+            progress.say("scale", f"making the history of the {site.name} world, {site.runs} runs")
             history.settle(site)
         return self.small, self.large
 
@@ -78,11 +82,12 @@ ROWS: Mapping[str, Callable[[Ground], dict[str, Any]]] = {
     "claim": lambda ground: claims.measure(ground.small, ground.large),
     "history": lambda ground: history.measure(ground.settled[1], ground.unsettled),
     "reads": lambda ground: reads.measure(*ground.settled),
+    # Of what has a history the last: the large world has less of it then.
+    "retention": lambda ground: retired.measure(ground.settled[1]),
+    # From here on all lanes wait, so that nothing could be claimed.
     "idle": lambda ground: idle.measure(ground.large),
     "memory": lambda ground: memory.measure(ground.small, ground.large),
     "accept": lambda ground: accept.measure(ground.large, rows=min(10_000, ground.large.runs)),
-    # The last: the large world has less of its history then.
-    "retention": lambda ground: retired.measure(ground.settled[1]),
 }
 
 
@@ -91,7 +96,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.scale", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--runs", type=int, default=1_000_000, help="runs of the large world (default %(default)s)")
+    parser.add_argument("--runs", type=int, default=LARGE, help="runs of the large world (default %(default)s)")
     parser.add_argument("--small", type=int, default=SMALL, help="runs of the small world (default %(default)s)")
     parser.add_argument("--only", choices=ROWS, action="append", help="leave the other rows out; may be given again")
     given = parser.parse_args(argv)
@@ -99,7 +104,7 @@ def main(argv: list[str] | None = None) -> int:
         parser.error("--small is at least 2000, and --runs no less than --small")
     # An end by SIGTERM takes the same way out as Ctrl-C, so that nothing is left running.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
+    progress.log_to_stderr()
     with Stage(Load(connections=1)) as stage:
         for line in measure(Ground(stage, small=given.small, large=given.runs), given.only or list(ROWS)):
             print(json.dumps(line), flush=True)
@@ -110,6 +115,7 @@ def measure(ground: Ground, names: list[str]) -> Iterator[dict[str, Any]]:
     """Give the line of each row."""
     for name, row in ROWS.items():
         if name in names:
+            progress.say("scale", f"measuring {name}")
             yield {"benchmark": "scale", "row": name, **row(ground), **machine()}
 
 

@@ -8,7 +8,7 @@ import itertools
 import logging
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,8 @@ import httpx
 import pytest
 import structlog
 import uvicorn
+from fastapi import FastAPI
+from starlette.types import ASGIApp
 
 from orchestrator.api import server
 from orchestrator.bootstrap import build
@@ -57,9 +59,16 @@ class Served:
 
 
 @contextlib.contextmanager
-def running(settings: Settings) -> Iterator[str]:
-    """Run the API in a thread; gives its URL."""
+def running(settings: Settings, *, seen_by: Callable[[ASGIApp], ASGIApp] | None = None) -> Iterator[str]:
+    """Run the API in a thread; gives its URL.
+
+    Args:
+        seen_by: stands before everything else, and sees each request and its answer.
+    """
     made: uvicorn.Server = server.make_server(settings)
+    if seen_by is not None:
+        assert isinstance(made.config.app, FastAPI)
+        made.config.app.add_middleware(seen_by)
     with server.bind(settings) as listener:
         thread = threading.Thread(target=made.run, kwargs={"sockets": [listener]}, daemon=True)
         thread.start()

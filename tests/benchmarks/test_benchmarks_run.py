@@ -49,8 +49,10 @@ def test_a_world_prints_one_line_with_the_figures_of_the_product_and_of_both_bas
     file = tmp_path / "small.json"
     file.write_text(json.dumps(WORLD))
     assert polling.main(["--world", str(file)]) == 0
-    (printed,) = capsys.readouterr().out.splitlines()
+    told = capsys.readouterr()
+    (printed,) = told.out.splitlines()
     line = json.loads(printed)
+    assert "1 of 1: small" in told.err, "how far it is stands on stderr"
     for part in (line, line["round_robin"], line["exponential_backoff"]):
         assert part.keys() >= FIGURES
         assert part["requests_per_execution"] >= 1.0 + 21 / 140  # a look each, and 21 launches at least

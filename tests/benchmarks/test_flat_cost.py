@@ -13,6 +13,7 @@ from uuid import UUID
 import pytest
 
 from benchmarks.load import Load
+from benchmarks.scale import __main__ as scale
 from benchmarks.scale import claims, history, reads, retired, sites
 from benchmarks.scale.explained import watched
 from benchmarks.scale.sites import Site
@@ -44,6 +45,12 @@ def settled(live: tuple[Site, Site, dict[str, int], dict[str, int]]) -> tuple[Si
     for site in live[:2]:
         history.settle(site)
     return live[:2]
+
+
+def test_what_claims_work_is_measured_before_all_lanes_are_made_to_wait() -> None:
+    in_turn = list(scale.ROWS)
+    claiming, waiting = ("claim", "history", "retention"), ("idle", "memory")
+    assert max(map(in_turn.index, claiming)) < min(map(in_turn.index, waiting))
 
 
 def test_a_claim_touches_hardly_more_among_ten_times_as_many_live_runs(

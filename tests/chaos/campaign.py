@@ -39,6 +39,8 @@ FAULTS: tuple[dict[str, Any], ...] = (
 )
 #: A campaign of so many items must have seen each reset of a launch: it is what the campaign is for.
 LONG_ITEMS = 500
+#: Of single launches, and of waves: more than any campaign lives to see.
+MOST_RESETS = 200
 STATUSES = text("SELECT status, count(*) AS n FROM runs GROUP BY status")
 UNBURIED = text("SELECT count(*) FROM workers WHERE buried_at IS NULL AND NOT pid = ANY(CAST(:alive AS int[]))")
 PROGRESS_S = 10.0
@@ -107,22 +109,20 @@ async def wage(
 
 
 def resets(items: int) -> list[dict[str, Any]]:
-    """Return the rules that reset launches before and after the provider took them: by count, so that they do strike.
+    """Return the rules that reset launches before and after the provider took them: by number, so that they do strike.
 
-    Single launches and waves are counted apart, for waves are few; and not both faults by the same number, or the one
-    would always follow the other. Seldom enough that the launch that is tried after one goes well: launches that are
-    lost one after the other make their lane wait for longer than a small campaign lasts. A small one has a handful of
-    waves: every other is reset, by even numbers, so that never two in a row are; where both rules fit, the first does.
+    Every nth is reset, in turn before and after. Single launches and waves are counted apart, for waves are few. Never
+    two in a row: launches that are lost one after the other make their lane wait longer than a small campaign lasts.
+    A small one has a handful of waves, of which every other is reset; it has that many, or enough single launches.
+
+    A rule for each strike, the last one first: a request that one rule struck is not counted by the rules after it, so
+    that two rules of "every nth" would drift until they strike next to each other.
     """
-    if items < LONG_ITEMS:
-        numbers = {"launch": (6, 18), "batch": (2, 6)}
-    else:
-        single, wave = max(15, items // 40), max(5, items // 250)
-        numbers = {"launch": (single, single + 7), "batch": (wave, wave + 1)}
+    nths = {"launch": 6, "batch": 2} if items < LONG_ITEMS else {"launch": max(8, items // 80), "batch": 4}
     return [
-        {"fault": fault, "kind": kind, "every": every}
-        for kind, (before, after) in numbers.items()
-        for fault, every in (("reset_after", after), ("reset_before", before))
+        {"fault": "reset_after" if turn % 2 else "reset_before", "kind": kind, "nth": nth * (turn + 1)}
+        for kind, nth in nths.items()
+        for turn in reversed(range(min(items // nth, MOST_RESETS)))
     ]
 
 

@@ -26,9 +26,9 @@ from orchestrator.engine.retention_lease import Lease
 from orchestrator.errors import Conflict
 from orchestrator.storage import health
 from orchestrator.storage.database import now
-from tests.engine import test_retention as ground
+from tests.engine import retiring as ground
 from tests.engine.conftest import Office
-from tests.engine.test_retention import ended_run, later, months, retire, turn_ids
+from tests.engine.retiring import ended_run, later, months, retire, turn_ids
 from workers import process as worker
 
 pytestmark = pytest.mark.anyio

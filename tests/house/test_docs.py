@@ -29,6 +29,8 @@ _FENCE = re.compile(r"^```[^\n]*\n(.*?)^```", re.MULTILINE | re.DOTALL)
 _INDENTED = re.compile(r"^    (.+)$", re.MULTILINE)
 _INLINE = re.compile(r"`([^`]+)`", re.DOTALL)
 _LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
+#: A call of a module of the checkout, up to the end of its backticks or the comment behind it.
+_MODULE = re.compile(r"python -m ((?:tests|benchmarks|sandbox|orchestrator)[\w.]*)([^`#]*)")
 _HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 _SHELL_END = re.compile(r"\s(\||&&|<|>|#|;)\s?.*$")
 
@@ -121,20 +123,18 @@ def test_every_variable_in_the_docs_is_one_that_is_read(page: Path) -> None:
     assert named <= known, named - known
 
 
-def test_the_map_names_files_that_exist() -> None:
-    page = (ROOT / "docs" / "architecture.md").read_text()
-    house = page[page.index("## The house") :].partition("\n## ")[0]
-    missing = []
-    for row in house.splitlines():
-        cells = row.split("|")
-        if len(cells) < 4 or "`" not in cells[1]:
-            continue
-        rooms = [ROOT / name for name in re.findall(r"`([^`]+)`", cells[1])]
-        first = rooms[0] if rooms[0].is_dir() else rooms[0].parent
-        names = re.findall(r"`([a-z_*]+(?:\.py|/))`", cells[2])
-        missing += [str(room) for room in rooms if not (room.exists() or (first / room.name).exists())]
-        missing += [f"{first.name}/{name}" for name in names if not list(first.glob(name.rstrip("/")))]
-    assert not missing, missing
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_module_that_the_docs_run_exists_with_its_options(page: Path) -> None:
+    wrong = []
+    for name, rest in _MODULE.findall(" ".join(page.read_text().split())):
+        path = ROOT / name.replace(".", "/")
+        file = path / "__main__.py" if path.is_dir() else path.with_suffix(".py")
+        source = file.read_text() if file.exists() else ""
+        wrong += [
+            f"{name} {option}" for option in re.findall(r"--(?!help\b)[a-z-]+", rest) if f'"{option}"' not in source
+        ]
+        wrong += [] if source else [name]
+    assert not wrong, wrong
 
 
 def _commands(page: Path) -> Iterator[str]:

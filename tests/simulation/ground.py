@@ -15,10 +15,11 @@ import psycopg
 
 from orchestrator.embedded.postgres import EmbeddedPostgres
 from orchestrator.storage.migrate import migrate
+from tests.in_memory import MEMORY, has_room
 from tests.simulation.world import EPOCH
 
-#: A memory file system, where there is one: a simulated world outlives nothing.
-_MEMORY = Path("/dev/shm")
+#: In memory where there is room, for a simulated world outlives nothing.
+_FOLDER_BYTES = 1 << 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +41,7 @@ class Ground:
 @contextmanager
 def ground() -> Iterator[Ground]:
     """Start a cluster for simulations, and remove it at the end."""
-    free = _MEMORY.is_dir() and os.access(_MEMORY, os.W_OK) and shutil.disk_usage(_MEMORY).free > 1_000_000_000
-    folder = Path(tempfile.mkdtemp(prefix="simulation-", dir=_MEMORY if free else None))
+    folder = Path(tempfile.mkdtemp(prefix="simulation-", dir=MEMORY if has_room(_FOLDER_BYTES) else None))
     # Housekeeping comes when it likes, and with it other plans: a world must not depend on it.
     server = EmbeddedPostgres(folder, durable=False, settings={"autovacuum": "off"})
     try:

@@ -21,7 +21,8 @@ RUNS = (
         "too_late",
         Repeat.MEND,
         "The provider has the run and cannot cancel it; or: a launch's deadline passed before a byte was sent.",
-        "`orchestrator run abandon ID` stops watching it; a launch that was not sent goes back to `queued` by itself.",
+        "`orchestrator run abandon ID --reason WHY` stops watching it; a launch that was not sent goes back to `queued`"
+        " by itself.",
     ),
     Entry("already_cancelled", Repeat.MEND, "The run is cancelled already.", "Nothing is to be done."),
     Entry(

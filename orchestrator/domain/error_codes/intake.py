@@ -9,7 +9,7 @@ FIELDS = (
         "input.invalid",
         Repeat.MEND,
         "The input does not fit the workflow's schema.",
-        "Mend each field that `errors` names; `orchestrator workflow show ID` prints the schema.",
+        "Mend each field that `errors` names; `orchestrator workflow show ID --connection NAME` prints the schema.",
     ),
     Entry("invalid", Repeat.MEND, "One place of what was given is wrong.", "Its message says how."),
     Entry("field.missing", Repeat.MEND, "A field or parameter that is required is not there.", "Add it."),
@@ -127,7 +127,7 @@ FILES = (
         "csv.column_unknown",
         Repeat.MEND,
         "A column is no field of the workflow.",
-        "Mend its name, or remove it; `orchestrator workflow show ID` prints the schema.",
+        "Mend its name, or remove it; `orchestrator workflow show ID --connection NAME` prints the schema.",
     ),
     Entry(
         "csv.column_missing",
@@ -178,7 +178,7 @@ SCHEMA = (
         "workflow.not_launchable",
         Repeat.MEND,
         "This job type is not launched through us.",
-        "Use a type that `orchestrator workflow list` shows.",
+        "Use a type that `orchestrator workflow list --connection NAME` shows.",
     ),
 )
 

@@ -213,7 +213,7 @@ DOORS = (
         "not_cancellable",
         Repeat.MEND,
         "The jobs door: the job is past what can be cancelled.",
-        "Wait for its end, or `orchestrator run abandon ID`.",
+        "Wait for its end, or `orchestrator run abandon ID --reason WHY`.",
     ),
     Entry(
         "execution_not_found",
