@@ -79,7 +79,7 @@ class AnswerReader:
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if not self.is_headed:
-            self.headers.append((name, value))
+            self.headers.append((name, value.strip(b" \t")))
 
     def on_headers_complete(self) -> None:
         if self.is_headed:

@@ -34,10 +34,13 @@ class Sockets(httpcore.AsyncNetworkBackend):
         try:
             async with asyncio.timeout(timeout):
                 await asyncio.get_running_loop().create_connection(lambda: stream.ears, host, port)
-        except TimeoutError:
-            raise httpcore.ConnectTimeout("no connection in time") from None
-        except (OSError, ValueError) as error:
-            raise httpcore.ConnectError(str(error)) from None
+        except BaseException as error:
+            await stream.aclose()  # it may have been made in the very moment in which it was given up
+            if isinstance(error, TimeoutError):
+                raise httpcore.ConnectTimeout("no connection in time") from None
+            if isinstance(error, OSError | ValueError):
+                raise httpcore.ConnectError(str(error)) from None
+            raise
         return stream
 
 
@@ -72,7 +75,7 @@ class SocketStream(httpcore.AsyncNetworkStream):
             httpcore.WriteTimeout, httpcore.WriteError: the connection is broken or closed.
         """
         ears = self.ears
-        if ears.is_over or ears.transport is None:
+        if ears.is_over or ears.transport is None or ears.transport.is_closing():
             raise httpcore.WriteError("the connection is closed")
         ears.transport.write(buffer)
         if ears.is_full:
@@ -102,14 +105,12 @@ class SocketStream(httpcore.AsyncNetworkStream):
                 under_tls = await asyncio.get_running_loop().start_tls(
                     self.ears.transport, self.ears, ssl_context, server_hostname=server_hostname
                 )
-        except TimeoutError:
+        except BaseException as error:
             await self.aclose()
-            raise httpcore.ConnectTimeout("no TLS in time") from None
-        except (OSError, ValueError) as error:  # an ssl.SSLError is an OSError
-            await self.aclose()
-            raise httpcore.ConnectError(str(error)) from None
-        except BaseException:
-            await self.aclose()
+            if isinstance(error, TimeoutError):
+                raise httpcore.ConnectTimeout("no TLS in time") from None
+            if isinstance(error, OSError | ValueError):  # an ssl.SSLError is an OSError
+                raise httpcore.ConnectError(str(error)) from None
             raise
         if under_tls is None:
             raise httpcore.ConnectError("the connection was closed during the handshake")
