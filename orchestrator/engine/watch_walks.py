@@ -18,7 +18,7 @@ from orchestrator.engine.look_results import news_of
 from orchestrator.engine.ports import Claimed, unheard
 from orchestrator.errors import NotSent, ProviderError
 from orchestrator.faultpoints import Point, reach
-from orchestrator.storage import lanes, watches
+from orchestrator.storage import lanes, observed, watches
 from orchestrator.storage.database import FOR_EVER
 from orchestrator.storage.lanes import Turn
 from orchestrator.storage.watches import WatchClaim
@@ -163,6 +163,7 @@ async def _record(deps: Deps, turn: WalkTurn, found: Found) -> None:
             due_at=max(lane.now + timedelta(seconds=next_s), news.blocked_until or lane.now),
             failure=found.failure.code if found.failure is not None else None,
         )
+        await reach(Point.WALK_RECORDING)
 
     await deps.db.run(record, tries=FOR_EVER)
 
@@ -170,20 +171,24 @@ async def _record(deps: Deps, turn: WalkTurn, found: Found) -> None:
 async def _take_up(
     deps: Deps, connection: AsyncConnection, claim: WatchClaim, listed: Sequence[Listed], *, now: datetime
 ) -> None:
-    """Track what others started, once each; hold back what may be ours, and let go what is."""
-    held = await watches.held(connection, claim.connection_id)
+    """Track what others started, once each; hold back what may be ours, and let go what is.
+
+    Of several connections to one place that which records first has it. None waits for an older one: two keys at one
+    address may be two workspaces of the provider, and then the older one never sees it.
+    """
+    held = await observed.held(connection, claim.connection_id)
     seen = watching.made(listed, since=claim.since, workflow_ids=claim.workflow_ids)
     judged = {one.execution_id: one for one in (*held, *seen)}
     # In this order: a launch that is answered in between is then known by its id.
-    unanswered = await watches.unanswered(connection, claim.connection_id)
-    ours, tracked = await watches.known(connection, claim.connection_id, judged.keys())
+    unanswered = await observed.unanswered(connection, claim.connection_id)
+    ours, tracked = await observed.known(connection, claim.connection_id, judged.keys())
     others = [one for id, one in judged.items() if id not in ours and id not in tracked]
     doubtful = [one for one in others if watching.may_be_ours(one, unanswered)]
     is_doubtful = {one.execution_id for one in doubtful}
-    await watches.hold(connection, claim.connection_id, doubtful)
-    await watches.forget(connection, claim.connection_id, {one.execution_id for one in held} & ours)
+    await observed.hold(connection, claim.connection_id, doubtful)
+    await observed.forget(connection, claim.connection_id, {one.execution_id for one in held} & (ours | tracked))
     theirs = [one for one in others if one.execution_id not in is_doubtful]
-    await watches.track(connection, claim, theirs, now=now, new_id=deps.sources.new_id)
+    await observed.track(connection, claim, theirs, now=now, new_id=deps.sources.new_id)
 
 
 async def _put_off(deps: Deps, connection_id: UUID) -> None:
