@@ -20,7 +20,7 @@ from orchestrator.errors import NotSent, ProviderError
 from orchestrator.faultpoints import Point, reach
 from orchestrator.storage import lanes, observed, watches
 from orchestrator.storage.database import FOR_EVER
-from orchestrator.storage.lanes import Turn
+from orchestrator.storage.lanes import Lane, Turn
 from orchestrator.storage.watches import WatchClaim
 
 #: A walk whose findings break our code is tried again after so long.
@@ -53,13 +53,14 @@ class Found:
 
 
 async def walk_due(deps: Deps, *, worker: UUID, claimed: Claimed = unheard) -> int | None:
-    """Go on with a walk that is due. Returns how many pages it asked for, None when none is due."""
+    """Go on with a walk that is due. Returns how many pages it asked for, None when none is due.
+
+    Asked only where a claim of looks has heard that one is: who has no watch pays nothing for it.
+    """
 
     async def claim(connection: AsyncConnection) -> WalkTurn | int | None:
         return await _claim(deps, connection, worker)
 
-    if await deps.db.run(watches.due) is None:
-        return None
     # A database that may have been restored does not know all launches of ours: it may take them for others'.
     await highwater.ensure_compared(deps)
     turn = await deps.db.run(claim)
@@ -73,7 +74,7 @@ async def walk_due(deps: Deps, *, worker: UUID, claimed: Claimed = unheard) -> i
     recorded = await poison.caught(lambda: _record(deps, turn, found))
     if isinstance(recorded, poison.Poisoned):
         poison.tell("walk", recorded, connection=str(turn.claim.connection_id))
-        await _put_off(deps, turn.claim.connection_id)
+        await _put_off(deps, turn, found)
     return len(found.answered_at)
 
 
@@ -96,8 +97,8 @@ async def _claim(deps: Deps, connection: AsyncConnection, worker: UUID) -> WalkT
         soonest = lane.now + timedelta(seconds=1)
         await watches.put_off(connection, watched, max(again_at or soonest, soonest))
         return 0
-    taken = await watches.claim(connection, watched, lease_s=deps.settings.lease_s)
-    if taken is None or taken.lane_id != lane_id:
+    taken = await watches.claim(connection, watched, lane=lane_id, lease_s=deps.settings.lease_s)
+    if taken is None:
         return 0
     grant_id = deps.sources.new_id()
     await lanes.grant(connection, lane, id=grant_id, worker=worker, kind=CallKind.LOOK, count=pages)
@@ -134,9 +135,7 @@ async def _record(deps: Deps, turn: WalkTurn, found: Found) -> None:
     said = heard.take(deps, heard.ears(claim.provider, claim.connection_id))
 
     async def record(connection: AsyncConnection) -> None:
-        lane = await lanes.lock(connection, claim.lane_id)
-        ago_s = [deps.sources.monotonic() - at for at in found.answered_at]
-        lane = await lanes.release(connection, lane, turn.grant_id, CallKind.LOOK, ago_s)
+        lane = await _released(deps, connection, turn, found)
         news = news_of([found.failure] if found.failure is not None else [], now=lane.now, rate=said.rate)
         lane = lane.heard(news.rate)
         if news.blocked_until is not None:
@@ -191,8 +190,18 @@ async def _take_up(
     await observed.track(connection, claim, theirs, now=now, new_id=deps.sources.new_id)
 
 
-async def _put_off(deps: Deps, connection_id: UUID) -> None:
-    async def later(connection: AsyncConnection) -> None:
-        await watches.put_off_for(connection, connection_id, POISONED_S)
+async def _put_off(deps: Deps, turn: WalkTurn, found: Found) -> None:
+    """Leave a walk for later, and give the tokens back that it did not use."""
 
-    await deps.db.run(later)
+    async def later(connection: AsyncConnection) -> None:
+        await lanes.save(connection, await _released(deps, connection, turn, found))
+        await watches.put_off_for(connection, turn.claim.connection_id, POISONED_S)
+
+    await deps.db.run(later, tries=FOR_EVER)
+
+
+async def _released(deps: Deps, connection: AsyncConnection, turn: WalkTurn, found: Found) -> Lane:
+    """Return the locked lane with the turn's grant taken back: what was answered is spent, the rest is free."""
+    lane = await lanes.lock(connection, turn.claim.lane_id)
+    ago_s = [deps.sources.monotonic() - at for at in found.answered_at]
+    return await lanes.release(connection, lane, turn.grant_id, CallKind.LOOK, ago_s)

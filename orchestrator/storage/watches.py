@@ -34,16 +34,24 @@ SHOW = text("""
         (SELECT count(*)::int FROM observed o WHERE o.connection_id = w.connection_id AND o.run_id IS NULL) AS held
     FROM watches w WHERE w.connection_id = :connection""")
 
+# A walk that may go on: not of a connection that was removed, or launches nothing because a person paused it.
+_WALKS = """FROM watches w JOIN connections c ON c.id = w.connection_id
+    WHERE c.removed_at IS NULL AND c.paused_at IS NULL"""
+
+#: An expression: whether any walk is due. And a query: when the next one is.
+IS_DUE = f"EXISTS (SELECT {_WALKS} AND w.due_at <= orch_now())"
+NEXT_DUE = f"SELECT min(w.due_at) {_WALKS} AND w.due_at IS NOT NULL"
+
 # Without a lock: the lane is locked first, as everywhere, and then the watch.
-DUE = text("""
-    SELECT w.connection_id, c.lane_id FROM watches w JOIN connections c ON c.id = w.connection_id
-    WHERE w.due_at <= orch_now() AND c.removed_at IS NULL ORDER BY w.due_at LIMIT 1""")
+DUE = text(f"""
+    SELECT w.connection_id, c.lane_id {_WALKS} AND w.due_at <= orch_now() ORDER BY w.due_at LIMIT 1""")
 
 # The new fence makes an old holder's late record come to nothing.
 CLAIM = text("""
     UPDATE watches w SET due_at = orch_now() + make_interval(secs => :lease_s), fence = nextval('fences')
     FROM connections c
     WHERE w.connection_id = :connection AND w.due_at <= orch_now() AND c.id = w.connection_id
+        AND c.lane_id = :lane AND c.removed_at IS NULL AND c.paused_at IS NULL
     RETURNING w.connection_id, w.fence, w.workflow_ids, w.since, w.walked_to, w.cursor, w.newest_at, w.created_by,
         c.workspace_id, c.lane_id, c.provider, c.base_url, c.api_key, c.api_version""")
 
@@ -115,9 +123,9 @@ async def due(connection: AsyncConnection) -> tuple[UUID, UUID] | None:
     return None if row is None else (row.connection_id, row.lane_id)
 
 
-async def claim(connection: AsyncConnection, id: UUID, *, lease_s: float) -> WatchClaim | None:
-    """Take a walk that is due; None where another has it. The caller holds the lane."""
-    row = await one(connection, CLAIM, {"connection": id, "lease_s": lease_s})
+async def claim(connection: AsyncConnection, id: UUID, *, lane: UUID, lease_s: float) -> WatchClaim | None:
+    """Take a walk that is due; None where another has it, or it may not go on. The caller holds the lane, still its."""
+    row = await one(connection, CLAIM, {"connection": id, "lane": lane, "lease_s": lease_s})
     if row is None:
         return None
     return WatchClaim(**{**row._mapping, "workflow_ids": tuple(row.workflow_ids), "api_key": bytes(row.api_key)})

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections import Counter
+from contextvars import Context
 from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
 
 import pytest
+from sqlalchemy import text
 
 from orchestrator.domain.answers import Access, ExecutionPage, ListAsk, Observation, Standing
 from orchestrator.engine import connections, poll, pump, reading, submit, sweep
@@ -187,6 +190,20 @@ async def test_a_list_without_an_end_costs_no_more_than_its_grant(yard: Yard) ->
     assert yard.depot.asked["list"] == granted and yard.depot.asked["look"] >= 1
     (row,) = await query(yard.office, "SELECT count(*)::int AS n FROM grants")
     assert row.n == 0, "what was not used is given back"
+
+
+async def test_where_others_hold_all_that_a_list_would_show_no_token_is_taken(yard: Yard) -> None:
+    await change(yard.office, "UPDATE timers SET due_at = now() WHERE kind = 'poll'")
+
+    async def turn() -> None:
+        await yard.turn()
+
+    async with yard.office.deps.db.transaction() as connection:
+        await connection.execute(text("SELECT FROM timers FOR UPDATE"))
+        await asyncio.create_task(turn(), context=Context())  # not in the midst of our own transaction
+    assert yard.depot.asked == {} and await query(yard.office, "SELECT FROM grants") == []
+    await yard.turn()
+    assert yard.depot.asked == {"list": 4}, "and at once when they are free"
 
 
 class Killed(BaseException):

@@ -17,6 +17,7 @@ from orchestrator.engine.report_order import ReportOptions
 from orchestrator.engine.submit import RunSpec
 from orchestrator.errors import BadInput, Conflict
 from orchestrator.faultpoints import Point, watched_by
+from orchestrator.storage import lanes
 from tests.engine.conftest import Hands, Office
 from tests.engine.test_nothing_is_stranded import change, query
 
@@ -252,6 +253,60 @@ async def test_more_than_a_turns_pages_are_walked_turn_by_turn(
     assert len(await query(desk, "SELECT FROM runs")) == 200
     await walk(desk, hands)
     assert len(await query(desk, "SELECT FROM runs")) == 250
+
+
+async def test_a_removed_connection_is_walked_no_more_and_keeps_no_worker_awake(desk: Office, hands: Hands) -> None:
+    started(desk, POSTS, "duration_s=60")
+    await connections.remove_connection(desk.deps, desk.who, "scripe")
+    await change(desk, "UPDATE watches SET due_at = now() WHERE due_at IS NOT NULL")
+    await poll.poll_due(desk.deps, worker=hands.id)
+    assert await runs(desk) == [] and lists_asked(desk) == 0
+    assert "poll" not in await desk.deps.db.run(lanes.any_due)
+    # As one was left that was removed by an older version.
+    await change(desk, "UPDATE watches SET due_at = now()")
+    assert "poll" not in await desk.deps.db.run(lanes.any_due)
+    assert await desk.deps.db.run(lambda connection: lanes.due_in_s(connection, "poll")) is None
+
+
+async def test_a_connection_that_is_removed_while_its_list_is_read_makes_no_runs(desk: Office, hands: Hands) -> None:
+    async def strike(point: Point) -> None:
+        if point is Point.WALK_ANSWERED:
+            await connections.remove_connection(desk.deps, desk.who, "scripe")
+
+    started(desk, POSTS, "duration_s=60")
+    with watched_by(strike):
+        await walk(desk, hands)
+    assert lists_asked(desk) == 1 and await query(desk, "SELECT FROM runs") == []
+    assert await query(desk, "SELECT FROM grants") == []
+
+
+async def test_a_paused_connection_is_walked_again_when_it_goes_on(desk: Office, hands: Hands) -> None:
+    started(desk, POSTS, "duration_s=60")
+    await connections.pause_connection(desk.deps, desk.who, "scripe")
+    await walk(desk, hands)
+    assert lists_asked(desk) == 0 and "poll" not in await desk.deps.db.run(lanes.any_due)
+    await connections.resume_connection(desk.deps, desk.who, "scripe")
+    await walk(desk, hands)
+    assert len(await runs(desk)) == 1
+
+
+async def test_a_walk_that_breaks_our_code_gives_its_tokens_back(desk: Office, hands: Hands) -> None:
+    started(desk, POSTS, "duration_s=60")
+
+    async def strike(point: Point) -> None:
+        if point is Point.WALK_RECORDING:
+            raise ValueError("as our own code would")
+
+    with watched_by(strike):
+        await walk(desk, hands)
+    assert await query(desk, "SELECT FROM grants") == []
+    (lane,) = await query(desk, "SELECT spent FROM lanes WHERE id = (SELECT lane_id FROM connections c JOIN watches w"
+                          " ON w.connection_id = c.id)")  # fmt: skip
+    assert lane.spent, "its page was asked for, and counts"
+
+
+def lists_asked(office: Office) -> int:
+    return len([entry for entry in office.sandbox.log() if entry["kind"] == "list" and entry["path"].count("/jobs")])
 
 
 async def test_two_keys_of_one_place_that_are_walked_at_once_track_each_job_once(
