@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -109,13 +109,17 @@ async def _record(deps: Deps, batch: LookBatch, looked: Looked, *, claimed_at: f
     """Write down what was seen: all of it together, or where one row breaks that, each apart."""
     said = heard.take(deps, heard.ears(batch.claims[0].provider, [claim.connection_id for claim in batch.claims]))
 
+    def at(sight: Sight) -> datetime:
+        return batch.now + timedelta(seconds=sight.at - claimed_at)
+
     async def write(seen: Sequence[Sight]) -> Applied:
         async def record(connection: AsyncConnection) -> Applied:
             ago_s = [deps.sources.monotonic() - at for at in looked.answered_at]
             # The claim's own time is the database's; what has passed since is the same on every clock.
             now = batch.now + timedelta(seconds=deps.sources.monotonic() - claimed_at)
             news = news_of(looked.answers, now=now, rate=said.rate, listed=looked.listed)
-            results = lists.held([result_of(deps, s.claim, s.seen, now=now) for s in seen], news)
+            # What was seen is judged by when it was seen: the database may have been away since.
+            results = lists.held([result_of(deps, s.claim, s.seen, now=at(s)) for s in seen], news)
             applied = await looks.record(
                 connection, batch, results, ago_s, news, sources=deps.sources, sealer=deps.sealer
             )

@@ -200,7 +200,8 @@ async def record(
     lane = await lanes.release(connection, lane, batch.grant_id, CallKind.LOOK, answered_ago_s)
     wave_ids = {r.claim.wave_id for r in results if r.claim.wave_id is not None and r.wave_look is not None}
     locked = await waves.lock(connection, sorted(wave_ids))
-    held = await fences.held(connection, {r.claim.run_id: r.claim.fence for r in results})
+    unseen = news.listed.unseen if news.listed is not None else {}
+    held = await fences.held(connection, {**{r.claim.run_id: r.claim.fence for r in results}, **unseen})
     valid = [r for r in results if r.claim.run_id in held]
     applied = await changes.apply(
         connection, [r.change for r in valid], now=lane.now, sources=sources, sealer=sealer, lane=lane.id
@@ -211,7 +212,8 @@ async def record(
     await learning.teach_durations(connection, [t for r in valid if (t := _took(r, locked, plans, now=lane.now))])
     await _plan_anew(connection, valid)
     await progress.write(connection, [s for r in valid if (s := _progress(r)) is not None])
-    if news.listed is not None:
+    # A list of which nothing is held any more, of a worker taken for dead, puts off no other: what it saw is lost.
+    if news.listed is not None and held:
         await lists.record(connection, news.listed)
     lane = replace(lane, look_price_s=price_after(lane.look_price_s, valid))
     await lanes.save(connection, _told(lane, valid, news, opened_s=opened_s))
