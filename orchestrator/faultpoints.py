@@ -27,6 +27,7 @@ class Point(StrEnum):
     POLL_CLAIMED = "poll.claimed"
     POLL_LISTED = "poll.listed"
     WALK_ANSWERED = "walk.answered"
+    WALK_RECORDING = "walk.recording"
     POLL_ANSWERED = "poll.answered"
     POLL_RECORDING = "poll.recording"
     POLL_RECORDED = "poll.recorded"

@@ -9,7 +9,7 @@ from fastapi import APIRouter
 from starlette.responses import Response
 
 from orchestrator.api.acts import act
-from orchestrator.api.answers import Answer, everything
+from orchestrator.api.answers import Answer, page
 from orchestrator.api.auth import Approving, Reading
 from orchestrator.api.bodies import Fields
 from orchestrator.api.openapi import described, listed
@@ -22,11 +22,12 @@ HOWS = ("adopt", "not_started", "relaunch", "abandon")
 router = APIRouter(prefix="/doubts", tags=["doubts"])
 
 
-@router.get("", **listed("Doubt", paged=False))
+@router.get("", **listed("Doubt"))
 async def list_doubts(call: Reading) -> Response:
-    """List every open doubt."""
-    Query(call.request.query_params, ())
-    return everything(call, await doubts.list_doubts(call.deps, call.who))
+    """List open doubts, oldest first, each with the `seen` that a decision about it goes with."""
+    query = Query(call.request.query_params, ("limit", "cursor"))
+    found, following = await doubts.page_doubts(call.deps, call.who, after=query.after(call), limit=query.limit())
+    return page(call, query, found, following)
 
 
 @router.post("/{doubt_id:uuid}:resolve", **described("Resolved", body="Resolution"))

@@ -19,7 +19,7 @@ class Doubts:
 
     def list(self) -> Sequence[Doubt]:
         """Return every open doubt."""
-        return cast(Sequence[Doubt], self._wire.get("/doubts")["data"])
+        return cast(Sequence[Doubt], [*pages(self._wire, "/doubts", {}, None)])
 
     def resolve(
         self,

@@ -191,7 +191,7 @@ async def rotate_key(deps: Deps, who: Who, name: str, api_key: str, *, reason: s
 
 
 async def pause_connection(deps: Deps, who: Who, name: str, reason: str | None = None) -> dict[str, Any]:
-    """Launch nothing more on a connection; what was launched is still collected."""
+    """Launch nothing more on a connection, and look for nothing that others start; what was launched is collected."""
 
     async def pause(session: AsyncConnection, found: ConnectionRow) -> None:
         await connections.pause(session, found.id, by=who.actor)
@@ -215,9 +215,12 @@ async def remove_connection(deps: Deps, who: Who, name: str, *, reason: str | No
     Raises:
         Conflict: runs on it have not ended.
     """
-    found = await find_connection(deps, who, name)
 
     async def remove(session: AsyncConnection) -> None:
+        found = await _held(session, who, name)
+        # First, under the lane, so that no walk makes a run of it while it goes.
+        await lanes.lock(session, found.lane_id)
+        await watches.stop(session, found.id)
         if await connections.has_live_work(session, who.workspace_id, found.id):
             raise Conflict(
                 "runs on this connection have not ended",

@@ -83,6 +83,7 @@ async def _record(
     tried = [
         Tried(
             message_id=due.message_id,
+            due_at=due.due_at,
             answer=answer,
             verdict=rules.after(answer, tries=due.tries + 1, now=now, unit=deps.sources.unit()),
             at=at,

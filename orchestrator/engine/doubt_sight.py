@@ -71,12 +71,14 @@ def redeem(deps: Deps, who: Who, doubt_id: UUID, seen: str) -> Seen:
     return found
 
 
-async def refuse_changed(connection: AsyncConnection, who: Who, doubt_id: UUID, seen: Seen) -> None:
-    """Refuse a decision about what is not as it was shown. The caller holds the locks.
+async def refuse_changed(connection: AsyncConnection, who: Who, doubt_id: UUID, seen: Seen | None) -> None:
+    """Refuse a decision about what is not as it was shown, if it was. The caller holds the locks.
 
     Raises:
         Conflict: with what has changed.
     """
+    if seen is None:
+        return
     (now,) = await doubts.standing(connection, who.workspace_id, [doubt_id])
     if now.digest == seen.digest and now.status == seen.status:
         return
@@ -86,6 +88,24 @@ async def refuse_changed(connection: AsyncConnection, who: Who, doubt_id: UUID, 
         code="changed_meanwhile",
         hint="look at it again, then decide; nothing was done",
     )
+
+
+async def unchanged(connection: AsyncConnection, who: Who, run_id: UUID, as_of: datetime) -> Seen:
+    """Return how a run in doubt stood at a time, if it stands so still. The caller holds the locks.
+
+    Raises:
+        Conflict: something has happened to it since.
+    """
+    (now,) = await doubts.standing(connection, who.workspace_id, [run_id])
+    latest = await events.read(connection, run_id, after=max(now.seq - _TOLD, 0), limit=_TOLD)
+    since = [f"{e.type.replace('_', ' ')} ({e.actor}, {e.at:%H:%M:%S} UTC)" for e in latest if e.at > as_of]
+    if since:
+        raise Conflict(
+            f"it has changed since this was decided for many at {_stamp(as_of)}: {', '.join(since)}",
+            code="changed_meanwhile",
+            hint="look at it, then decide about it by itself; nothing was done to it",
+        )
+    return Seen(at=_stamp(as_of), runs=now.runs, seq=now.seq, status=now.status, digest=now.digest)
 
 
 async def _changes(connection: AsyncConnection, doubt_id: UUID, seen: Seen, now: Standing) -> str:
@@ -101,13 +121,17 @@ async def _changes(connection: AsyncConnection, doubt_id: UUID, seen: Seen, now:
 
 def _issue(sealer: Sealer, who: Who, standing: Standing, *, at: datetime | None) -> str:
     seen = Seen(
-        at=None if at is None else at.isoformat(timespec="seconds").replace("+00:00", "Z"),
+        at=None if at is None else _stamp(at),
         runs=standing.runs,
         seq=standing.seq,
         status=standing.status,
         digest=standing.digest,
     )
     return _spelled(sealer, who, standing.id, json.dumps(asdict(seen), separators=(",", ":")))
+
+
+def _stamp(at: datetime) -> str:
+    return at.isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 def _opened(sealer: Sealer, who: Who, doubt_id: UUID, seen: str) -> Seen | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -28,11 +29,19 @@ from orchestrator.storage.lanes import Lane, Turn
 SHOWN_RUNS = 100
 
 
-async def list_doubts(deps: Deps, who: Who, *, limit: int = 200) -> list[dict[str, Any]]:
-    """Return the doubts, oldest first; a wave is one."""
+async def page_doubts(
+    deps: Deps, who: Who, *, after: UUID | None = None, limit: int = 50
+) -> tuple[list[dict[str, Any]], UUID | None]:
+    """Return one page of the doubts, and after which the next begins."""
+    found = await list_doubts(deps, who, after=after, limit=limit + 1)
+    return found[:limit], UUID(found[limit - 1]["id"]) if len(found) > limit else None
+
+
+async def list_doubts(deps: Deps, who: Who, *, after: UUID | None = None, limit: int = 200) -> list[dict[str, Any]]:
+    """Return doubts, oldest first, each with its `seen`; a wave is one."""
 
     async def read(connection: AsyncConnection) -> list[dict[str, Any]]:
-        found = await doubts.page(connection, who.workspace_id, limit=limit)
+        found = await doubts.page(connection, who.workspace_id, after=after, limit=limit)
         seen = await doubt_sight.of_doubts(connection, deps, who, [row["id"] for row in found])
         return [
             {
@@ -58,6 +67,7 @@ async def resolve_doubt(
     reason: str,
     unverified: bool = False,
     seen: str | None = None,
+    as_of: datetime | None = None,
 ) -> dict[str, Any]:
     """Settle a doubt, a run's or a whole wave's, as a person decided.
 
@@ -67,6 +77,7 @@ async def resolve_doubt(
         execution_ids: for `adopt` of a wave: by the run's index in its batch. Runs it does not name stay in doubt.
         unverified: adopt without asking the provider whether it knows the executions.
         seen: what the decision rests on, as the doubt was shown with it: kept with it, and refused if it has changed.
+        as_of: of a run, in place of `seen`: when many were decided about at once, each as it stood then.
 
     Raises:
         BadInput: no reason, an unknown way, ids missing, doubled or unknown at the provider.
@@ -74,10 +85,8 @@ async def resolve_doubt(
         Unavailable: the provider could not be asked.
     """
     resolution = _resolution(how, reason)
-    act = who.act("doubt resolve", reason)
     sight = None if seen is None else doubt_sight.redeem(deps, who, doubt_id, seen)
-    if sight is not None:
-        act = replace(act, seen=sight.told())
+    act = replace(who.act("doubt resolve", reason), seen={} if sight is None else sight.told())
     ids = _given_ids(resolution, execution_id, execution_ids)
     place = await _place(deps, who, doubt_id)
     if ids and not unverified:
@@ -86,19 +95,18 @@ async def resolve_doubt(
 
     async def write(connection: AsyncConnection) -> tuple[int, int, frozenset[UUID]]:
         lane, found = await _lock(connection, who, place, doubt_id)
-        if sight is not None:
-            await doubt_sight.refuse_changed(connection, who, doubt_id, sight)
-        if who.operation is not None:
-            if not found:
-                raise _settled()
-            if not await operations.take(connection, who.operation, doubt_id):
-                return 0, len(found), frozenset()
+        await doubt_sight.refuse_changed(connection, who, doubt_id, sight)
+        if not found and who.operation is not None:
+            raise _settled()
+        if who.operation is not None and not await operations.take(connection, who.operation, doubt_id):
+            return 0, len(found), frozenset()
         if not found:
             return await _acknowledge(deps, connection, lane, act, place, doubt_id, resolution)
         chosen = _choose(found, resolution, ids)
         await _refuse_known(connection, place, chosen)
+        said = await _resting(connection, who, doubt_id, act, as_of)
         decided = [
-            operator_decisions.resolve(run.facts, act, resolution, execution_id=id, now=lane.now) for run, id in chosen
+            operator_decisions.resolve(run.facts, said, resolution, execution_id=id, now=lane.now) for run, id in chosen
         ]
         ended = await _write(deps, connection, lane, place, decided, [run for run, _ in chosen])
         await _tell_batch(connection, lane, place, act, resolution, runs=len(chosen))
@@ -107,6 +115,13 @@ async def resolve_doubt(
     resolved, left, ended = await deps.db.run(write)
     await settle.settle_batches(deps, ended)
     return {"resolved": resolved, "left": left}
+
+
+async def _resting(connection: AsyncConnection, who: Who, run_id: UUID, act: Act, as_of: datetime | None) -> Act:
+    """Return the act with what it rests on, if it was decided with many: how its run stood then, and does still."""
+    if as_of is None:
+        return act
+    return replace(act, seen=(await doubt_sight.unchanged(connection, who, run_id, as_of)).told())
 
 
 async def _lock(
@@ -162,8 +177,7 @@ async def _refuse_settled(deps: Deps, who: Who, doubt_id: UUID, sight: Seen | No
     """Refuse before the provider is asked; asked again under the locks."""
 
     async def read(connection: AsyncConnection) -> Sequence[dict[str, Any]]:
-        if sight is not None:
-            await doubt_sight.refuse_changed(connection, who, doubt_id, sight)
+        await doubt_sight.refuse_changed(connection, who, doubt_id, sight)
         return await doubts.runs_of(connection, who.workspace_id, doubt_id, limit=1)
 
     if not await deps.db.run(read):

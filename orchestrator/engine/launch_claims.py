@@ -21,7 +21,7 @@ from orchestrator.engine.launch_orders import Launchable, LaunchOrder, commit_or
 from orchestrator.engine.unlaunchable import set_aside
 from orchestrator.errors import Misconfigured
 from orchestrator.storage import lanes, turns, waves
-from orchestrator.storage.lanes import Lane, Turn
+from orchestrator.storage.lanes import Lane
 from orchestrator.storage.turns import BatchTurn, DueWorkflow, QueuedRun, Subject
 
 
@@ -44,7 +44,7 @@ async def claim(
     """
     # Before anything is asked of the database: the deadline for sending must not begin later than its transaction.
     claimed_at = deps.sources.monotonic()
-    lane = await lanes.lock_due(connection, Turn.LAUNCH, told=told)
+    lane = await lanes.lock_due(connection, told=told)
     if lane is None:
         return None
     wait_s = await highwater.wait_s(deps, connection)

@@ -92,8 +92,11 @@ async def look(deps: Deps, batch: LookBatch, asked: Listing, singly: Callable[[L
     )
     is_off = _is_off(came.failure, unseen)
 
+    ended_at = max([at, *(sight.at for sight in alone)])
+
     def news(now: datetime) -> ListNews:
-        due_at = now + timedelta(seconds=next_s)
+        # From when this one ended: while the database was away, time has passed without a list.
+        due_at = now + timedelta(seconds=next_s - (deps.sources.monotonic() - ended_at))
         return ListNews(
             connection_id=asked.connection_id,
             due_at=due_at,

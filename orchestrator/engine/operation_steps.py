@@ -107,7 +107,8 @@ async def _act(deps: Deps, operation: OperationRow, run_id: UUID) -> None:
             await operate.cancel_run(deps, who, run_id, reason=reason)
         case BulkVerb.RESOLVE:
             assert operation.how is not None, "the table says so"
-            await doubts.resolve_doubt(deps, who, run_id, how=operation.how, reason=reason)
+            # It rests on how each stood when they were chosen, as a single one does on what was shown.
+            await doubts.resolve_doubt(deps, who, run_id, how=operation.how, reason=reason, as_of=operation.created_at)
 
 
 async def _refuse(deps: Deps, operation: OperationRow, run_id: UUID, state: ItemState, code: str, message: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -24,15 +24,43 @@ from orchestrator.storage.look_claims import LookBatch, LookClaim
 
 
 async def poll_due(deps: Deps, *, worker: UUID, claimed: Claimed = unheard) -> int | None:
-    """Take one lane's turn to look, or to walk a list. Returns how many looks it took, None when no lane is due."""
-    walked = await watch_walks.walk_due(deps, worker=worker, claimed=claimed)
-    if walked is not None:
-        return walked
+    """Take one lane's turn to look, and beside it go on with a walk that is due.
+
+    Returns how many looks and pages it took, None when neither was due.
+    """
+    claimed_at = deps.sources.monotonic()
+    batch, walk_is_due = await _claim(deps, worker)
+    if batch is not None:
+        claimed(True)
+
+    async def work() -> int | None:
+        return None if batch is None else await _work(deps, batch, claimed_at=claimed_at)
+
+    if not walk_is_due:
+        return await work()
+    # Each to its own end, whatever becomes of the other.
+    came = await asyncio.gather(
+        work(), watch_walks.walk_due(deps, worker=worker, claimed=claimed), return_exceptions=True
+    )
+    failures = [one for one in came if isinstance(one, BaseException)]
+    if failures:
+        raise failures[0]
+    done = [one for one in came if isinstance(one, int)]
+    return sum(done) if done else None
+
+
+async def _claim(deps: Deps, worker: UUID) -> tuple[LookBatch | None, bool]:
+    """Claim a turn of looks, and hear whether a walk is due; a lane whose claim breaks our code waits."""
     lane: UUID | None = None
+    walk_is_due = False
 
     def told(lane_id: UUID) -> None:
         nonlocal lane
         lane = lane_id
+
+    def walks() -> None:
+        nonlocal walk_is_due
+        walk_is_due = True
 
     async def claim(connection: AsyncConnection) -> LookBatch | None:
         return await looks.claim(
@@ -41,19 +69,21 @@ async def poll_due(deps: Deps, *, worker: UUID, claimed: Claimed = unheard) -> i
             lease_s=deps.settings.lease_s,
             sources=deps.sources,
             told=told,
+            walks=walks,
             page_items=lambda provider: lists.page_items(deps, provider),
         )
 
-    claimed_at = deps.sources.monotonic()
     batch = await poison.caught(lambda: deps.db.run(claim))
     if isinstance(batch, poison.Poisoned):
         if lane is None:
             raise batch.failure
         await poison.put_off_lane(deps, lane, Turn.POLL, batch)
-        return 0
-    if batch is None:
-        return None
-    claimed(True)
+        return LookBatch(lane_id=lane, grant_id=lane, now=deps.sources.utc_now(), claims=()), walk_is_due
+    return batch, walk_is_due
+
+
+async def _work(deps: Deps, batch: LookBatch, *, claimed_at: float) -> int:
+    """Look at what was claimed, and write down what that means. Returns how many were looked at."""
     if not batch.claims:
         return 0
     await reach(Point.POLL_CLAIMED)
@@ -79,13 +109,17 @@ async def _record(deps: Deps, batch: LookBatch, looked: Looked, *, claimed_at: f
     """Write down what was seen: all of it together, or where one row breaks that, each apart."""
     said = heard.take(deps, heard.ears(batch.claims[0].provider, [claim.connection_id for claim in batch.claims]))
 
+    def at(sight: Sight) -> datetime:
+        return batch.now + timedelta(seconds=sight.at - claimed_at)
+
     async def write(seen: Sequence[Sight]) -> Applied:
         async def record(connection: AsyncConnection) -> Applied:
             ago_s = [deps.sources.monotonic() - at for at in looked.answered_at]
             # The claim's own time is the database's; what has passed since is the same on every clock.
             now = batch.now + timedelta(seconds=deps.sources.monotonic() - claimed_at)
             news = news_of(looked.answers, now=now, rate=said.rate, listed=looked.listed)
-            results = lists.held([result_of(deps, s.claim, s.seen, now=now) for s in seen], news)
+            # What was seen is judged by when it was seen: the database may have been away since.
+            results = lists.held([result_of(deps, s.claim, s.seen, now=at(s)) for s in seen], news)
             applied = await looks.record(
                 connection, batch, results, ago_s, news, sources=deps.sources, sealer=deps.sealer
             )

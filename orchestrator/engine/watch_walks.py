@@ -18,9 +18,9 @@ from orchestrator.engine.look_results import news_of
 from orchestrator.engine.ports import Claimed, unheard
 from orchestrator.errors import NotSent, ProviderError
 from orchestrator.faultpoints import Point, reach
-from orchestrator.storage import lanes, watches
+from orchestrator.storage import lanes, observed, watches
 from orchestrator.storage.database import FOR_EVER
-from orchestrator.storage.lanes import Turn
+from orchestrator.storage.lanes import Lane, Turn
 from orchestrator.storage.watches import WatchClaim
 
 #: A walk whose findings break our code is tried again after so long.
@@ -53,13 +53,14 @@ class Found:
 
 
 async def walk_due(deps: Deps, *, worker: UUID, claimed: Claimed = unheard) -> int | None:
-    """Go on with a walk that is due. Returns how many pages it asked for, None when none is due."""
+    """Go on with a walk that is due. Returns how many pages it asked for, None when none is due.
+
+    Asked only where a claim of looks has heard that one is: who has no watch pays nothing for it.
+    """
 
     async def claim(connection: AsyncConnection) -> WalkTurn | int | None:
         return await _claim(deps, connection, worker)
 
-    if await deps.db.run(watches.due) is None:
-        return None
     # A database that may have been restored does not know all launches of ours: it may take them for others'.
     await highwater.ensure_compared(deps)
     turn = await deps.db.run(claim)
@@ -73,7 +74,7 @@ async def walk_due(deps: Deps, *, worker: UUID, claimed: Claimed = unheard) -> i
     recorded = await poison.caught(lambda: _record(deps, turn, found))
     if isinstance(recorded, poison.Poisoned):
         poison.tell("walk", recorded, connection=str(turn.claim.connection_id))
-        await _put_off(deps, turn.claim.connection_id)
+        await _put_off(deps, turn, found)
     return len(found.answered_at)
 
 
@@ -96,8 +97,8 @@ async def _claim(deps: Deps, connection: AsyncConnection, worker: UUID) -> WalkT
         soonest = lane.now + timedelta(seconds=1)
         await watches.put_off(connection, watched, max(again_at or soonest, soonest))
         return 0
-    taken = await watches.claim(connection, watched, lease_s=deps.settings.lease_s)
-    if taken is None or taken.lane_id != lane_id:
+    taken = await watches.claim(connection, watched, lane=lane_id, lease_s=deps.settings.lease_s)
+    if taken is None:
         return 0
     grant_id = deps.sources.new_id()
     await lanes.grant(connection, lane, id=grant_id, worker=worker, kind=CallKind.LOOK, count=pages)
@@ -134,9 +135,7 @@ async def _record(deps: Deps, turn: WalkTurn, found: Found) -> None:
     said = heard.take(deps, heard.ears(claim.provider, claim.connection_id))
 
     async def record(connection: AsyncConnection) -> None:
-        lane = await lanes.lock(connection, claim.lane_id)
-        ago_s = [deps.sources.monotonic() - at for at in found.answered_at]
-        lane = await lanes.release(connection, lane, turn.grant_id, CallKind.LOOK, ago_s)
+        lane = await _released(deps, connection, turn, found)
         news = news_of([found.failure] if found.failure is not None else [], now=lane.now, rate=said.rate)
         lane = lane.heard(news.rate)
         if news.blocked_until is not None:
@@ -163,6 +162,7 @@ async def _record(deps: Deps, turn: WalkTurn, found: Found) -> None:
             due_at=max(lane.now + timedelta(seconds=next_s), news.blocked_until or lane.now),
             failure=found.failure.code if found.failure is not None else None,
         )
+        await reach(Point.WALK_RECORDING)
 
     await deps.db.run(record, tries=FOR_EVER)
 
@@ -170,24 +170,38 @@ async def _record(deps: Deps, turn: WalkTurn, found: Found) -> None:
 async def _take_up(
     deps: Deps, connection: AsyncConnection, claim: WatchClaim, listed: Sequence[Listed], *, now: datetime
 ) -> None:
-    """Track what others started, once each; hold back what may be ours, and let go what is."""
-    held = await watches.held(connection, claim.connection_id)
+    """Track what others started, once each; hold back what may be ours, and let go what is.
+
+    Of several connections to one place that which records first has it. None waits for an older one: two keys at one
+    address may be two workspaces of the provider, and then the older one never sees it.
+    """
+    held = await observed.held(connection, claim.connection_id)
     seen = watching.made(listed, since=claim.since, workflow_ids=claim.workflow_ids)
     judged = {one.execution_id: one for one in (*held, *seen)}
     # In this order: a launch that is answered in between is then known by its id.
-    unanswered = await watches.unanswered(connection, claim.connection_id)
-    ours, tracked = await watches.known(connection, claim.connection_id, judged.keys())
+    unanswered = await observed.unanswered(connection, claim.connection_id)
+    ours, tracked = await observed.known(connection, claim.connection_id, judged.keys())
     others = [one for id, one in judged.items() if id not in ours and id not in tracked]
     doubtful = [one for one in others if watching.may_be_ours(one, unanswered)]
     is_doubtful = {one.execution_id for one in doubtful}
-    await watches.hold(connection, claim.connection_id, doubtful)
-    await watches.forget(connection, claim.connection_id, {one.execution_id for one in held} & ours)
+    await observed.hold(connection, claim.connection_id, doubtful)
+    await observed.forget(connection, claim.connection_id, {one.execution_id for one in held} & (ours | tracked))
     theirs = [one for one in others if one.execution_id not in is_doubtful]
-    await watches.track(connection, claim, theirs, now=now, new_id=deps.sources.new_id)
+    await observed.track(connection, claim, theirs, now=now, new_id=deps.sources.new_id)
 
 
-async def _put_off(deps: Deps, connection_id: UUID) -> None:
+async def _put_off(deps: Deps, turn: WalkTurn, found: Found) -> None:
+    """Leave a walk for later, and give the tokens back that it did not use."""
+
     async def later(connection: AsyncConnection) -> None:
-        await watches.put_off_for(connection, connection_id, POISONED_S)
+        await lanes.save(connection, await _released(deps, connection, turn, found))
+        await watches.put_off_for(connection, turn.claim.connection_id, POISONED_S)
 
-    await deps.db.run(later)
+    await deps.db.run(later, tries=FOR_EVER)
+
+
+async def _released(deps: Deps, connection: AsyncConnection, turn: WalkTurn, found: Found) -> Lane:
+    """Return the locked lane with the turn's grant taken back: what was answered is spent, the rest is free."""
+    lane = await lanes.lock(connection, turn.claim.lane_id)
+    ago_s = [deps.sources.monotonic() - at for at in found.answered_at]
+    return await lanes.release(connection, lane, turn.grant_id, CallKind.LOOK, ago_s)

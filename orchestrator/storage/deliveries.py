@@ -46,22 +46,29 @@ CLAIM = text(f"""
         CASE WHEN w.old_secret_until > orch_now() THEN w.old_secret END AS old_secret""")  # noqa: S608
 
 CLAIMED = text("""
-    SELECT d.message_id, d.tries, m.body FROM webhook_deliveries d JOIN webhook_messages m ON m.id = d.message_id
+    SELECT d.message_id, d.tries, d.due_at, m.body
+    FROM webhook_deliveries d JOIN webhook_messages m ON m.id = d.message_id
     WHERE d.webhook_id = :webhook AND d.due_at <= orch_now() ORDER BY d.due_at, d.message_id LIMIT :limit""")
 
 HELD = text("""
     SELECT failing_since, failed_turns FROM webhooks WHERE id = :webhook AND fence = :fence AND leased_until IS NOT NULL
     FOR NO KEY UPDATE""")
 
+# A claim leaves `due_at` as it is. If it is another one now, somebody asked for the message to be sent once more while
+# this try was under way: that stands, and the try is only kept in the log.
 RECORD = text(f"""
-    UPDATE webhook_deliveries d SET state = v.state, due_at = v.due_at, tries = d.tries + 1, last_status = v.status,
-        last_error = v.error, delivered_at = CASE WHEN v.state = 'delivered' THEN orch_now() ELSE d.delivered_at END,
+    UPDATE webhook_deliveries d SET state = CASE WHEN v.is_last THEN v.state ELSE d.state END,
+        due_at = CASE WHEN v.is_last THEN v.due_at ELSE d.due_at END,
+        tries = d.tries + CASE WHEN v.is_last THEN 1 ELSE 0 END, last_status = v.status, last_error = v.error,
+        delivered_at = CASE WHEN v.state = 'delivered' THEN orch_now() ELSE d.delivered_at END,
         log = CASE WHEN jsonb_array_length(d.log) >= {LOGGED_TRIES} THEN d.log - 0 ELSE d.log END
             || jsonb_build_array(CAST(v.entry AS jsonb))
-    FROM unnest(CAST(:messages AS uuid[]), CAST(:states AS text[]), CAST(:due_at AS timestamptz[]),
-        CAST(:statuses AS int[]), CAST(:errors AS text[]), CAST(:entries AS text[]))
-        AS v(message_id, state, due_at, status, error, entry)
-    WHERE d.webhook_id = :webhook AND d.message_id = v.message_id""")  # noqa: S608 - our own words
+    FROM (SELECT u.*, c.webhook_id, c.due_at = u.was_due_at AS is_last
+        FROM unnest(CAST(:messages AS uuid[]), CAST(:states AS text[]), CAST(:was_due_at AS timestamptz[]),
+            CAST(:due_at AS timestamptz[]), CAST(:statuses AS int[]), CAST(:errors AS text[]), CAST(:entries AS text[]))
+            AS u(message_id, state, was_due_at, due_at, status, error, entry)
+        JOIN webhook_deliveries c ON c.webhook_id = :webhook AND c.message_id = u.message_id) v
+    WHERE d.webhook_id = v.webhook_id AND d.message_id = v.message_id""")  # noqa: S608 - our own words
 
 TURNED = text("""
     UPDATE webhooks SET leased_until = NULL, turned_at = orch_now(), failing_since = :failing_since,
@@ -108,10 +115,11 @@ FORGET = text(f"""
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Due:
-    """A message that is to be delivered now, and how often that was tried."""
+    """A message that is to be delivered now, since when, and how often that was tried."""
 
     message_id: UUID
     tries: int
+    due_at: datetime
     body: str
 
 
@@ -131,9 +139,10 @@ class WebhookClaim:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tried:
-    """What came of one delivery, and when it was tried, on the wall clock."""
+    """What came of one delivery that was due since `due_at`, and when it was tried, on the wall clock."""
 
     message_id: UUID
+    due_at: datetime
     answer: WebhookAnswer
     verdict: Verdict
     at: datetime
@@ -172,6 +181,7 @@ async def record(connection: AsyncConnection, claim: WebhookClaim, tried: Sequen
                 "webhook": claim.id,
                 "messages": [t.message_id for t in tried],
                 "states": [t.verdict.state for t in tried],
+                "was_due_at": [t.due_at for t in tried],
                 "due_at": [t.verdict.due_at for t in tried],
                 "statuses": [t.answer.status for t in tried],
                 "errors": [t.answer.error for t in tried],

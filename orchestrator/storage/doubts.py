@@ -14,7 +14,7 @@ from orchestrator.domain.operator_decisions import LateFacts, RunFacts
 from orchestrator.domain.statuses import RunStatus
 from orchestrator.storage.database import one, rows
 
-# A wave is one question; a single launch is one each.
+# A wave is one question; a single launch is one each. Ids are made in the order of time, so pages go by them.
 LIST = text("""
     SELECT COALESCE(e.wave_id, r.id) AS id, CASE WHEN e.wave_id IS NULL THEN 'run' ELSE 'wave' END AS kind,
         r.batch_id, w.remote_id AS workflow_id, n.name AS connection, count(*)::int AS runs_in_doubt,
@@ -24,8 +24,8 @@ LIST = text("""
     JOIN workflows w ON w.id = r.workflow_id JOIN connections n ON n.id = r.connection_id
     JOIN intents i ON i.id = e.intent_id LEFT JOIN waves v ON v.id = e.wave_id
     WHERE r.workspace_id = :workspace AND r.status = 'in_doubt'
-    GROUP BY COALESCE(e.wave_id, r.id), e.wave_id, r.batch_id, w.remote_id, n.name ORDER BY min(r.status_at), 1
-    LIMIT :limit""")
+        AND (CAST(:after AS uuid) IS NULL OR COALESCE(e.wave_id, r.id) > :after)
+    GROUP BY COALESCE(e.wave_id, r.id), e.wave_id, r.batch_id, w.remote_id, n.name ORDER BY 1 LIMIT :limit""")
 
 RUNS = text("""
     SELECT r.id, r.index, r.attempt, e.position FROM runs r
@@ -119,9 +119,12 @@ class DoubtedRun:
     position: int
 
 
-async def page(connection: AsyncConnection, workspace: UUID, *, limit: int) -> list[dict[str, Any]]:
-    """Return the doubts, oldest first."""
-    return [dict(row._mapping) for row in await rows(connection, LIST, {"workspace": workspace, "limit": limit})]
+async def page(
+    connection: AsyncConnection, workspace: UUID, *, after: UUID | None = None, limit: int
+) -> list[dict[str, Any]]:
+    """Return the doubts after one, oldest first: by when the run or the wave was made."""
+    values = {"workspace": workspace, "after": after, "limit": limit}
+    return [dict(row._mapping) for row in await rows(connection, LIST, values)]
 
 
 async def runs_of(

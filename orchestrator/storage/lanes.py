@@ -16,7 +16,7 @@ from orchestrator.domain import gathering, look_timing
 from orchestrator.domain.breaker import Breaker, BreakerState
 from orchestrator.domain.governor import Budget, CallKind
 from orchestrator.domain.heard import RateSaid
-from orchestrator.storage import budgets, deliveries, outbox
+from orchestrator.storage import budgets, deliveries, outbox, watches
 from orchestrator.storage.database import execute, rows
 
 
@@ -79,22 +79,19 @@ class Lane:
         return self if said is None else replace(self, budget=self.budget.heard(said, now=self.now))
 
 
-_COLUMNS = f"""id, orch_now() AS now, {budgets.COLUMNS}, blocked_until, launches_stopped, breaker,
+#: What a lane is read from, of `lanes` alone.
+COLUMNS = f"""id, orch_now() AS now, {budgets.COLUMNS}, blocked_until, launches_stopped, breaker,
     breaker_probe_at, breaker_trips, launch_due_at, poll_due_at, look_price_s,
     looks_late_s"""
 
 # SKIP LOCKED: a lane that another worker is claiming or recording is served by that worker now.
-LOCK_DUE = {
-    turn: text(
-        f"SELECT {_COLUMNS} FROM lanes WHERE {turn}_due_at <= orch_now() ORDER BY {turn}_due_at LIMIT 1"  # noqa: S608
-        " FOR UPDATE SKIP LOCKED"
-    )
-    for turn in Turn
-}
+LOCK_DUE = text(f"""
+    SELECT {COLUMNS} FROM lanes WHERE launch_due_at <= orch_now() ORDER BY launch_due_at LIMIT 1
+    FOR UPDATE SKIP LOCKED""")  # noqa: S608 - constant columns
 
-LOCK_ONE = text(f"SELECT {_COLUMNS} FROM lanes WHERE id = :lane FOR UPDATE")  # noqa: S608 - constant columns
+LOCK_ONE = text(f"SELECT {COLUMNS} FROM lanes WHERE id = :lane FOR UPDATE")  # noqa: S608 - constant columns
 
-READ = text(f"SELECT {_COLUMNS} FROM lanes WHERE id = ANY(CAST(:lanes AS uuid[]))")  # noqa: S608 - constant columns
+READ = text(f"SELECT {COLUMNS} FROM lanes WHERE id = ANY(CAST(:lanes AS uuid[]))")  # noqa: S608 - constant columns
 
 # Tokens in flight: a handful of rows per lane at most.
 IN_FLIGHT = text("""
@@ -127,7 +124,7 @@ RELEASE_EACH = text("DELETE FROM grants WHERE id = ANY(CAST(:ids AS uuid[])) RET
 ANY_DUE = text(f"""
     SELECT EXISTS (SELECT FROM lanes WHERE launch_due_at <= orch_now()) AS launch,
            EXISTS (SELECT FROM lanes WHERE poll_due_at <= orch_now())
-               OR EXISTS (SELECT FROM watches WHERE due_at <= orch_now()) AS poll,
+               OR {watches.IS_DUE} AS poll,
            EXISTS (SELECT FROM timers WHERE kind = 'download' AND due_at <= orch_now()) AS download,
            EXISTS (SELECT FROM timers WHERE kind = 'sending' AND due_at <= orch_now()) AS sweep,
            EXISTS (SELECT FROM schedules WHERE next_at <= orch_now() AND removed_at IS NULL)
@@ -137,9 +134,9 @@ ANY_DUE = text(f"""
 # When the next work of a kind is due, in seconds: each is the first entry of an index.
 DUE_IN = {
     "launch": text("SELECT extract(epoch FROM min(launch_due_at) - orch_now())::float8 FROM lanes"),
-    "poll": text("""
-        SELECT extract(epoch FROM LEAST((SELECT min(poll_due_at) FROM lanes), (SELECT min(due_at) FROM watches))
-            - orch_now())::float8"""),
+    "poll": text(f"""
+        SELECT extract(epoch FROM LEAST((SELECT min(poll_due_at) FROM lanes), ({watches.NEXT_DUE}))
+            - orch_now())::float8"""),  # noqa: S608 - our own words
     "download": text("SELECT extract(epoch FROM min(due_at) - orch_now())::float8 FROM timers WHERE kind = 'download'"),
 }
 
@@ -152,17 +149,22 @@ WAKE = {
 }
 
 
-async def lock_due(
-    connection: AsyncConnection, turn: Turn, *, told: Callable[[UUID], None] | None = None
-) -> Lane | None:
-    """Lock the lane that has been due longest, or return None when none is due and free.
+async def lock_due(connection: AsyncConnection, *, told: Callable[[UUID], None] | None = None) -> Lane | None:
+    """Lock the lane whose launches have been due longest, or return None when none is due and free.
+
+    Args:
+        told: as of `of_locked`.
+    """
+    row = (await connection.execute(LOCK_DUE)).one_or_none()
+    return None if row is None else await of_locked(connection, row, told=told)
+
+
+async def of_locked(connection: AsyncConnection, row: Row[Any], *, told: Callable[[UUID], None] | None = None) -> Lane:
+    """Return the lane of a row of `COLUMNS` that this transaction has locked.
 
     Args:
         told: hears which lane it is before anything else of its data is read, so that one that breaks a claim is known.
     """
-    row = (await connection.execute(LOCK_DUE[turn])).one_or_none()
-    if row is None:
-        return None
     if told is not None:
         told(row.id)
     return _lane(row, (await _in_flight(connection, [row.id])).get(row.id, {}))
@@ -170,8 +172,7 @@ async def lock_due(
 
 async def lock(connection: AsyncConnection, lane_id: UUID) -> Lane:
     """Lock one lane, waiting for it."""
-    row = (await connection.execute(LOCK_ONE, {"lane": lane_id})).one()
-    return _lane(row, (await _in_flight(connection, [row.id])).get(row.id, {}))
+    return await of_locked(connection, (await connection.execute(LOCK_ONE, {"lane": lane_id})).one())
 
 
 async def read(connection: AsyncConnection, lane_id: UUID) -> Lane:

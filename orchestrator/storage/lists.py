@@ -29,7 +29,8 @@ LOST_S = 20.0
 OF_LANE = text("""
     SELECT c.id, c.provider, l.due_at > orch_now() AS is_early, l.due_at FROM connections c
     LEFT JOIN lists l ON l.connection_id = c.id
-    WHERE c.lane_id = :lane AND (l.off_until IS NULL OR l.off_until <= orch_now()) ORDER BY c.id""")
+    WHERE c.lane_id = :lane AND c.removed_at IS NULL AND (l.off_until IS NULL OR l.off_until <= orch_now())
+    ORDER BY c.id""")
 
 # What lists observe: not what a person asked for, nor results to renew, nor an anomaly, which is looked at by itself;
 # and not what another worker holds.
@@ -68,6 +69,7 @@ async def claim(
     connection: AsyncConnection,
     lane: Lane,
     *,
+    providers: Sequence[str],
     page_items: Callable[[str], int],
     waiting: Sequence[CallKind],
     worker: UUID,
@@ -79,8 +81,11 @@ async def claim(
     An empty batch means that a list is worth it, but its requests are not free yet. The caller holds the lane.
 
     Args:
+        providers: of the lane: where none of them has a list, nothing is asked.
         page_items: how many executions a page of a provider's list shows, by the provider; 0 without a list.
     """
+    if not any(page_items(provider) for provider in providers):
+        return None
     for row in await rows(connection, OF_LANE, {"lane": lane.id}):
         items, where = page_items(row.provider), {"lane": lane.id, "connection": row.id}
         if not items:
@@ -121,6 +126,9 @@ class _Claiming:
         values = {"lane": lane.id, "connection": self._row.id, "limit": live, "lease_s": self._lease_s}
         found = await rows(self._connection, CLAIM, {**values, "worker": self._worker})
         grant_id = self._sources.new_id()
+        if not found:
+            # Others hold them just now: nothing is to be asked, so nothing is taken for it.
+            return LookBatch(lane_id=lane.id, grant_id=grant_id, now=lane.now, claims=())
         await lanes.grant(self._connection, lane, id=grant_id, worker=self._worker, kind=CallKind.LOOK, count=granted)
         due_at = lane.now + timedelta(seconds=LOST_S)
         await self._connection.execute(SET_DUE, {"connection": self._row.id, "due_at": due_at, "off_until": None})

@@ -26,6 +26,7 @@ from orchestrator.storage import (
     learning,
     lists,
     look_claims,
+    look_turns,
     offers,
     progress,
     waves,
@@ -83,6 +84,7 @@ async def claim(
     lease_s: float,
     sources: Sources,
     told: Callable[[UUID], None] | None = None,
+    walks: Callable[[], None] = lambda: None,
     page_items: Callable[[str], int] = lambda _provider: 0,
 ) -> LookBatch | None:
     """Claim the most urgent looks of the lane that has been due longest; None when no lane is due.
@@ -91,21 +93,26 @@ async def claim(
 
     Args:
         told: hears which lane is being claimed.
+        walks: hears that a walk is due.
         page_items: how many executions a page of a provider's list shows, by the provider; 0: each is looked at alone.
     """
-    lane = await lanes.lock_due(connection, Turn.POLL, told=told)
-    if lane is None:
+    turn = await look_turns.lock_due(connection, told=told, walks=walks)
+    if (lane := turn.lane) is None:
         return None
     rests_until = lane.blocked_until if lane.is_blocked else await _hangs_until(connection, lane, worker)
     if rests_until is not None:
         await lanes.save(connection, replace(lane, poll_due_at=rests_until))
         return LookBatch(lane_id=lane.id, grant_id=lane.id, now=lane.now, claims=())
-    # A launch that found no token comes back within a second; it waits all the same.
-    soon = lane.now + timedelta(seconds=1)
-    launches_wait = lane.launch_due_at is not None and lane.launch_due_at <= soon
-    waiting = (CallKind.LAUNCH,) if launches_wait and not lane.launches_stopped else ()
+    waiting = _waiting(lane)
     listed = await lists.claim(
-        connection, lane, page_items=page_items, waiting=waiting, worker=worker, lease_s=lease_s, sources=sources
+        connection,
+        lane,
+        providers=turn.providers,
+        page_items=page_items,
+        waiting=waiting,
+        worker=worker,
+        lease_s=lease_s,
+        sources=sources,
     )
     if listed is not None:
         # Its record makes the lane due for what is left; without a token, as soon as one may be back.
@@ -124,9 +131,8 @@ async def claim(
     grant_id = sources.new_id()
     if found:
         await lanes.grant(connection, lane, id=grant_id, worker=worker, kind=CallKind.LOOK, count=len(found))
-    await lanes.save(
-        connection, replace(lane, poll_due_at=await _next_turn(connection, lane, taken=len(found), limit=limit))
-    )
+    lane = replace(lane, poll_due_at=await _next_turn(connection, lane, taken=len(found), limit=limit))
+    await lanes.save(connection, lane)
     refreshed = [(row.subject_id, row.attempt) for row in found if row.status == RunStatus.DOWNLOADING]
     files = await offers.known(connection, refreshed)
     claims = tuple(look_claims.read(row, lane, files.get(row.subject_id, ())) for row in found)
@@ -148,6 +154,13 @@ async def claim_one(
     # Asked for by a person: it says nothing of what a look is worth.
     claims = tuple(replace(look_claims.read(row, lane, ()), urgency=Urgency.ASKED) for row in found)
     return LookBatch(lane_id=lane.id, grant_id=grant_id, now=lane.now, claims=claims)
+
+
+def _waiting(lane: Lane) -> tuple[CallKind, ...]:
+    """Return what else waits for tokens. A launch that found none comes back within a second; it waits all the same."""
+    soon = lane.now + timedelta(seconds=1)
+    launches_wait = lane.launch_due_at is not None and lane.launch_due_at <= soon
+    return (CallKind.LAUNCH,) if launches_wait and not lane.launches_stopped else ()
 
 
 async def _hangs_until(connection: AsyncConnection, lane: Lane, worker: UUID) -> datetime | None:
@@ -187,7 +200,8 @@ async def record(
     lane = await lanes.release(connection, lane, batch.grant_id, CallKind.LOOK, answered_ago_s)
     wave_ids = {r.claim.wave_id for r in results if r.claim.wave_id is not None and r.wave_look is not None}
     locked = await waves.lock(connection, sorted(wave_ids))
-    held = await fences.held(connection, {r.claim.run_id: r.claim.fence for r in results})
+    unseen = news.listed.unseen if news.listed is not None else {}
+    held = await fences.held(connection, {**{r.claim.run_id: r.claim.fence for r in results}, **unseen})
     valid = [r for r in results if r.claim.run_id in held]
     applied = await changes.apply(
         connection, [r.change for r in valid], now=lane.now, sources=sources, sealer=sealer, lane=lane.id
@@ -198,7 +212,8 @@ async def record(
     await learning.teach_durations(connection, [t for r in valid if (t := _took(r, locked, plans, now=lane.now))])
     await _plan_anew(connection, valid)
     await progress.write(connection, [s for r in valid if (s := _progress(r)) is not None])
-    if news.listed is not None:
+    # A list of which nothing is held any more, of a worker taken for dead, puts off no other: what it saw is lost.
+    if news.listed is not None and held:
         await lists.record(connection, news.listed)
     lane = replace(lane, look_price_s=price_after(lane.look_price_s, valid))
     await lanes.save(connection, _told(lane, valid, news, opened_s=opened_s))

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -12,20 +11,7 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from orchestrator.domain import chain, watching
-from orchestrator.domain.chain import Head
-from orchestrator.domain.watching import Made, Unanswered
-from orchestrator.storage import events
 from orchestrator.storage.database import execute, one, rows
-
-#: Executions that are held back are judged again so many at a time, the oldest first.
-MOST_HELD = 2_000
-
-#: Launches without an answer that are looked at; more of them are taken for one that lasts from the first to now.
-MOST_UNANSWERED = 1_000
-
-#: Whoever waits for a run's input finds none: the digest of nothing.
-NO_INPUT = hashlib.sha256(b"").digest()
 
 SAVE = text("""
     INSERT INTO watches (connection_id, workflow_ids, since, walked_to, due_at, created_by)
@@ -48,16 +34,24 @@ SHOW = text("""
         (SELECT count(*)::int FROM observed o WHERE o.connection_id = w.connection_id AND o.run_id IS NULL) AS held
     FROM watches w WHERE w.connection_id = :connection""")
 
+# A walk that may go on: not of a connection that was removed, or launches nothing because a person paused it.
+_WALKS = """FROM watches w JOIN connections c ON c.id = w.connection_id
+    WHERE c.removed_at IS NULL AND c.paused_at IS NULL"""
+
+#: An expression: whether any walk is due. And a query: when the next one is.
+IS_DUE = f"EXISTS (SELECT {_WALKS} AND w.due_at <= orch_now())"
+NEXT_DUE = f"SELECT min(w.due_at) {_WALKS} AND w.due_at IS NOT NULL"
+
 # Without a lock: the lane is locked first, as everywhere, and then the watch.
-DUE = text("""
-    SELECT w.connection_id, c.lane_id FROM watches w JOIN connections c ON c.id = w.connection_id
-    WHERE w.due_at <= orch_now() AND c.removed_at IS NULL ORDER BY w.due_at LIMIT 1""")
+DUE = text(f"""
+    SELECT w.connection_id, c.lane_id {_WALKS} AND w.due_at <= orch_now() ORDER BY w.due_at LIMIT 1""")
 
 # The new fence makes an old holder's late record come to nothing.
 CLAIM = text("""
     UPDATE watches w SET due_at = orch_now() + make_interval(secs => :lease_s), fence = nextval('fences')
     FROM connections c
     WHERE w.connection_id = :connection AND w.due_at <= orch_now() AND c.id = w.connection_id
+        AND c.lane_id = :lane AND c.removed_at IS NULL AND c.paused_at IS NULL
     RETURNING w.connection_id, w.fence, w.workflow_ids, w.since, w.walked_to, w.cursor, w.newest_at, w.created_by,
         c.workspace_id, c.lane_id, c.provider, c.base_url, c.api_key, c.api_version""")
 
@@ -67,79 +61,22 @@ PUT_OFF_FOR = text("""
     UPDATE watches SET due_at = orch_now() + make_interval(secs => :seconds), cursor = NULL, newest_at = NULL
     WHERE connection_id = :connection AND due_at IS NOT NULL""")
 
-HOLDER = text("SELECT FROM watches WHERE connection_id = :connection AND fence = :fence FOR UPDATE")
-
 RECORD = text("""
     UPDATE watches SET cursor = :cursor, newest_at = :newest_at, walked_to = GREATEST(walked_to, :walked_to),
         due_at = :due_at, walked_at = orch_now(), failure = :failure, fence = 0
     WHERE connection_id = :connection""")
 
-HELD = text("""
-    SELECT execution_id, workflow_id, made_at FROM observed
-    WHERE connection_id = :connection AND run_id IS NULL ORDER BY made_at LIMIT :most""")
-
 # Connections that lead to the same place: what one launched stands in the list of every other. An array, so that what
 # is asked of them goes by indexes.
-_PLACE = """ARRAY(SELECT o.id FROM connections o JOIN connections c ON c.id = :connection
+PLACE = """ARRAY(SELECT o.id FROM connections o JOIN connections c ON c.id = :connection
     WHERE o.lane_id = c.lane_id
         OR (o.workspace_id = c.workspace_id AND o.provider = c.provider AND o.base_url = c.base_url))"""
 
-# One whose outcome is unknown has no id. It is settled when its request was answered, or given up, for the last time; a
-# launch that is sent again under its key is not settled yet.
-UNANSWERED = text(f"""
-    SELECT w.remote_id AS workflow_id, e.began_at AS sent_at,
-        CASE WHEN e.state <> 'launching' THEN COALESCE(i.outcome_at, e.ended_at) END AS settled_at
-    FROM executions e JOIN intents i ON i.id = e.intent_id JOIN workflows w ON w.id = e.workflow_id
-    WHERE e.connection_id = ANY({_PLACE}) AND e.remote_id IS NULL
-        AND e.state IN ('launching', 'open', 'in_doubt', 'left')
-    ORDER BY e.began_at LIMIT :most""")  # noqa: S608 - our own words
-
-# What is our own, and what is tracked already, by ids alone.
-KNOWN = text(f"""
-    SELECT e.remote_id AS id, true AS is_ours FROM executions e
-    WHERE e.connection_id = ANY({_PLACE}) AND e.remote_id = ANY(CAST(:ids AS text[]))
-    UNION ALL
-    SELECT o.execution_id, false FROM observed o
-    WHERE o.connection_id = ANY({_PLACE}) AND o.execution_id = ANY(CAST(:ids AS text[])) AND o.run_id IS NOT NULL
-    """)  # noqa: S608 - our own words
-
-HOLD = text("""
-    INSERT INTO observed (connection_id, execution_id, workflow_id, made_at)
-    SELECT :connection, * FROM unnest(CAST(:ids AS text[]), CAST(:workflow_ids AS text[]), CAST(:made AS timestamptz[]))
-    ON CONFLICT (connection_id, execution_id) DO NOTHING""")
-
-FORGET = text("""
-    DELETE FROM observed WHERE connection_id = :connection AND run_id IS NULL
-        AND execution_id = ANY(CAST(:ids AS text[]))""")
-
-# A kind of work that nobody submitted yet has only its name.
-NAME_WORKFLOWS = text("""
-    INSERT INTO workflows (id, workspace_id, connection_id, lane_id, remote_id, name)
-    SELECT v.id, c.workspace_id, c.id, c.lane_id, v.remote, v.remote
-    FROM connections c, unnest(CAST(:ids AS uuid[]), CAST(:remote AS text[])) AS v(id, remote)
-    WHERE c.id = :connection ON CONFLICT (connection_id, remote_id) DO NOTHING""")
-
-TRACK_RUNS = text("""
-    INSERT INTO runs (id, workspace_id, connection_id, workflow_id, status, provider_status, execution_id, origin,
-        input_sha256, input_bytes, created_by, created_at, status_at, launched_at, event_seq, event_hash)
-    SELECT v.id, c.workspace_id, c.id, w.id, 'processing', NULLIF(v.word, ''), v.execution_id, 'observed', :no_input, 0,
-        :by, orch_now(), orch_now(), LEAST(v.made_at, orch_now()), v.seq, v.hash
-    FROM unnest(CAST(:runs AS uuid[]), CAST(:ids AS text[]), CAST(:workflow_ids AS text[]),
-        CAST(:made AS timestamptz[]), CAST(:words AS text[]), CAST(:seqs AS bigint[]), CAST(:hashes AS bytea[]))
-        AS v(id, execution_id, remote, made_at, word, seq, hash)
-    JOIN connections c ON c.id = :connection JOIN workflows w ON w.connection_id = c.id AND w.remote_id = v.remote""")
-
-# The primary key makes it once each, whatever a list shows twice and whoever else walks it.
-TRACK_IDS = text("""
-    INSERT INTO observed (connection_id, execution_id, workflow_id, made_at, run_id)
-    SELECT :connection, * FROM unnest(CAST(:ids AS text[]), CAST(:workflow_ids AS text[]), CAST(:made AS timestamptz[]),
-        CAST(:runs AS uuid[]))
-    ON CONFLICT (connection_id, execution_id) DO UPDATE SET run_id = excluded.run_id""")
-
-TRACK_TIMERS = text("""
-    INSERT INTO timers (subject_id, kind, lane_id, workflow_id, due_at, entered_at)
-    SELECT r.id, 'poll', w.lane_id, r.workflow_id, orch_now(), orch_now()
-    FROM runs r JOIN workflows w ON w.id = r.workflow_id WHERE r.id = ANY(CAST(:runs AS uuid[]))""")
+# Whoever records a walk holds every watch of its place until its end, always in this order: another walk of the same
+# list waits here, and reads afterwards what this one has tracked. No index can forbid it, for a place is no column.
+LOCK_PLACE = text(f"""
+    SELECT connection_id, fence FROM watches
+    WHERE connection_id = ANY({PLACE}) ORDER BY connection_id FOR UPDATE""")  # noqa: S608 - our own words
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -186,9 +123,9 @@ async def due(connection: AsyncConnection) -> tuple[UUID, UUID] | None:
     return None if row is None else (row.connection_id, row.lane_id)
 
 
-async def claim(connection: AsyncConnection, id: UUID, *, lease_s: float) -> WatchClaim | None:
-    """Take a walk that is due; None where another has it. The caller holds the lane."""
-    row = await one(connection, CLAIM, {"connection": id, "lease_s": lease_s})
+async def claim(connection: AsyncConnection, id: UUID, *, lane: UUID, lease_s: float) -> WatchClaim | None:
+    """Take a walk that is due; None where another has it, or it may not go on. The caller holds the lane, still its."""
+    row = await one(connection, CLAIM, {"connection": id, "lane": lane, "lease_s": lease_s})
     if row is None:
         return None
     return WatchClaim(**{**row._mapping, "workflow_ids": tuple(row.workflow_ids), "api_key": bytes(row.api_key)})
@@ -205,9 +142,9 @@ async def put_off_for(connection: AsyncConnection, id: UUID, seconds: float) -> 
 
 
 async def is_held_by(connection: AsyncConnection, claim: WatchClaim) -> bool:
-    """Lock a watch, and tell whether the claim still holds."""
-    values = {"connection": claim.connection_id, "fence": claim.fence}
-    return await one(connection, HOLDER, values) is not None
+    """Lock the watches of a claim's place, and tell whether the claim still holds. The caller holds the lane."""
+    found = await rows(connection, LOCK_PLACE, {"connection": claim.connection_id})
+    return any(row.connection_id == claim.connection_id and row.fence == claim.fence for row in found)
 
 
 async def record(
@@ -223,78 +160,3 @@ async def record(
     """Write how far the walk has come."""
     values = {"cursor": cursor, "newest_at": newest_at, "walked_to": walked_to, "due_at": due_at, "failure": failure}
     await connection.execute(RECORD, {"connection": claim.connection_id, **values})
-
-
-async def held(connection: AsyncConnection, id: UUID) -> list[Made]:
-    """Return what was held back."""
-    found = await rows(connection, HELD, {"connection": id, "most": MOST_HELD})
-    return [Made(execution_id=row.execution_id, workflow_id=row.workflow_id, made_at=row.made_at) for row in found]
-
-
-async def unanswered(connection: AsyncConnection, id: UUID) -> list[Unanswered]:
-    """Return the launches to a connection's place whose executions nobody knows. Ask before `known`, never after."""
-    found = await rows(connection, UNANSWERED, {"connection": id, "most": MOST_UNANSWERED})
-    launches = [Unanswered(**row._mapping) for row in found]
-    if len(launches) == MOST_UNANSWERED:
-        # Too many to tell one by one: nothing made since the first of them is taken for anybody else's.
-        first = launches[0].sent_at
-        launches += [
-            Unanswered(workflow_id=remote_id, sent_at=first, settled_at=None)
-            for remote_id in sorted({launch.workflow_id for launch in launches})
-        ]
-    return launches
-
-
-async def known(connection: AsyncConnection, id: UUID, ids: Collection[str]) -> tuple[set[str], set[str]]:
-    """Return which executions are our own, and which are tracked already."""
-    found = await rows(connection, KNOWN, {"connection": id, "ids": sorted(ids)}) if ids else []
-    return {row.id for row in found if row.is_ours}, {row.id for row in found if not row.is_ours}
-
-
-async def hold(connection: AsyncConnection, id: UUID, some: Sequence[Made]) -> None:
-    """Remember what may be our own, to be judged again."""
-    if some:
-        await connection.execute(HOLD, {"connection": id, **_columns(some)})
-
-
-async def forget(connection: AsyncConnection, id: UUID, ids: Collection[str]) -> None:
-    """Hold back no more what turned out to be our own."""
-    if ids:
-        await connection.execute(FORGET, {"connection": id, "ids": sorted(ids)})
-
-
-async def track(
-    connection: AsyncConnection, claim: WatchClaim, some: Sequence[Made], *, now: datetime, new_id: Callable[[], UUID]
-) -> None:
-    """Make runs of executions that others started, each due to be looked at."""
-    if not some:
-        return
-    runs = [new_id() for _ in some]
-    told = [chain.append(Head(), run, [watching.observed(one)], at=now) for run, one in zip(runs, some, strict=True)]
-    heads = [head for _, head in told]
-    where = {"connection": claim.connection_id, **_columns(some), "runs": runs}
-    remote = sorted({one.workflow_id for one in some})
-    names = {"connection": claim.connection_id, "ids": [new_id() for _ in remote], "remote": remote}
-    await connection.execute(NAME_WORKFLOWS, names)
-    await connection.execute(
-        TRACK_RUNS,
-        {
-            **where,
-            "words": [one.word for one in some],
-            "seqs": [head.seq for head in heads],
-            "hashes": [head.hash for head in heads],
-            "no_input": NO_INPUT,
-            "by": claim.created_by,
-        },
-    )
-    await connection.execute(TRACK_IDS, where)
-    await events.insert(connection, [event for added, _ in told for event in added])
-    await connection.execute(TRACK_TIMERS, {"runs": runs})
-
-
-def _columns(some: Sequence[Made]) -> dict[str, Any]:
-    return {
-        "ids": [one.execution_id for one in some],
-        "workflow_ids": [one.workflow_id for one in some],
-        "made": [one.made_at for one in some],
-    }

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from contextvars import Context
 from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
 
 import pytest
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from orchestrator.domain.answers import Access, ExecutionPage, ListAsk, Observation, Standing
 from orchestrator.engine import connections, poll, pump, reading, submit, sweep
 from orchestrator.engine.submit import BatchSpec
-from orchestrator.errors import Gone, KeyRefused, Misbehaved, OutcomeUnknown, ProviderError, Throttled
+from orchestrator.errors import Gone, KeyRefused, Misbehaved, OutcomeUnknown, ProviderError, Throttled, Unavailable
 from orchestrator.faultpoints import Point, watched_by
+from orchestrator.storage import database
 from tests.contract.made_up import ROUTE, ParcelProvider
 from tests.engine.conftest import Hands, Office
 from tests.engine.test_nothing_is_stranded import change, query
@@ -187,6 +194,84 @@ async def test_a_list_without_an_end_costs_no_more_than_its_grant(yard: Yard) ->
     assert yard.depot.asked["list"] == granted and yard.depot.asked["look"] >= 1
     (row,) = await query(yard.office, "SELECT count(*)::int AS n FROM grants")
     assert row.n == 0, "what was not used is given back"
+
+
+async def test_where_others_hold_all_that_a_list_would_show_no_token_is_taken(yard: Yard) -> None:
+    await change(yard.office, "UPDATE timers SET due_at = now() WHERE kind = 'poll'")
+
+    async def turn() -> None:
+        await yard.turn()
+
+    async with yard.office.deps.db.transaction() as connection:
+        await connection.execute(text("SELECT FROM timers FOR UPDATE"))
+        await asyncio.create_task(turn(), context=Context())  # not in the midst of our own transaction
+    assert yard.depot.asked == {} and await query(yard.office, "SELECT FROM grants") == []
+    await yard.turn()
+    assert yard.depot.asked == {"list": 4}, "and at once when they are free"
+
+
+async def test_a_list_whose_claims_are_void_puts_off_no_other(yard: Yard) -> None:
+    async def strike(point: Point) -> None:
+        # As the sweep does with what a dead worker held.
+        if point is Point.POLL_ANSWERED:
+            await change(
+                yard.office,
+                "UPDATE timers SET fence = nextval('fences'), worker_id = NULL, due_at = now() WHERE kind = 'poll'",
+            )
+            await change(yard.office, "UPDATE lists SET due_at = now()")
+
+    with watched_by(strike):
+        await yard.look()
+    yard.depot.has_arrived = True
+    await yard.turn()
+    assert await yard.counts() == {"downloading": 7}, "walked again at once"
+
+
+async def test_what_a_list_showed_is_recorded_when_the_database_is_back(
+    yard: Yard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    yard.depot.has_arrived = True
+    transaction, refusals = yard.office.deps.db.transaction, 0
+
+    @asynccontextmanager
+    async def away(*_: Any) -> AsyncIterator[AsyncConnection]:
+        nonlocal refusals
+        if 0 < refusals <= 20:
+            refusals += 1
+            raise Unavailable("the database is away")
+        async with transaction() as connection:
+            yield connection
+
+    async def goes_away(point: Point) -> None:
+        nonlocal refusals
+        refusals = refusals or int(point is Point.POLL_ANSWERED)
+
+    monkeypatch.setattr(database, "LONGEST_PAUSE_S", 0.01)
+    with monkeypatch.context() as patched, watched_by(goes_away):
+        patched.setattr(yard.office.deps.db, "transaction", away)
+        await yard.look()
+    assert refusals == 21, "it was tried again and again"
+    assert await yard.counts() == {"downloading": 7}
+
+
+async def test_a_list_that_is_recorded_late_is_followed_by_the_next_in_its_time(yard: Yard) -> None:
+    passed_s = 0.0
+    sources = yard.office.deps.sources
+    late = replace(sources, monotonic=lambda: sources.monotonic() + passed_s)
+    yard.office = replace(yard.office, deps=replace(yard.office.deps, sources=late))
+
+    async def strike(point: Point) -> None:
+        nonlocal passed_s
+        passed_s = 600.0 if point is Point.POLL_ANSWERED else passed_s
+
+    with watched_by(strike):
+        await yard.look()
+    (row,) = await query(yard.office, "SELECT max(due_at) < now() + interval '60 s' AS is_soon FROM lists")
+    assert row.is_soon, "ten minutes without the database are none of its distance"
+    (row,) = await query(
+        yard.office, "SELECT max(due_at) < now() + interval '60 s' AS is_soon FROM timers WHERE kind = 'poll'"
+    )
+    assert row.is_soon, "and what was seen alive then is due since"
 
 
 class Killed(BaseException):

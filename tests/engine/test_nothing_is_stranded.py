@@ -284,7 +284,7 @@ async def test_a_batch_that_settles_while_it_is_claimed_does_not_deadlock(
 
     async def as_claim() -> None:
         async with office.deps.db.transaction() as connection:
-            lane = await lanes.lock_due(connection, lanes.Turn.LAUNCH)
+            lane = await lanes.lock_due(connection)
             assert lane is not None
             (workflow,) = await turns.due_workflows(connection, lane.id)
             await turns.due_subjects(connection, workflow.id, 2)

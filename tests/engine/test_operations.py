@@ -19,6 +19,7 @@ from orchestrator.errors import BadInput, Conflict
 from orchestrator.storage import operations as rows
 from tests.engine.conftest import Hands, Office
 from tests.engine.test_doubts_resolved import doubted, doubted_wave, inbox
+from tests.engine.test_launching import becomes
 
 pytestmark = pytest.mark.anyio
 
@@ -158,6 +159,10 @@ async def test_doubts_are_resolved_by_a_filter_one_by_one_of_a_wave_too(office: 
     batch, _, _ = await doubted_wave(office, hands, 3)
     await doubted(office, hands)
     how = Intention(verb=BulkVerb.RESOLVE, how=Resolution.NOT_STARTED)
+    first, following = await doubts.page_doubts(office.deps, office.who, limit=1)
+    last, over = await doubts.page_doubts(office.deps, office.who, after=following, limit=1)
+    assert [(doubt["kind"], bool(doubt["seen"])) for doubt in (*first, *last)] == [("wave", True), ("run", True)]
+    assert over is None, "page by page, and none without its `seen`"
     made = await operations.create_operation(
         office.deps, office.who, spec(how, statuses=["in_doubt"], reason="the provider says none of them came")
     )
@@ -168,6 +173,30 @@ async def test_doubts_are_resolved_by_a_filter_one_by_one_of_a_wave_too(office: 
     assert (await office.batch(batch))["counts"]["queued"] == 3
     assert await inbox(office) == []
     assert await doubts.list_doubts(office.deps, office.who) == []
+
+
+async def test_a_doubt_that_is_decided_with_many_keeps_how_it_stood_and_is_left_if_that_has_changed(
+    office: Office, hands: Hands
+) -> None:
+    same, other = await doubted(office, hands), await doubted(office, hands)
+    how = Intention(verb=BulkVerb.RESOLVE, how=Resolution.ABANDON)
+    asked = spec(how, statuses=["in_doubt"], reason="an outage")
+    made = await operations.create_operation(office.deps, office.who, asked)
+    # Somebody else decides about one of them, and it comes into doubt again.
+    await doubts.resolve_doubt(office.deps, office.who, other, how="relaunch", reason="it is safe")
+    office.sandbox.faults([{"fault": "reset_after", "kind": "launch", "times": 1}])
+    await execute(office.deps, "UPDATE operations SET due_at = now() + interval '1 hour'")
+    await execute(office.deps, "UPDATE lanes SET breaker = 'closed', breaker_probe_at = NULL, launch_due_at = now()")
+    await execute(office.deps, "UPDATE timers SET due_at = now() WHERE kind = 'launch'")
+    await hands.work(until=becomes(office, other, "in_doubt"))
+    await execute(office.deps, "UPDATE operations SET due_at = now()")
+    await operation_steps.work_operations(office.deps)
+    assert await statuses(office.deps, office.who, [same, other]) == ["abandoned", "in_doubt"]
+    events, _ = await reading.run_events(office.deps, office.who, same)
+    told = events[-1]["data"]
+    assert (told["seen_runs"], len(told["seen"]), told["seen_at"]) == (1, 64, made["created_at"][:19] + "Z")
+    items, _ = await operations.operation_items(office.deps, office.who, UUID(made["id"]), states=["refused"])
+    assert [(item["run_id"], item["code"]) for item in items] == [(str(other), "changed_meanwhile")]
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """How many statements an execution costs: what belongs together is written together, however many there are.
 
-Only statements that write are counted: how often a pump asks in vain depends on the machine.
+Of a batch only statements that write are counted: how often a pump asks in vain depends on the machine. Of one turn
+of looks all are.
 """
 
 from __future__ import annotations
@@ -12,8 +13,9 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, event
 
-from orchestrator.engine import connections
+from orchestrator.engine import connections, poll, pump
 from tests.engine.conftest import Hands, Office
+from tests.engine.test_nothing_is_stranded import change
 
 pytestmark = pytest.mark.anyio
 
@@ -62,3 +64,46 @@ async def test_what_comes_together_is_claimed_and_recorded_together(
     with counted() as statements:
         await hands.work(until=ended)
     assert len(statements) / RUNS <= MOST_EACH
+
+
+#: All that one turn of looks asks of the database, its two transactions among it; four more when it also asked for
+#: lists and watches.
+MOST_OF_A_TURN = 22
+
+
+@contextmanager
+def asked() -> Iterator[list[str]]:
+    """Collect all that the database is asked, transactions among it."""
+    found: list[str] = []
+
+    def before(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        found.append(statement)
+
+    def begun(_connection: Any) -> None:
+        found.append("BEGIN")
+
+    def committed(_connection: Any) -> None:
+        found.append("COMMIT")
+
+    heard = (("before_cursor_execute", before), ("begin", begun), ("commit", committed))
+    for name, listener in heard:
+        event.listen(Engine, name, listener)
+    try:
+        yield found
+    finally:
+        for name, listener in heard:
+            event.remove(Engine, name, listener)
+
+
+async def test_a_turn_of_looks_pays_nothing_for_lists_and_watches_that_nobody_has(office: Office, hands: Hands) -> None:
+    await office.submit([{"n": 1, "sandbox": "duration_s=60"}])
+    await pump.pump(office.deps, "launch", worker=hands.id, should_stop=lambda: False)
+    await change(office, "UPDATE timers SET due_at = now() WHERE kind = 'poll'")
+    await change(office, "UPDATE lanes SET poll_due_at = now()")
+    with asked() as statements:
+        assert await poll.poll_due(office.deps, worker=hands.id) == 1
+    assert not [statement for statement in statements if "lists" in statement]
+    assert len(statements) <= MOST_OF_A_TURN
+    with asked() as statements:
+        assert await poll.poll_due(office.deps, worker=hands.id) is None
+    assert len(statements) == 3, "where nothing is due, one question and its transaction"

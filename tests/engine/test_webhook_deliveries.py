@@ -84,6 +84,27 @@ async def test_after_the_last_try_a_delivery_is_given_up_and_can_be_sent_again(
         await webhooks.resend(office.deps, office.who, "ours", office.deps.sources.new_id())
 
 
+@pytest.mark.parametrize("says", [200, 500], ids=["taken", "failed"])
+async def test_what_is_to_be_sent_again_is_sent_again_also_if_a_try_is_under_way_just_then(
+    office: Office, receiver: Receiver, says: int
+) -> None:
+    await receiver.listen()
+    await happened(office)
+    receiver.says = answer(says)
+    claim = await office.deps.db.run(lambda connection: deliveries.claim(connection, limit=10, lease_s=60))
+    assert claim is not None
+    await webhooks.resend(office.deps, office.who, "ours", claim.due[0].message_id)
+    await deliver._deliver(office.deps, claim)
+    (delivery,) = await receiver.deliveries()
+    assert (delivery["state"], delivery["tries"], len(delivery["log"])) == ("pending", 0, 1)
+    receiver.says = answer(200)
+    await receiver.pass_s(60)  # a receiver that failed rests a moment
+    await receiver.told()
+    assert len(receiver.server.requests) == 2
+    (delivery,) = await receiver.deliveries()
+    assert (delivery["state"], delivery["tries"]) == ("delivered", 1)
+
+
 async def test_a_receiver_that_is_gone_is_told_nothing_more_and_the_others_are(
     office: Office, receiver: Receiver
 ) -> None:

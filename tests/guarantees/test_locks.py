@@ -14,8 +14,8 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from orchestrator.engine.deps import Deps
-from orchestrator.storage import lanes
-from orchestrator.storage.lanes import Turn
+from orchestrator.storage import lanes, look_turns
+from orchestrator.storage.lanes import Lane
 
 pytestmark = pytest.mark.anyio
 
@@ -61,15 +61,18 @@ async def test_who_records_on_a_lane_waits_for_the_other_and_sees_what_it_wrote(
     assert await other == until
 
 
-@pytest.mark.parametrize("turn", list(Turn))
-async def test_a_lane_that_is_being_claimed_is_passed_by(deps: Deps, lane: UUID, turn: Turn) -> None:
-    async def claim(connection: AsyncConnection) -> object:
-        return await lanes.lock_due(connection, turn)
+async def lock_due_look(connection: AsyncConnection) -> Lane | None:
+    return (await look_turns.lock_due(connection)).lane
 
+
+@pytest.mark.parametrize("lock_due", [lanes.lock_due, lock_due_look], ids=["launch", "poll"])
+async def test_a_lane_that_is_being_claimed_is_passed_by(
+    deps: Deps, lane: UUID, lock_due: Callable[[AsyncConnection], Awaitable[Lane | None]]
+) -> None:
     async with deps.db.transaction() as connection:
-        held = await lanes.lock_due(connection, turn)
+        held = await lock_due(connection)
         assert held is not None
         assert held.id == lane
-        other = await beside(deps, claim)
+        other = await beside(deps, lock_due)
         assert other.done(), "a claim waits for no other"
         assert other.result() is None, "two claimed one lane at once"

@@ -60,7 +60,10 @@ LIMITS = (
     Mutant(
         "claimed_lane_is_not_locked",
         "two workers claim one lane at once",
-        [Swap(LANES, '        " FOR UPDATE SKIP LOCKED"\n', '        " "\n')],
+        [
+            Swap(LANES, "LIMIT 1\n    FOR UPDATE SKIP LOCKED", "LIMIT 1"),
+            Swap("orchestrator/storage/look_turns.py", "LIMIT 1 FOR UPDATE SKIP LOCKED", "LIMIT 1"),
+        ],
         seeds=ROUGH,
         tests=["tests/guarantees/test_locks.py"],
     ),
