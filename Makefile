@@ -52,7 +52,7 @@ browser:  ## Debian's Chromium for the tests of the pages, where it may be insta
 
 # Within a quarter of an hour at default sizes; larger ones by the flags of each. JSON on stdout, how far it is on stderr.
 bench: $(VENV)/.dev  ## the benchmarks at default sizes, JSON lines on stdout
-	@for what in polling observing forecasts throughput scale; do $(BIN)/python -m benchmarks.$$what || exit 1; done
+	@for what in polling observing forecasts throughput keys scale; do $(BIN)/python -m benchmarks.$$what || exit 1; done
 
 simulate: $(VENV)/.dev  ## simulated worlds until 20,000 runs have lived (long)
 	@$(BIN)/python -m tests.simulation --lifecycles 20000 --size 200 --hot --quiet
