@@ -7,6 +7,8 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from orchestrator.domain import overview as words
+from orchestrator.domain.calendar.preview import in_words
+from orchestrator.domain.calendar.rhythms import Rhythm
 from orchestrator.domain.overview import CAP
 from orchestrator.domain.sights import AT_RISK_S
 from orchestrator.engine import forecast, health, views
@@ -31,7 +33,7 @@ async def read_overview(deps: Deps, who: Who) -> dict[str, Any]:
             "results": await overview.results(connection, workspace, at_risk_s=AT_RISK_S),
             "lanes": await overview.lanes(connection, workspace),
             "lately": _lately(await overview.lately(connection, workspace, now)),
-            "fires": await overview.next_fires(connection, workspace),
+            "fires": [_fire(row) for row in await overview.next_fires(connection, workspace)],
             "batches": await _open_batches(deps, connection, who),
         }
 
@@ -63,6 +65,12 @@ async def _open_batches(deps: Deps, connection: AsyncConnection, who: Who) -> li
         )
         for row in found
     ]
+
+
+def _fire(row: dict[str, Any]) -> dict[str, Any]:
+    """Return a schedule that comes next, with its rhythm in words."""
+    rhythm = Rhythm(cron=row["cron"], every_s=row["every_s"], zone=row["zone"], anchor=row["anchor"])
+    return {"name": row["name"], "next_at": row["next_at"], "tz": row["zone"], "when": in_words(rhythm)}
 
 
 def _lately(counted: list[dict[str, Any]]) -> dict[str, Any]:

@@ -69,7 +69,7 @@ OPEN_BATCHES = text(f"""
     WHERE b.workspace_id = :workspace ORDER BY b.id DESC LIMIT {SHOWN + 1}""")  # noqa: S608 - our own words
 
 FIRES = text(f"""
-    SELECT s.name, s.next_at, s.zone, s.cron, s.every_s FROM schedules s
+    SELECT s.name, s.next_at, s.zone, s.cron, s.every_s, s.anchor FROM schedules s
     WHERE s.workspace_id = :workspace AND s.removed_at IS NULL AND s.paused_at IS NULL AND s.next_at IS NOT NULL
     ORDER BY s.next_at, s.name LIMIT {SHOWN}""")  # noqa: S608 - our own words
 

@@ -24,7 +24,7 @@ from orchestrator.web import batch_options, commands, forms, preview_rows, uploa
 from orchestrator.web.new_batch import PATH as NEW
 from orchestrator.web.rendering import HEADERS, page
 from orchestrator.web.visits import Submitting
-from orchestrator.web.wording import number
+from orchestrator.web.wording import counted, number
 
 PATH = NEW + "/{draft_id:uuid}"
 PROBLEMS_A_PAGE = 100
@@ -89,7 +89,7 @@ async def start(draft_id: UUID, visit: Submitting) -> Response:
         await drafts.discard(visit.deps, visit.who, draft_id)
         return forms.done(visit.request, f"/batches/{done.id}", "This external id and file came before: this is it.")
     left_out = _left_out(done.refused)
-    text = f"Started: {number(done.total)} run{'' if done.total == 1 else 's'}.{left_out}"
+    text = f"Started: {counted(done.total, 'run')}.{left_out}"
     return forms.done(visit.request, f"/batches/{done.id}", text)
 
 
@@ -153,7 +153,7 @@ async def _started_before(visit: Submitting, draft_id: UUID, gone: NotFound) -> 
         batch = await reading.get_batch(visit.deps, visit.who, draft_id)
     except NotFound:
         raise gone from None
-    text = f"It was started already: {number(batch['total'])} runs, once."
+    text = f"It was started already: {counted(batch['total'], 'run')}, once."
     return forms.done(visit.request, f"/batches/{draft_id}", text)
 
 

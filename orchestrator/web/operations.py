@@ -16,6 +16,7 @@ from orchestrator.errors import BadInput
 from orchestrator.web import forms
 from orchestrator.web.rendering import page
 from orchestrator.web.visits import Operating, Reading
+from orchestrator.web.wording import counted
 
 PATH = "/operations"
 ONE = PATH + "/{operation_id:uuid}"
@@ -59,7 +60,7 @@ async def show_operation(operation_id: UUID, visit: Reading) -> Response:
     return await page(
         visit,
         "operation.html",
-        title=f"{found['verb'].capitalize()} {found['total']} runs",
+        title=f"{found['verb'].capitalize()} {counted(found['total'], 'run')}",
         room="operations",
         found=found,
         items=items,

@@ -107,6 +107,13 @@ def counted(value: int, noun: str) -> str:
     return f"{number(value)} {noun}{'' if value == 1 else 's'}"
 
 
+def is_under_way(thing: Mapping[str, Any]) -> bool:
+    """Tell whether a run or a batch is worked on now, and does not wait for its launch or for a person."""
+    if "counts" in thing:
+        return thing["status"] == B.RUNNING and not thing["counts"].get(S.QUEUED)
+    return thing["status"] in (S.LAUNCHING, S.PROCESSING, S.DOWNLOADING)
+
+
 def capped(value: int | None) -> str:
     """Return a count that ends at `CAP`."""
     return "–" if value is None else f"{CAP:,}+" if value > CAP else f"{value:,}"
