@@ -7,7 +7,9 @@ from urllib.parse import quote, urlsplit
 
 from fastapi import Depends, Request
 from starlette.responses import Response
+from starlette.routing import Match
 
+from orchestrator.api.app import MACHINE_PATHS
 from orchestrator.api.auth import Call, Scope, refuse_tokens_in_url
 from orchestrator.api.problems import RequestRefused
 from orchestrator.engine import sessions
@@ -98,6 +100,31 @@ def own_path(path: str) -> str:
     """Return a path of this server; what may lead elsewhere becomes the first page."""
     is_ours = path.startswith("/") and not path.startswith(("//", "/\\")) and path.isprintable()
     return path if is_ours and "\\" not in path and len(path) <= MAX_PATH_CHARS else "/"
+
+
+def came_from(request: Request) -> str | None:
+    """Return the path on this server that a browser says it comes from; None for another site's, or none.
+
+    Anybody can send any `Referer`: only its path and query are kept, so what is made of it stays here.
+    """
+    try:
+        referer = urlsplit(request.headers.get("referer", ""))
+    except ValueError:
+        return None
+    if referer.scheme not in ("http", "https") or not _is_own(request, referer.geturl(), needed=True):
+        return None
+    path = referer.path + (f"?{referer.query}" if referer.query else "")
+    return path if own_path(path) == path else None
+
+
+def is_page(request: Request, path: str) -> bool:
+    """Tell whether a page answers at a path: nothing that only programs ask, the door, or what a form alone gets."""
+    path = path.partition("?")[0]
+    if path.startswith(MACHINE_PATHS) or path == SIGN_IN:
+        return False
+    asked = {**request.scope, "method": "GET", "path": path, "raw_path": path.encode()}
+    met = (route.matches(asked)[0] for route in request.app.routes)
+    return next((match for match in met if match is not Match.NONE), Match.NONE) is Match.FULL
 
 
 def to_sign_in(request: Request, back: str) -> Response:

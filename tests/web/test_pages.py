@@ -6,6 +6,7 @@ import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from html import unescape
 from typing import Any
 
 import httpx
@@ -186,6 +187,45 @@ def test_an_act_that_is_refused_says_why_and_leads_back(made: Product, web: http
     assert web.post(f"/runs/{made.ids['processing']}/abandon", data={"reason": " "}).status_code == 422, (
         "it needs a reason"
     )
+
+
+def way_back(answer: httpx.Response) -> str:
+    """Return where an error's page leads back to."""
+    found = re.search(r'<p class="row"><a class="button" href="([^"]*)"', answer.text)
+    assert found is not None, answer.text
+    return unescape(found[1])
+
+
+def test_an_error_leads_back_to_the_page_where_somebody_was(made: Product, web: httpx.Client) -> None:
+    there = "/runs?status=error&label=env%3Dprod"
+    assert way_back(web.get("/nowhere", headers={"Referer": made.url + there})) == there
+    act = f"/runs/{made.ids['finished']}/retry"
+    assert way_back(web.post(act, data={"reason": ""}, headers={"Referer": made.url + there})) == there
+    assert way_back(web.get("/runs?limit=no", headers={"Referer": made.url + there})) == there
+    # What only a form gets, the page that failed itself and what programs ask are no pages to go back to.
+    for referer in ("/schedules/-preview", "/nowhere", "/api/v1/runs", "/sign-in?next=%2Fruns"):
+        assert way_back(web.get("/nowhere", headers={"Referer": made.url + referer})) == "/", referer
+    assert way_back(web.post("/schedules/-preview", data={"max_catch_up": "x" * 3_000})) == "/schedules"
+
+
+@pytest.mark.parametrize(
+    "referer",
+    [
+        "https://evil.example/runs",
+        "//evil.example/runs",
+        "{url}//evil.example/runs",
+        "{url}/\\evil.example",
+        "{url}@evil.example/runs",
+        "http://[evil/runs",
+        "javascript:alert(1)",
+        "{url}.evil.example/runs",
+    ],
+)
+def test_an_errors_way_back_never_leaves_this_site(made: Product, web: httpx.Client, referer: str) -> None:
+    answer = web.get("/nowhere", headers={"Referer": referer.format(url=made.url)})
+    assert (answer.status_code, way_back(answer)) == (404, "/")
+    answer = web.post("/preferences", data={"theme": "dark", "back": referer.format(url=made.url)})
+    assert answer.headers["location"] == "/"
 
 
 def test_the_page_hides_what_the_token_may_not(made: Product) -> None:
