@@ -65,9 +65,7 @@ async def get_operation(operation_id: UUID, call: Reading) -> Response:
 async def operation_items(operation_id: UUID, call: Reading) -> Response:
     """List what became of each run, in the order of the work."""
     query = Query(call.request.query_params, ("state", "limit", "cursor"))
-    states = query.words("state")
-    if not set(states) <= set(ItemState):
-        raise _wrong("state", f"is a comma list of {', '.join(ItemState)}")
+    states = query.among("state", ItemState)
     views, following = await operations.operation_items(
         call.deps, call.who, operation_id, states=states, after=query.after(call), limit=query.limit()
     )

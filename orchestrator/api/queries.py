@@ -96,19 +96,25 @@ class Query:
 
     def statuses(self) -> tuple[RunStatus, ...]:
         """Return the statuses of a comma list."""
-        value = self.text("status")
-        words = value.split(",") if value else []
-        for word in words:
-            if word not in set(RunStatus):
-                raise _bad("status", f"is a comma list of {', '.join(RunStatus)}", "field.value")
-        return tuple(RunStatus(word) for word in words)
+        return tuple(RunStatus(word) for word in self.among("status", RunStatus))
 
     def batch_statuses(self) -> tuple[BatchStatus, ...]:
         """Return the statuses of batches of a comma list."""
-        words = self.words("status")
-        if not set(words) <= set(BatchStatus):
-            raise _bad("status", f"is a comma list of {', '.join(BatchStatus)}", "field.value")
-        return tuple(BatchStatus(word) for word in words)
+        return tuple(BatchStatus(word) for word in self.among("status", BatchStatus))
+
+    def among(self, name: str, known: Iterable[str]) -> tuple[str, ...]:
+        """Return the words of a comma list, each of them known; none when it is not given."""
+        found, listed = self.words(name), [str(word) for word in known]
+        if not set(found) <= set(listed):
+            raise _bad(name, f"is a comma list of {', '.join(listed)}", "field.value")
+        return found
+
+    def one_of(self, name: str, known: Iterable[str]) -> str | None:
+        """Return a word that is known; None when it is not given."""
+        found, listed = self.text(name), [str(word) for word in known]
+        if found is not None and found not in listed:
+            raise _bad(name, f"is one of {', '.join(listed)}", "field.value")
+        return found
 
     def words(self, name: str) -> tuple[str, ...]:
         """Return the words of a comma list, each once; none when it is not given."""

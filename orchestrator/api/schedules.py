@@ -144,7 +144,7 @@ async def preview_schedule(name: str, call: Reading) -> Response:
 async def list_fires(name: str, call: Reading) -> Response:
     """List a schedule's ticks, latest first, each with what became of it and why."""
     query = Query(call.request.query_params, ("state", "limit", "cursor"))
-    states = (query.text("state") or "").split(",") if query.text("state") else None
+    states = query.among("state", FireState) or None
     views, following = await schedule_reading.list_fires(
         call.deps, call.who, name, before=query.after(call), states=states, limit=query.limit()
     )

@@ -123,5 +123,11 @@ def take_said(request: Request) -> Said | None:
     return Said(str(text)[:MAX_SAID_CHARS], "bad" if tone == "bad" else "good")
 
 
+def wrong_fields(error: Exception | None) -> dict[str, str]:
+    """Return what is wrong by the field that it is wrong with, to be said beside each."""
+    problems = error.problems if isinstance(error, BadInput) else ()
+    return {problem.field: problem.message for problem in problems if problem.field}
+
+
 def _wrong(name: str, message: str) -> BadInput:
     return BadInput(f"{name} {message}", problems=(Problem(message=message, code="field.value", field=name),))

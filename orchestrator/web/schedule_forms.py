@@ -167,6 +167,7 @@ async def _form(
         values=values,
         coming=coming,
         error=error,
+        wrong=forms.wrong_fields(error),
         problems=error.problems[:20] if isinstance(error, BadInput) else (),
         kept_input=None if kept is None else redaction.pretty(kept)[0],
         connections=[one["name"] for one in await connections.list_connections(visit.deps, visit.who)],

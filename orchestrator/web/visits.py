@@ -10,11 +10,11 @@ from starlette.responses import Response
 from starlette.routing import Match
 
 from orchestrator.api.app import MACHINE_PATHS
-from orchestrator.api.auth import Call, Scope, refuse_tokens_in_url
+from orchestrator.api.auth import Call, Scope, refuse_tokens_in_url, scope_missing
 from orchestrator.api.problems import RequestRefused
 from orchestrator.engine import sessions
 from orchestrator.engine.deps import Deps
-from orchestrator.errors import Forbidden, OrchestratorError
+from orchestrator.errors import OrchestratorError
 
 COOKIE = "orch_session"
 SIGN_IN = "/sign-in"
@@ -44,12 +44,7 @@ class Visits:
         if who is None:
             raise SignInFirst(asked_for(request))
         if self.scope not in who.scopes:
-            may = ", ".join(sorted(who.scopes)) or "do nothing"
-            raise Forbidden(
-                f"the token that you signed in with may {may}; this needs {self.scope}",
-                code="scope.missing",
-                hint=f"orchestrator token create NAME --scope {self.scope}",
-            )
+            raise scope_missing("the token that you signed in with", who, self.scope)
         return Call(request=request, deps=deps, who=who)
 
 
