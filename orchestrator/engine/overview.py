@@ -46,7 +46,7 @@ async def read_overview(deps: Deps, who: Who) -> dict[str, Any]:
 
 
 async def questions(deps: Deps, who: Who) -> int:
-    """Return how many open questions wait for a person, up to 100: the badge of every page."""
+    """Return how many open questions wait for a person, up to one more than are told: the badge of every page."""
 
     async def read(connection: AsyncConnection) -> int:
         return await overview.asked(connection, who.workspace_id)
@@ -55,12 +55,13 @@ async def questions(deps: Deps, who: Who) -> int:
 
 
 async def _open_batches(deps: Deps, connection: AsyncConnection, who: Who) -> list[dict[str, Any]]:
-    """Return the batches in progress; each of the few is asked for its rate and its forecast."""
+    """Return the batches in progress; their rates by one statement, each one's forecast by a few."""
     found = await overview.open_batches(connection, who.workspace_id)
+    rates = await batches.rates(connection, [row.id for row in found])
     return [
         views.batch(
             row,
-            rate_per_minute=await batches.rate_per_minute(connection, row.id),
+            rate_per_minute=rates[row.id],
             forecast=await forecast.of_batch(deps, connection, row),
         )
         for row in found

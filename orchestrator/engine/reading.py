@@ -191,7 +191,7 @@ async def get_batch(deps: Deps, who: Who, batch_id: UUID) -> dict[str, Any]:
         row = await batches.read(connection, who.workspace_id, batch_id)
         if row is None:
             return None
-        rate = await batches.rate_per_minute(connection, batch_id) if row.ended_at is None else None
+        rate = (await batches.rates(connection, [batch_id]))[batch_id] if row.ended_at is None else None
         waiting = await views.batch_waits(connection, row)
         told = await forecast.of_batch(deps, connection, row)
         causes = await _failures(connection, row)

@@ -17,7 +17,7 @@ from orchestrator.errors import BadInput, NotFound
 from orchestrator.web import commands, run_filters
 from orchestrator.web.rendering import ENVIRONMENT, HEADERS, HTML, page
 from orchestrator.web.visits import Reading
-from orchestrator.web.wording import capped
+from orchestrator.web.wording import up_to
 
 PATH = "/runs"
 
@@ -81,7 +81,7 @@ async def count_runs(visit: Reading) -> Response:
     """Say how many runs a list has: asked for by the page once its rows stand."""
     query = run_filters.query_of(visit.request.query_params, paged=False)
     count = await run_look.count_runs(visit.deps, visit.who, **run_filters.filters_of(query))
-    text = "" if count is None else f"{capped(count)} run{'' if count == 1 else 's'}"
+    text = "" if count is None else up_to(count, "run")
     return Response(
         ENVIRONMENT.from_string("{{ text }}").render(text=text).encode(), media_type=HTML, headers=dict(HEADERS)
     )

@@ -10,7 +10,9 @@ import pytest
 from orchestrator.domain import batch_story
 from orchestrator.domain.report.totals import Term
 from orchestrator.domain.statuses import RunStatus as S
+from orchestrator.web import wording
 from tests.web.product import Product
+from tests.web.test_pages import statements
 
 
 def test_the_overview_says_schedules_in_words_and_on_their_own_clock(web: httpx.Client) -> None:
@@ -58,3 +60,29 @@ def test_a_webhook_that_had_nothing_to_tell_is_not_called_ill(web: httpx.Client)
 )
 def test_a_control_total_counts_one_as_one(label: str, value: int, said: str) -> None:
     assert Term(label=label, value=value).counted == said
+
+
+def test_the_rail_counts_open_questions_by_one_statement_and_says_them(made: Product, web: httpx.Client) -> None:
+    with statements("FROM inbox WHERE workspace_id") as found:
+        text = web.get("/runs").text
+    assert len(found) == 1
+    with made.client() as client:
+        open_ = len(list(client.inbox.list()))
+    assert f'<span aria-hidden="true">{open_}</span><span class="unseen">, {open_} open questions</span>' in text
+    assert f"<title>({open_}) Runs" in text
+
+
+def test_a_count_that_ends_at_a_limit_says_more_than() -> None:
+    assert (wording.asked(99), wording.asked(100)) == ("99", "99+")
+    assert wording.questions(100) == "more than 99 open questions"
+    assert wording.questions(1) == "1 open question"
+    assert wording.up_to(10_001, "run") == "more than 10,000 runs"
+    assert wording.up_to(10_000, "run") == "10,000 runs"
+
+
+@pytest.mark.parametrize("path", ["/", "/batches"])
+def test_the_rates_of_all_batches_take_one_statement(web: httpx.Client, path: str) -> None:
+    with statements("AS over_s") as found:
+        text = web.get(path).text
+    assert text.count('id="b-') > 1
+    assert len(found) == 1
