@@ -15,6 +15,7 @@ from orchestrator.api.auth import Call
 from orchestrator.api.bodies import moment
 from orchestrator.domain.statuses import BatchStatus, RunStatus
 from orchestrator.errors import BadInput, Problem
+from orchestrator.telemetry import redact
 
 DEFAULT_LIMIT = 50
 MAX_LIMIT = 200
@@ -42,7 +43,7 @@ class Query:
         for name in given:
             if name not in names:
                 known_ones = f"known are {', '.join(sorted(names))}" if names else "this takes none"
-                raise _bad(name[:100], f"there is no such parameter; {known_ones}", "query.unknown")
+                raise _bad(redact(name)[:100], f"there is no such parameter; {known_ones}", "query.unknown")
             if name not in repeatable and len(given.getlist(name)) > 1:
                 raise _bad(name, "is given twice", "query.repeated")
 

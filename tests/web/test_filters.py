@@ -81,6 +81,23 @@ def test_a_schedules_wrong_field_is_told_beside_it(made: Product, web: httpx.Cli
     assert 'id="cron-wrong"' in field[0]
 
 
+def test_a_refusal_repeats_no_secret_even_where_it_cuts_what_it_repeats(made: Product, web: httpx.Client) -> None:
+    url = "https://ann:" + "pass" * 50 + "@h.example/x"
+    for name in (url, "https://h.example/x?X-Amz-Signature=" + "pass" * 50):
+        answer = web.get("/runs", params={name: "1"})
+        asked = httpx.get(
+            made.url + "/api/v1/runs",
+            params={name: "1"},
+            headers={"Authorization": f"Bearer {made.token}"},
+            trust_env=False,
+        )
+        assert answer.status_code == asked.status_code == 422
+        assert "passpass" not in said(answer)
+        assert "passpass" not in asked.text
+    form = {"name": url[:60], "connection": "main", "workflow_id": "x", "cron": "61 * * * *", "tz": url, "input": "{}"}
+    assert "passpass" not in re.sub(r'value="[^"]*"', "", web.post("/schedules/-preview", data=form).text)
+
+
 def test_a_missing_scope_says_which_and_who_can_give_it(made: Product) -> None:
     token = made.new_token("read")
     with visitor(made, token) as reader:
