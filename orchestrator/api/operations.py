@@ -25,7 +25,7 @@ router = APIRouter(prefix="/operations", tags=["operations"])
 OPERATION = "/{operation_id:uuid}"
 
 #: Of a filter: those that are one text each, and those that are a list of words.
-TEXTS = ("workflow", "connection", "batch", "dateFrom", "dateTo")
+TEXTS = ("workflow", "connection", "batch", "dateFrom", "dateTo", "origin")
 LISTS = ("status", "error_code")
 
 
@@ -112,6 +112,7 @@ def _filter(given: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
         "since": read.since(),
         "until": read.until(),
         "error_codes": read.words("error_code"),
+        "origin": read.origin(),
         "labels": labels,
     }
     kept = texts | lists | ({"labels": sorted(labels)} if labels else {})

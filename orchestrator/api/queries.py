@@ -14,6 +14,7 @@ from orchestrator.api import cursors
 from orchestrator.api.auth import Call
 from orchestrator.api.bodies import moment
 from orchestrator.domain.statuses import BatchStatus, RunStatus
+from orchestrator.domain.watching import Origin
 from orchestrator.errors import BadInput, Problem
 from orchestrator.telemetry import redact
 
@@ -116,6 +117,11 @@ class Query:
         if found is not None and found not in listed:
             raise _bad(name, f"is one of {', '.join(listed)}", "field.value")
         return found
+
+    def origin(self) -> Origin | None:
+        """Return where runs come from that are asked for."""
+        found = self.one_of("origin", Origin)
+        return None if found is None else Origin(found)
 
     def words(self, name: str) -> tuple[str, ...]:
         """Return the words of a comma list, each once; none when it is not given."""

@@ -80,6 +80,9 @@ def list_(
     label: Annotated[list[str] | None, typer.Option("--label", metavar="KEY=VALUE")] = None,
     until: bulk.UntilOption = None,
     error_code: bulk.ErrorOption = None,
+    origin: Annotated[
+        str | None, typer.Option("--origin", help="submitted: by us; observed: started by others, and watched.")
+    ] = None,
     limit: LimitOption = 50,
     output_: OutputOption = None,
 ) -> None:
@@ -94,6 +97,7 @@ def list_(
             since=start,
             until=since(until, now=datetime.now(UTC)) if until else None,
             error_codes=error_code or (),
+            origin=origin,
             external_id=external_id,
             labels=pairs_of(label or [], option="--label"),
             limit=limit,

@@ -117,6 +117,27 @@ def test_a_filter_shows_as_a_chip_that_can_be_taken_away(web: httpx.Client) -> N
     assert "No run matches these filters." in web.get("/runs?workflow=none").text
 
 
+def test_runs_are_found_by_who_started_them(made: Product, web: httpx.Client) -> None:
+    run = made.ids["failed too"]
+    made.sql("UPDATE runs SET origin = 'observed' WHERE id = CAST(:id AS uuid)", id=run)
+    try:
+        with made.client() as client:
+            assert [found["id"] for found in client.runs.list(origin="observed")] == [run]
+            ours = [found["id"] for found in client.runs.list(origin="submitted")]
+            assert run not in ours and made.ids["failed"] in ours
+        answer = web.get("/runs", params={"q": "origin:observed"})
+        assert answer.headers["location"] == "/runs?origin=observed"
+        text = web.get("/runs?origin=observed").text
+        assert re.findall(r'<tr id="r-([^"]+)"', text) == [run]
+        assert "1 run" in web.get("/runs/count?origin=observed").text
+        # An act on all that match takes these alone.
+        preview = web.post("/runs/bulk", data={"scope": "matching", "act": "retry", "query": "origin=observed"}).text
+        assert made.ids["failed"] not in preview
+        assert web.get("/runs?origin=mine").status_code == 422
+    finally:
+        made.sql("UPDATE runs SET origin = 'submitted' WHERE id = CAST(:id AS uuid)", id=run)
+
+
 def test_pages_of_a_list_follow_each_other_without_gap_or_repeat(web: httpx.Client) -> None:
     seen: list[str] = []
     path: str | None = "/runs?limit=20"
