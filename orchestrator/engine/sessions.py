@@ -5,9 +5,7 @@ from __future__ import annotations
 import base64
 import contextlib
 from functools import partial
-from typing import Any
 
-from sqlalchemy import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from orchestrator.domain.chain import NewEvent
@@ -17,6 +15,7 @@ from orchestrator.engine.who import Who
 from orchestrator.errors import Unauthorized, Unavailable
 from orchestrator.storage import events, sessions
 from orchestrator.storage.database import now as transaction_now
+from orchestrator.storage.sessions import Holder
 from orchestrator.storage.tokens import TokenRow
 
 SECRET_BITS = 256
@@ -129,7 +128,7 @@ async def redeem_link(deps: Deps, once: str, *, address: str) -> str:
     return secret
 
 
-async def _told(connection: AsyncConnection, token: Row[Any] | None, type: str, digest: bytes, **facts: str) -> bool:
+async def _told(connection: AsyncConnection, token: Holder | None, type: str, digest: bytes, **facts: str) -> bool:
     """Write into the history whose session began or ended, and from where; False where there is none.
 
     `session` names it in both events; it is the beginning of a keyed hash, and nobody signs in with it.

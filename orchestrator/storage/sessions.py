@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -55,10 +57,19 @@ FORGET_SESSIONS = text(f"DELETE FROM sessions WHERE created_at < orch_now() - ma
 FORGET_LINKS = text("DELETE FROM sign_in_links WHERE expires_at < orch_now()")
 
 
-async def begin(connection: AsyncConnection, *, digest: bytes, token: bytes) -> Row[Any] | None:
-    """Begin a session of a token; return the token's id, workspace and name, None when there is no such good one."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Holder:
+    """The token whose session it is."""
+
+    id: UUID
+    workspace_id: UUID
+    name: str
+
+
+async def begin(connection: AsyncConnection, *, digest: bytes, token: bytes) -> Holder | None:
+    """Begin a session of a token; return whose it is, None when there is no such good one."""
     await _forget(connection)
-    return await one(connection, BEGIN, {"digest": digest, "token": token})
+    return _holder(await one(connection, BEGIN, {"digest": digest, "token": token}))
 
 
 async def find(connection: AsyncConnection, digest: bytes) -> TokenRow | None:
@@ -72,9 +83,9 @@ async def used(connection: AsyncConnection, digest: bytes) -> None:
     await connection.execute(USED, {"digest": digest})
 
 
-async def end(connection: AsyncConnection, digest: bytes) -> Row[Any] | None:
+async def end(connection: AsyncConnection, digest: bytes) -> Holder | None:
     """End a session; return whose it was, as `begin`. Twice is fine: None."""
-    return await one(connection, END, {"digest": digest})
+    return _holder(await one(connection, END, {"digest": digest}))
 
 
 async def make_link(connection: AsyncConnection, *, digest: bytes, token: bytes, life_s: float) -> bool:
@@ -83,9 +94,13 @@ async def make_link(connection: AsyncConnection, *, digest: bytes, token: bytes,
     return await execute(connection, MAKE_LINK, {"digest": digest, "token": token, "life_s": life_s}) == 1
 
 
-async def redeem_link(connection: AsyncConnection, *, link: bytes, digest: bytes) -> Row[Any] | None:
+async def redeem_link(connection: AsyncConnection, *, link: bytes, digest: bytes) -> Holder | None:
     """Take a link and begin its session; return whose, as `begin`, None when it was used, or is over."""
-    return await one(connection, REDEEM_LINK, {"link": link, "digest": digest})
+    return _holder(await one(connection, REDEEM_LINK, {"link": link, "digest": digest}))
+
+
+def _holder(row: Row[Any] | None) -> Holder | None:
+    return None if row is None else Holder(**row._mapping)
 
 
 async def _forget(connection: AsyncConnection) -> None:
