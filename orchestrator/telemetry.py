@@ -15,6 +15,8 @@ import structlog
 _URL_QUERY = re.compile(r"(://[^\s?'\"]+)\?[^\s'\"]*")
 #: Up to the last `@`: a password may hold a raw `@` or `/`, though no page allows it.
 _URL_PASSWORD = re.compile(r"(://[^\s:/@'\"]*):[^\s'\"]+@")
+#: A text may end in one, cut off before its `@`; what can be a port, as in `://host:8700`, is none.
+_CUT_PASSWORD = re.compile(r"(://[^\s:/@'\"\[\]]*):(?!\d{0,5}(?:[^\w]|\Z))[^\s'\"@]+\Z")
 _TOKEN = re.compile(r"\b(orch_(?:live|test)_|sk[-_]|scripe_sk_(?:live|test)_|whsec_)[A-Za-z0-9_\-+/=]{4,}")
 _HEADER = re.compile(r"\b(x-api-key['\"]?\s*[:=]\s*['\"]?|bearer\s+)[^\s'\",;]+", re.IGNORECASE)
 _SECRET_NAMES = re.compile(r"(api[-_]?key|secret[-_]?key|token|secret|password|authorization)$", re.IGNORECASE)
@@ -30,9 +32,13 @@ _HUSHED = ("psycopg.pool",)
 
 
 def redact(text: str) -> str:
-    """Return the text without URL queries, URL passwords, keys and tokens."""
+    """Return the text without URL queries, URL passwords, keys and tokens, whole or cut off at the text's end.
+
+    Whoever shortens a text does it afterwards: what a cut leaves of a secret need not look like one.
+    """
     text = _URL_QUERY.sub(rf"\1?{_CUT}", text)
     text = _URL_PASSWORD.sub(rf"\1:{_CUT}@", text)
+    text = _CUT_PASSWORD.sub(rf"\1:{_CUT}", text)
     text = _HEADER.sub(rf"\1{_CUT}", text)
     return _TOKEN.sub(rf"\1{_CUT}", text)
 

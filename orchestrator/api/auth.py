@@ -64,11 +64,7 @@ async def admit(request: Request, token: str, scope: Scope) -> Call:
     deps: Deps = request.app.state.deps
     who = await identified(request, token)
     if scope not in who.scopes:
-        raise Forbidden(
-            f"this token may {', '.join(sorted(who.scopes)) or 'do nothing'}; this needs {scope}",
-            code="scope.missing",
-            hint=f"orchestrator token create NAME --scope {scope}",
-        )
+        raise scope_missing("this token", who, scope)
     return Call(request=request, deps=deps, who=who)
 
 
@@ -77,6 +73,16 @@ Submitting = Annotated[Call, Depends(Needs(Scope.SUBMIT))]
 Operating = Annotated[Call, Depends(Needs(Scope.OPERATE))]
 Approving = Annotated[Call, Depends(Needs(Scope.APPROVE))]
 Administering = Annotated[Call, Depends(Needs(Scope.ADMIN))]
+
+
+def scope_missing(holder: str, who: Who, scope: Scope) -> Forbidden:
+    """Return the refusal of what a token may not: which scope is missing, and who can give it."""
+    return Forbidden(
+        f"{holder} may {', '.join(sorted(who.scopes)) or 'do nothing'}; this needs {scope}",
+        code="scope.missing",
+        hint=f"whoever holds a token with {Scope.ADMIN} can make one that may: "
+        f"`orchestrator token create NAME --scope {scope}`, or the page Tokens",
+    )
 
 
 async def identified(request: Request, token: str) -> Who:

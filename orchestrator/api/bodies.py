@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 from orchestrator.domain.intake import strict_json
 from orchestrator.errors import BadInput, Problem
+from orchestrator.telemetry import redact
 
 T = TypeVar("T")
 
@@ -143,7 +144,7 @@ class Fields:
         for name in self._given.keys() - self._known:
             near = get_close_matches(name, self._known, n=1)
             guess = f"; did you mean {near[0]!r}?" if near else ""
-            self._refuse(name[:100], f"there is no such field{guess}", "field.unknown")
+            self._refuse(redact(name)[:100], f"there is no such field{guess}", "field.unknown")
         if not self._problems:
             return
         self._problems.sort(key=lambda problem: problem.field or "")

@@ -37,8 +37,16 @@ def state_is_named(state: str, headers: Headers) -> bool:
     return "*" in named or any(name.startswith(f'"{state}.') for name in named)
 
 
-def _named(headers: Headers) -> frozenset[str]:
-    given = ",".join(headers.getlist(HEADER)).split(",")[:MAX_TAGS]
+def states_matched(headers: Headers) -> frozenset[str] | None:
+    """Return the states of which a thing must be one to be changed (`If-Match`); None where that is not asked for."""
+    named = _named(headers, "if-match")
+    if not named or "*" in named:
+        return None
+    return frozenset(name.removeprefix('"').partition(".")[0] for name in named)
+
+
+def _named(headers: Headers, header: str = HEADER) -> frozenset[str]:
+    given = ",".join(headers.getlist(header)).split(",")[:MAX_TAGS]
     return frozenset(_opaque(name.strip()) for name in given if name.strip())
 
 

@@ -15,6 +15,7 @@ from orchestrator.api.queries import DEFAULT_LIMIT, MAX_LIMIT, MAX_VALUE_CHARS
 from orchestrator.api.schema_words import DAY_OR_TIME, ID, TEXT, Schema, comma_list, many, one, view
 from orchestrator.api.schemas import ANSWERS, BODIES
 from orchestrator.domain.statuses import BatchStatus, RunStatus
+from orchestrator.domain.watching import Origin
 from orchestrator.engine.audit_look import SUBJECTS
 
 DESCRIPTION = """Durable runs of remote workflows. Every route needs `Authorization: Bearer …`.
@@ -92,6 +93,7 @@ BATCH_RUN_FILTERS = (
     parameter("status", comma_list(RunStatus), "a comma list of statuses"),
     *_MAKING,
     parameter("error_code", _WORDS, "a comma list of codes with which runs ended badly"),
+    parameter("origin", {"type": "string", "enum": [*Origin]}, "submitted here, or observed: started by others"),
     parameter(
         "label",
         {"type": "string", "pattern": "^[^=]+=", "maxLength": MAX_VALUE_CHARS},

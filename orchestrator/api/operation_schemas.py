@@ -20,6 +20,7 @@ from orchestrator.api.schema_words import (
 )
 from orchestrator.domain.bulk import BULK_RESOLUTIONS, BulkVerb, ItemState, OperationStatus
 from orchestrator.domain.statuses import RunStatus
+from orchestrator.domain.watching import Origin
 
 _FILTER = body(
     {},
@@ -31,6 +32,7 @@ _FILTER = body(
         "dateFrom": TEXT | {"description": "ISO 8601 with a zone, or YYYY-MM-DD"},
         "dateTo": TEXT | {"description": "a date means all of that day"},
         "error_code": many(SHORT),
+        "origin": {"type": "string", "enum": [*Origin]},
         "labels": mapping(TEXT),
     },
 ) | {"minProperties": 1, "description": "as of the list of runs; it may not be empty"}

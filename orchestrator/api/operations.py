@@ -25,7 +25,7 @@ router = APIRouter(prefix="/operations", tags=["operations"])
 OPERATION = "/{operation_id:uuid}"
 
 #: Of a filter: those that are one text each, and those that are a list of words.
-TEXTS = ("workflow", "connection", "batch", "dateFrom", "dateTo")
+TEXTS = ("workflow", "connection", "batch", "dateFrom", "dateTo", "origin")
 LISTS = ("status", "error_code")
 
 
@@ -65,9 +65,7 @@ async def get_operation(operation_id: UUID, call: Reading) -> Response:
 async def operation_items(operation_id: UUID, call: Reading) -> Response:
     """List what became of each run, in the order of the work."""
     query = Query(call.request.query_params, ("state", "limit", "cursor"))
-    states = query.words("state")
-    if not set(states) <= set(ItemState):
-        raise _wrong("state", f"is a comma list of {', '.join(ItemState)}")
+    states = query.among("state", ItemState)
     views, following = await operations.operation_items(
         call.deps, call.who, operation_id, states=states, after=query.after(call), limit=query.limit()
     )
@@ -114,6 +112,7 @@ def _filter(given: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
         "since": read.since(),
         "until": read.until(),
         "error_codes": read.words("error_code"),
+        "origin": read.origin(),
         "labels": labels,
     }
     kept = texts | lists | ({"labels": sorted(labels)} if labels else {})

@@ -220,5 +220,5 @@ def _place(problem: Problem) -> dict[str, Any]:
         "line": problem.line,
         "field": problem.field,
         "code": problem.code,
-        "message": problem.message[:MAX_MESSAGE_CHARS],
+        "message": redact(problem.message)[:MAX_MESSAGE_CHARS],
     }

@@ -14,7 +14,9 @@ from orchestrator.api import cursors
 from orchestrator.api.auth import Call
 from orchestrator.api.bodies import moment
 from orchestrator.domain.statuses import BatchStatus, RunStatus
+from orchestrator.domain.watching import Origin
 from orchestrator.errors import BadInput, Problem
+from orchestrator.telemetry import redact
 
 DEFAULT_LIMIT = 50
 MAX_LIMIT = 200
@@ -42,7 +44,7 @@ class Query:
         for name in given:
             if name not in names:
                 known_ones = f"known are {', '.join(sorted(names))}" if names else "this takes none"
-                raise _bad(name[:100], f"there is no such parameter; {known_ones}", "query.unknown")
+                raise _bad(redact(name)[:100], f"there is no such parameter; {known_ones}", "query.unknown")
             if name not in repeatable and len(given.getlist(name)) > 1:
                 raise _bad(name, "is given twice", "query.repeated")
 
@@ -96,19 +98,30 @@ class Query:
 
     def statuses(self) -> tuple[RunStatus, ...]:
         """Return the statuses of a comma list."""
-        value = self.text("status")
-        words = value.split(",") if value else []
-        for word in words:
-            if word not in set(RunStatus):
-                raise _bad("status", f"is a comma list of {', '.join(RunStatus)}", "field.value")
-        return tuple(RunStatus(word) for word in words)
+        return tuple(RunStatus(word) for word in self.among("status", RunStatus))
 
     def batch_statuses(self) -> tuple[BatchStatus, ...]:
         """Return the statuses of batches of a comma list."""
-        words = self.words("status")
-        if not set(words) <= set(BatchStatus):
-            raise _bad("status", f"is a comma list of {', '.join(BatchStatus)}", "field.value")
-        return tuple(BatchStatus(word) for word in words)
+        return tuple(BatchStatus(word) for word in self.among("status", BatchStatus))
+
+    def among(self, name: str, known: Iterable[str]) -> tuple[str, ...]:
+        """Return the words of a comma list, each of them known; none when it is not given."""
+        found, listed = self.words(name), [str(word) for word in known]
+        if not set(found) <= set(listed):
+            raise _bad(name, f"is a comma list of {', '.join(listed)}", "field.value")
+        return found
+
+    def one_of(self, name: str, known: Iterable[str]) -> str | None:
+        """Return a word that is known; None when it is not given."""
+        found, listed = self.text(name), [str(word) for word in known]
+        if found is not None and found not in listed:
+            raise _bad(name, f"is one of {', '.join(listed)}", "field.value")
+        return found
+
+    def origin(self) -> Origin | None:
+        """Return where runs come from that are asked for."""
+        found = self.one_of("origin", Origin)
+        return None if found is None else Origin(found)
 
     def words(self, name: str) -> tuple[str, ...]:
         """Return the words of a comma list, each once; none when it is not given."""

@@ -26,7 +26,7 @@ from orchestrator.engine.submit import RunSpec
 MAX_EXTERNAL_ID_CHARS = 200
 
 PAGE_FILTERS = (
-    *("status", "workflow", "connection", "dateFrom", "dateTo", "external_id", "error_code"),
+    *("status", "workflow", "connection", "dateFrom", "dateTo", "external_id", "error_code", "origin"),
     *("limit", "cursor"),
 )
 
@@ -92,6 +92,7 @@ async def page_of_runs(call: Call, query: Query, *, batch: UUID | None) -> Respo
         external_id=query.text("external_id"),
         labels=query.labels(),
         error_codes=query.words("error_code"),
+        origin=query.origin(),
         after=query.after(call),
         limit=query.limit(),
     )

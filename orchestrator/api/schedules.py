@@ -8,18 +8,21 @@ from typing import Any
 from fastapi import APIRouter
 from starlette.responses import Response
 
+from orchestrator.api import etags
 from orchestrator.api.acts import act, given
-from orchestrator.api.answers import Answer, View, everything, nothing, page, shown
+from orchestrator.api.answers import JSON, Answer, View, everything, nothing, page, shown, tagged, text_of
 from orchestrator.api.auth import Call, Operating, Reading, Submitting
 from orchestrator.api.bodies import Fields, member_bytes
 from orchestrator.api.idempotency import once
 from orchestrator.api.openapi import REASON, described, listed, parameter
+from orchestrator.api.problems import RequestRefused
 from orchestrator.api.queries import Query
 from orchestrator.api.schema_words import comma_list
 from orchestrator.domain.fires import CatchUp, FireState, Overlap
 from orchestrator.engine import schedule_reading, schedules
 from orchestrator.engine import schedule_words as words
 from orchestrator.engine.schedule_words import BatchOptions, Plan
+from orchestrator.errors import Conflict
 
 MAX_CRON_CHARS = 200
 
@@ -129,7 +132,8 @@ async def preview_rhythm(call: Reading) -> Response:
 async def show_schedule(name: str, call: Reading) -> Response:
     """Show one schedule."""
     Query(call.request.query_params, ())
-    return shown(await schedule_reading.show_schedule(call.deps, call.who, name))
+    found = await schedule_reading.show_schedule(call.deps, call.who, name)
+    return tagged(call, found, state=words.revision(found))
 
 
 @router.get(ONE + "/preview", **described("Preview", parameters=(N,)))
@@ -144,7 +148,7 @@ async def preview_schedule(name: str, call: Reading) -> Response:
 async def list_fires(name: str, call: Reading) -> Response:
     """List a schedule's ticks, latest first, each with what became of it and why."""
     query = Query(call.request.query_params, ("state", "limit", "cursor"))
-    states = (query.text("state") or "").split(",") if query.text("state") else None
+    states = query.among("state", FireState) or None
     views, following = await schedule_reading.list_fires(
         call.deps, call.who, name, before=query.after(call), states=states, limit=query.limit()
     )
@@ -153,13 +157,21 @@ async def list_fires(name: str, call: Reading) -> Response:
 
 @router.patch(ONE, **described("Schedule", body="ScheduleChanges"))
 async def update_schedule(name: str, call: Submitting) -> Response:
-    """Change what is given; the rest stays."""
+    """Change what is given; the rest stays. With `If-Match`, the tag of what was read, only if it is still set so."""
     Query(call.request.query_params, ())
     content, changes = await given(
         call, lambda fields: {**_rhythm(fields), "plan": _plan(fields), "reason": fields.prose_or_none("reason")}
     )
     changes["plan"] = _with_input(content, changes["plan"])
-    return shown(await schedules.update_schedule(call.deps, call.who, name, **changes))
+    seen = etags.states_matched(call.request.headers)
+    try:
+        view = await schedules.update_schedule(call.deps, call.who, name, **changes, seen=seen)
+    except Conflict as error:
+        if error.code != "changed_meanwhile":
+            raise
+        raise RequestRefused(412, error.message, code="changed_meanwhile", hint=error.hint) from None
+    text = text_of(view)
+    return Response(text.encode(), media_type=JSON, headers={"ETag": etags.tag(text, state=words.revision(view))})
 
 
 @router.delete(ONE, status_code=204, **described(None, status=204, parameters=(REASON,)))

@@ -14,6 +14,7 @@ from orchestrator.api.auth import Administering, Reading
 from orchestrator.api.bodies import Fields
 from orchestrator.api.openapi import REASON, described, listed, parameter
 from orchestrator.api.queries import Query
+from orchestrator.domain.webhooks import DeliveryState
 from orchestrator.engine import webhooks
 
 MAX_URL_CHARS = 2_000
@@ -118,7 +119,7 @@ async def remove_webhook(name: str, call: Administering) -> Response:
 async def list_deliveries(name: str, call: Reading) -> Response:
     """List what a webhook was told in the last 30 days, latest first, each with its latest tries."""
     query = Query(call.request.query_params, ("state", "limit", "cursor"))
-    states = (query.text("state") or "").split(",") if query.text("state") else None
+    states = query.among("state", DeliveryState) or None
     views, following = await webhooks.list_deliveries(
         call.deps, call.who, name, states=states, before=query.after(call), limit=query.limit()
     )

@@ -24,7 +24,8 @@ def first_fault(months: Sequence[Retired], folders: Sequence[Path], keys: Mappin
         fault = _fault(month, folders, keys)
         if fault is not None:
             return f"retired history, export {month.export}: {fault}"
-        output.text(f"  export {month.export}: verified, {month.events:,} events, all of what was retired")
+        events = output.counted(month.events, "event")
+        output.text(f"  export {month.export}: verified, {events}, all of what was retired")
     return None
 
 

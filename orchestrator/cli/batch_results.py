@@ -88,7 +88,8 @@ def _folder(client: Client, batch_id: str, to: str) -> None:
     batch = client.batches.get(batch_id)
     done = fetch(client, client.batches.runs(batch_id), Path(to))
     if done.without_results:
-        output.say(f"{done.without_results} of {batch['total']} runs have no results (the batch is {batch['status']})")
+        runs = output.counted(batch["total"], "run")
+        output.say(f"{done.without_results} of {runs} without results (the batch is {batch['status']})")
     report_fetched(to, done)
 
 
@@ -104,7 +105,8 @@ def _zip(client: Client, batch_id: str, file: str) -> None:
 def _tell(file: str, made: Archive) -> None:
     if output.is_for_programs():
         output.one({"file": file, **made})
-    output.say(f"{made['files']} files of {made['runs']} runs ({made['size_bytes']:,} bytes) in {file}")
+    files, runs = output.counted(made["files"] or 0, "file"), output.counted(made["runs"] or 0, "run")
+    output.say(f"{files} of {runs} ({made['size_bytes']:,} bytes) in {file}")
     for entry in made["missing"][:MAX_NAMED]:
         error = entry["error"]
         output.say(f"error: result {entry['n']} of run {entry['run_id']}: {error['message']} ({error['code']})")

@@ -190,10 +190,11 @@ def _tell_of_submission(file: str, format_: files.Format, batch: SubmittedBatch)
         output.say(f"warning: {warning}")
     if batch.get("id"):
         said = "Submitted" if batch.get("created", True) else "Submitted before, with the same content:"
-        output.say(f"{said} batch {batch['id']}, {batch['total']} runs")
+        output.say(f"{said} batch {batch['id']}, {output.counted(batch['total'], 'run')}")
     if refused := batch.get("refused_file"):
         path = files.store_refused(file, format_, refused)
-        output.say(f"{batch.get('refused')} rows were refused; they are in {path}, to be mended and submitted again")
+        rows = output.counted(batch.get("refused") or 0, "row was", "rows were")
+        output.say(f"{rows} refused: see {path}, to be mended and submitted again")
 
 
 def _follow(batch_id: str, *, timeout_s: float | None) -> NoReturn:

@@ -130,7 +130,7 @@ def _agree(client: Client, verb: str, filter: Mapping[str, Any], *, relaunch: bo
     _preview(found)
     if not found["total"]:
         raise typer.Exit(Exit.REFUSED)
-    if not typer.confirm(f"{verb.capitalize()} {found['total']:,} runs?", default=False, err=True):
+    if not typer.confirm(f"{verb.capitalize()} {output.counted(found['total'], 'run')}?", default=False, err=True):
         output.say("Nothing was done.")
         raise typer.Exit(Exit.INTERRUPTED)
 
@@ -140,7 +140,8 @@ def _preview(found: Operation) -> None:
     if output.is_for_programs():
         output.one(found)
         return
-    output.say(f"{found['matched']:,} runs match, {found['total']:,} of them can be taken by {found['verb']}")
+    matched = output.counted(found["matched"], "run matches", "runs match")
+    output.say(f"{matched}, {found['total']:,} of them can be taken by {found['verb']}")
     for why in found["ineligible"]:
         output.say(f"  {why['runs']:,} not: {why['message']} ({why['code']})")
     if found["samples"]:

@@ -205,8 +205,9 @@ class Show:
             if doubt["id"] in self._asked:
                 continue
             self._asked.add(doubt["id"])
+            launches = output.counted(doubt["count"], "launch is", "launches are")
             self._story.loud(
-                f"{doubt['count']} launches are in doubt: their worker died before it heard the answer.",
+                f"{launches} in doubt: the worker died before it heard the answer.",
                 "They are NOT sent again by themselves. A person looks at the remote service and says what is there.",
             )
             self._adopt(doubt)

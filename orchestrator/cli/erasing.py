@@ -86,9 +86,12 @@ def _parts(found: Erasure) -> list[str]:
     lines = []
     if found["kind"] == "batch":
         before = f" ({found['runs_erased_before']:,} more were before)" if found["runs_erased_before"] else ""
-        lines.append(f"its name and external id, and of {found['runs']:,} runs{before}:")
+        lines.append(f"its name and external id, and of {output.counted(found['runs'], 'run')}{before}:")
     lines.append(f"input: {found['input_bytes']:,} bytes")
-    lines.append(f"results: {found['files']:,} files, {found['file_bytes']:,} bytes; {found['filenames']:,} file names")
+    lines.append(
+        f"results: {output.counted(found['files'], 'file')}, {found['file_bytes']:,} bytes; "
+        + output.counted(found["filenames"], "file name")
+    )
     lines.append(
         f"texts: {found['labels']:,} labels, {found['external_ids']:,} external ids, {found['error_texts']:,} messages"
     )
@@ -103,8 +106,8 @@ def _report(done: Erasure) -> None:
         return
     output.say(f"Erased {done['kind']} {done['id']}")
     if done["files_left"] != 0:
-        left = "Files" if done["files_left"] is None else f"{done['files_left']:,} files"
-        output.say(f"{left} are still to be removed from the store: workers go on with it; erase again to see how many")
+        left = "Files are" if done["files_left"] is None else output.counted(done["files_left"], "file is", "files are")
+        output.say(f"{left} still to be removed from the store: workers go on with it; erase again to see how many")
     _warn(done)
     output.say(NOT_ERASED)
     output.say(f"Next: orchestrator {done['kind']} get {done['id']}")
@@ -113,7 +116,8 @@ def _report(done: Erasure) -> None:
 def _say_before(found: Erasure) -> None:
     output.say(f"It was erased before, at {found['erased_at']}; nothing was left to erase")
     if found["files_left"]:
-        output.say(f"{found['files_left']:,} files are still to be removed from the store: workers go on with it")
+        left = output.counted(found["files_left"], "file is", "files are")
+        output.say(f"{left} still to be removed from the store: workers go on with it")
 
 
 def _warn(found: Erasure) -> None:

@@ -43,6 +43,11 @@ def is_jsonl() -> bool:
     return _format is Format.JSONL
 
 
+def counted(count: int, one: str, many: str | None = None) -> str:
+    """Return how many of something: `1 run`, `2,000 runs`, `2 launches`."""
+    return f"{count:,} {one if count == 1 else many or one + ('es' if one.endswith('ch') else 's')}"
+
+
 def rows(items: Iterable[Item], columns: Sequence[str], *, nothing: str = "") -> None:
     """Print a list.
 

@@ -41,7 +41,7 @@ def show(seen: Mapping[str, Any]) -> None:
         return
     parts = [str(seen["format"]), seen["encoding"] or "an encoding that is not UTF-8"]
     parts += [f"by {_DELIMITERS[seen['delimiter']]}"] if seen["delimiter"] else []
-    parts += [f"{seen['rows']:,} rows"] if seen["rows"] is not None else []
+    parts += [output.counted(seen["rows"], "row")] if seen["rows"] is not None else []
     parts += [f"{seen['rows_bad']:,} of them bad"] if seen["rows_bad"] else []
     output.say(", ".join(parts))
     for column in seen["columns"]:

@@ -68,7 +68,7 @@ def show(found: Mapping[str, Any], times: Times) -> None:
     if found["mean_is_a_guess"]:
         output.text(f"Nothing is known of this workflow yet; assumed mean {found['mean_s']:.0f} s.")
     else:
-        output.text(f"Learned from {found['learned_from']} executions: mean {found['mean_s']:.1f} s.")
+        output.text(f"Learned from {output.counted(found['learned_from'], 'execution')}: mean {found['mean_s']:.1f} s.")
     if found["connection_is_stopped"]:
         output.text("The connection is paused or stopped; this is as if it launched.")
     for line in (*_when(found, times), *_what(found), *_beside(found, times)):
@@ -76,8 +76,9 @@ def show(found: Mapping[str, Any], times: Times) -> None:
 
 
 def _when(found: Mapping[str, Any], times: Times) -> list[str]:
+    runs = output.counted(found["runs"], "run")
     lines = [
-        f"{found['runs']} runs as {found['mode']}, {found['side_by_side']} side by side, from {_clock(times, 0.0)}.",
+        f"{runs} as {_mode(found)}, {found['side_by_side']} side by side, from {_clock(times, 0.0)}.",
         f"Finish P50    {_clock(times, found['finish_p50_s'])}  (after {in_words(found['finish_p50_s'])})",
         f"Finish P90    {_clock(times, found['finish_p90_s'])}  (after {in_words(found['finish_p90_s'])})",
     ]
@@ -109,6 +110,12 @@ def _beside(found: Mapping[str, Any], times: Times) -> list[str]:
         f"              seen after {plain['delay_p50_s']:.1f} s (P50), {plain['delay_p95_s']:.1f} s (P95);"
         f" at risk: {_at_risk(plain)}",
     ]
+
+
+def _mode(found: Mapping[str, Any]) -> str:
+    if found["runs"] == 1:
+        return "one wave" if found["mode"] == "waves" else "a single launch"
+    return str(found["mode"])
 
 
 def _spent(found: Mapping[str, Any]) -> str:

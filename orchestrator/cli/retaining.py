@@ -31,9 +31,11 @@ def say_done(done: dict[str, Any] | None) -> None:
     if done is None:
         output.text("A dry run: nothing was changed.")
         return
-    output.text(f"Erased: {done['batches']:,} batches, {done['runs']:,} single runs.")
+    output.text(f"Erased: {output.counted(done['batches'], 'batch')}, {output.counted(done['runs'], 'single run')}.")
     for month in done["months"]:
-        output.text(f"Retired {month['partition']}: {month['events']:,} events, exported as {month['export']}")
+        output.text(
+            f"Retired {month['partition']}: {output.counted(month['events'], 'event')}, exported as {month['export']}"
+        )
         output.text(f"  SHA-256 of its manifest: {month['manifest_sha256']}")
     for why in done["unproven"]:
         output.text(f"Not retired: {why}")
@@ -42,7 +44,7 @@ def say_done(done: dict[str, Any] | None) -> None:
 
 
 def _content(due: dict[str, int]) -> str:
-    return f"{due['batches']:,} batches and {due['runs']:,} single runs are due."
+    return f"{output.counted(due['batches'], 'batch')} and {output.counted(due['runs'], 'single run')} are due."
 
 
 def _row(month: dict[str, Any]) -> dict[str, Any]:

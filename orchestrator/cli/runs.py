@@ -80,6 +80,9 @@ def list_(
     label: Annotated[list[str] | None, typer.Option("--label", metavar="KEY=VALUE")] = None,
     until: bulk.UntilOption = None,
     error_code: bulk.ErrorOption = None,
+    origin: Annotated[
+        str | None, typer.Option("--origin", help="submitted: by us; observed: started by others, and watched.")
+    ] = None,
     limit: LimitOption = 50,
     output_: OutputOption = None,
 ) -> None:
@@ -94,6 +97,7 @@ def list_(
             since=start,
             until=since(until, now=datetime.now(UTC)) if until else None,
             error_codes=error_code or (),
+            origin=origin,
             external_id=external_id,
             labels=pairs_of(label or [], option="--label"),
             limit=limit,
@@ -159,12 +163,10 @@ def report_fetched(to: str, done: Fetched) -> None:
     if output.is_for_programs():
         told = {"files": done.files, "kept": done.kept, "size_bytes": done.size_bytes, "erased": done.erased}
         output.one({"folder": to, **told, "broken": done.broken})
-    output.say(
-        f"{done.files} files ({done.size_bytes:,} bytes, {done.kept} of them were there already) in {to}, "
-        "SHA-256 verified"
-    )
+    files = output.counted(done.files, "file")
+    output.say(f"{files} ({done.size_bytes:,} bytes, {done.kept} of them were there already) in {to}, SHA-256 verified")
     if done.erased:
-        output.say(f"The results of {done.erased} runs were erased; they are not there any more")
+        output.say(f"The results of {output.counted(done.erased, 'run')} were erased; they are not there any more")
     output.say(f"Next: {to}/results.csv lists them in input order")
     for line in done.broken:
         output.say(f"error: {line}")

@@ -62,12 +62,14 @@ class Runs:
         external_id: str | None = None,
         labels: Mapping[str, str] | None = None,
         error_codes: Sequence[str] = (),
+        origin: str | None = None,
         limit: int | None = None,
     ) -> Iterator[Run]:
         """Give runs, newest first (of a batch: in input order); fetches page after page as they are taken.
 
         Args:
             since, until: ISO 8601, by the time of creation.
+            origin: `submitted` here, or `observed`: started by others on a connection that is watched.
             limit: how many in all; None for all there are.
         """
         query: dict[str, Any] = {
@@ -79,6 +81,7 @@ class Runs:
             "dateTo": until,
             "external_id": external_id,
             "error_code": [*error_codes],
+            "origin": origin,
             "label": tuple(f"{name}={value}" for name, value in (labels or {}).items()),
         }
         return cast(Iterator[Run], pages(self._wire, "/runs", query, limit))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from orchestrator.domain.statuses import ENDINGS, BatchStatus
+from orchestrator.domain.statuses import ENDINGS, BatchStatus, RunStatus
 from orchestrator.domain.statuses import RunStatus as S
 
 #: Ended otherwise than was asked for.
@@ -15,6 +15,19 @@ BADLY = (S.ERROR, S.RESULT_LOST, S.ABANDONED)
 def ended(batch: Mapping[str, Any]) -> int:
     """Return how many of its runs have ended."""
     return sum(count for status, count in batch["counts"].items() if status in ENDINGS)
+
+
+def under_way(counts: Mapping[RunStatus, int]) -> str:
+    """Say where the runs of a batch are of which none is queued any more."""
+    parts = [
+        (S.LAUNCHING, "being launched"),
+        (S.PROCESSING, "at the provider"),
+        (S.HUMAN_IN_THE_LOOP, "for a person to approve"),
+        (S.DOWNLOADING, "having results stored"),
+        (S.IN_DOUBT, "in doubt"),
+    ]
+    told = [(counts[status], words) for status, words in parts if counts.get(status)]
+    return ", ".join(f"{_runs(n) if place == 0 else f'{n:,}'} {words}" for place, (n, words) in enumerate(told))
 
 
 def plain_line(batch: Mapping[str, Any]) -> str:

@@ -139,8 +139,9 @@ def refuse_open_batch(batch_id: UUID, runs: Sequence[Holdings]) -> None:
     open_ = sum(run.is_open for run in runs)
     if not open_:
         return
+    have = "has" if open_ == 1 else "have"
     raise Conflict(
-        f"{open_:,} of the batch's {len(runs):,} runs have not ended; only what has ended can be erased",
+        f"{open_:,} of {len(runs):,} in this batch {have} not ended; only what has ended can be erased",
         code="batch_open",
         hint=f"orchestrator batch cancel {batch_id} stops what was not launched, orchestrator batch wait {batch_id} "
         "waits for the rest",

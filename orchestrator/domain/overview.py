@@ -8,8 +8,10 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-#: Counts of pages end here: `10,000+`.
+#: Counts of pages end here: `10,000+`, or in a sentence `more than 10,000`.
 CAP = 10_000
+#: The rail's count of open questions ends here: `99+`.
+MOST_ASKED = 99
 
 
 class Level(StrEnum):
@@ -60,9 +62,9 @@ def sentence(listed: Sequence[Point]) -> str:
 
 
 def counted(number: int, one: str, many: str | None = None) -> str:
-    """Return `1 run`, `2 runs`, `10,000+ runs`."""
+    """Return `1 run`, `2 runs`, `more than 10,000 runs`."""
     words = one if number == 1 else many or f"{one}s"
-    return f"{CAP:,}+ {words}" if number > CAP else f"{number:,} {words}"
+    return f"more than {CAP:,} {words}" if number > CAP else f"{number:,} {words}"
 
 
 def _machine(health: Mapping[str, Any]) -> Iterator[Point]:

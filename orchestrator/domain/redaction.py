@@ -10,7 +10,8 @@ from collections.abc import Iterator
 
 HIDDEN = '"(hidden)"'
 
-_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\],:]|[^\s{}\[\],:"]+')
+# A string that the end of the text cuts off is one token all the same: of a secret no half must be seen.
+_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*(?:"|\\?\Z)|[{}\[\],:]|[^\s{}\[\],:"]+')
 _SECRET = re.compile(
     r"pass(word|wd|phrase)?$|secret|token$|api[_-]?key|private[_-]?key|authori[sz]ation|credential|cookie|iban$|cvv|ssn$",
     re.IGNORECASE,
@@ -31,6 +32,11 @@ def pretty(text: str) -> tuple[str, int]:
     tokens = _TOKEN.findall(text)
     kept, hidden = _redacted(tokens)
     return "".join(_laid_out(kept)), hidden
+
+
+def hidden(text: str) -> str:
+    """Return JSON, or what a cut left of it, in one line, without the values of secret-looking keys."""
+    return "".join(f"{token} " if token in (":", ",") else token for token in _redacted(_TOKEN.findall(text))[0])
 
 
 def _redacted(tokens: list[str]) -> tuple[list[str], int]:

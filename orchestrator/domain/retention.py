@@ -136,14 +136,17 @@ def too_young(month: Month, *, now: datetime, keep_days: int) -> str | None:
     return None if goes_at <= now else f"its last streams began less than {keep_days} days ago: from {goes_at:%Y-%m-%d}"
 
 
+_FIRST = "content that is to be erased first (keep_content_days)"
+
+
 def alive(living: Living) -> list[str]:
     """Return what of a month still lives, in words; nothing when nothing does."""
     found = [
-        (living.runs, "runs have not ended"),
-        (living.batches, "batches have not ended"),
-        (living.kept, "runs or batches have content that is to be erased first (keep_content_days)"),
+        (living.runs, "run has not ended", "runs have not ended"),
+        (living.batches, "batch has not ended", "batches have not ended"),
+        (living.kept, f"run or batch has {_FIRST}", f"runs or batches have {_FIRST}"),
     ]
-    return [f"{count:,} {what}" for count, what in found if count]
+    return [f"{count:,} {one if count == 1 else many}" for count, one, many in found if count]
 
 
 def held_by(content: Content, *, now: datetime, keep_days: int) -> list[str]:

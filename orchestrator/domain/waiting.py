@@ -133,7 +133,7 @@ def _processing(s: Surroundings) -> Reason:
     if s.due_at <= s.now and s.free_at is not None and s.free_at > s.now:
         message = "the provider has it; the request budget is used up for the moment"
         return Reason(code="rate", message=message, until=s.free_at)
-    return Reason(code="provider", message="the provider has it; this is the next look", until=s.due_at)
+    return Reason(code="provider", message="the provider has it, and is asked again", until=s.due_at)
 
 
 def _downloading(s: Surroundings) -> Reason:

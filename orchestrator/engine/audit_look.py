@@ -34,6 +34,7 @@ SUBJECTS: Mapping[str, tuple[str, ...]] = {
     "connection": ("added", "set", "rotated", "paused", "resumed", "removed"),
     "workflow": ("set",),
     "token": ("created", "revoked", "exposed"),
+    "session": ("opened", "closed"),
     "webhook": ("added", "set", "rotated", "resent", "removed", "disabled"),
     "schedule": ("created", "updated", "paused", "resumed", "removed", "run_now", "set_aside"),
     "operation": ("started", "ended", "cancelled"),

@@ -17,7 +17,7 @@ from orchestrator.errors import NotFound
 from orchestrator.storage import batches, events
 from orchestrator.storage import run_look as looks
 
-#: Of a list's open batches, so many are asked for their rate and their forecast, which is a few statements each.
+#: Of a list's open batches, so many are asked for rates, and for forecasts, a few statements each.
 MOST_PACED = 10
 
 
@@ -28,10 +28,11 @@ async def paces(deps: Deps, who: Who, listed: Sequence[dict[str, Any]]) -> dict[
         return {}
 
     async def read(connection: AsyncConnection) -> dict[str, dict[str, Any]]:
+        rates = await batches.rates(connection, ids)
         return {
             str(row.id): shown(
                 {
-                    "rate_per_minute": await batches.rate_per_minute(connection, row.id),
+                    "rate_per_minute": rates[row.id],
                     "forecast": await forecast.of_batch(deps, connection, row),
                 }
             )

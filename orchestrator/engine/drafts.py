@@ -17,7 +17,7 @@ from orchestrator.errors import NotFound, TooLarge
 from orchestrator.storage import drafts
 from orchestrator.storage.drafts import DraftRow
 
-__all__ = ["DraftRow", "change", "discard", "find", "keep", "read_into", "within"]
+__all__ = ["DraftRow", "became", "become", "change", "discard", "find", "keep", "read_into", "within"]
 
 PIECE_BYTES = 1024 * 1024
 #: Of all that a workspace has waiting: a few of the largest files that are taken.
@@ -78,8 +78,26 @@ async def change(deps: Deps, who: Who, draft_id: UUID, options: Mapping[str, Any
 
 
 async def discard(deps: Deps, who: Who, draft_id: UUID) -> None:
-    """Remove a draft."""
-    await deps.db.run(partial(drafts.discard, workspace=who.workspace_id, actor=who.actor, draft_id=draft_id))
+    """Remove a draft.
+
+    Raises:
+        NotFound: there is none; it may have been started.
+    """
+    await find(deps, who, draft_id)
+    if not await deps.db.run(partial(drafts.discard, workspace=who.workspace_id, actor=who.actor, draft_id=draft_id)):
+        raise _gone()
+
+
+async def become(deps: Deps, who: Who, draft_id: UUID, batch_id: UUID) -> None:
+    """Let go of a draft that came before, and remember as which batch, for whoever asks again."""
+    write = partial(drafts.become, workspace=who.workspace_id, actor=who.actor, draft_id=draft_id, batch_id=batch_id)
+    await deps.db.run(write)
+
+
+async def became(deps: Deps, who: Who, draft_id: UUID) -> UUID:
+    """Return which batch a draft is by now, if it is one: that of its own id, or one that was there before it."""
+    read = partial(drafts.became, workspace=who.workspace_id, actor=who.actor, draft_id=draft_id)
+    return await deps.db.run(read) or draft_id
 
 
 def within(who: Who) -> Within:

@@ -28,6 +28,7 @@ from orchestrator.storage import events, fires, outbox, schedules
 from orchestrator.storage.database import now as transaction_now
 from orchestrator.storage.fires import FireClaim, Standing
 from orchestrator.storage.schedules import ScheduleRow
+from orchestrator.telemetry import redact
 
 #: Fires that one claim takes.
 FIRES_AT_ONCE = 4
@@ -243,4 +244,4 @@ def _fired_event(schedule: ScheduleRow, held: FireClaim) -> NewEvent:
 def _said(error: OrchestratorError) -> str:
     """Return a refusal with its first places: the row and field are what a person needs."""
     problems = error.problems[:3] if isinstance(error, BadInput) else ()
-    return "; ".join([error.message, *(str(problem) for problem in problems)])[:1000]
+    return redact("; ".join([error.message, *(str(problem) for problem in problems)]))[:1000]

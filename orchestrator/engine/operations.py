@@ -58,7 +58,7 @@ async def create_operation(deps: Deps, who: Who, spec: OperationSpec) -> dict[st
         chosen, refused, matched = await _choose(connection, deps, who, spec)
         if not chosen:
             raise Conflict(
-                f"none of the {matched} runs that this filter matches can be taken by {spec.intention.verb}",
+                f"no run of those that this filter matches ({matched:,}) can be taken by {spec.intention.verb}",
                 code="nothing_eligible",
                 hint="a dry run says why",
             )

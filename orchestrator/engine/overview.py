@@ -7,6 +7,8 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from orchestrator.domain import overview as words
+from orchestrator.domain.calendar.preview import in_words
+from orchestrator.domain.calendar.rhythms import Rhythm
 from orchestrator.domain.overview import CAP
 from orchestrator.domain.sights import AT_RISK_S
 from orchestrator.engine import forecast, health, views
@@ -31,7 +33,7 @@ async def read_overview(deps: Deps, who: Who) -> dict[str, Any]:
             "results": await overview.results(connection, workspace, at_risk_s=AT_RISK_S),
             "lanes": await overview.lanes(connection, workspace),
             "lately": _lately(await overview.lately(connection, workspace, now)),
-            "fires": await overview.next_fires(connection, workspace),
+            "fires": [_fire(row) for row in await overview.next_fires(connection, workspace)],
             "batches": await _open_batches(deps, connection, who),
         }
 
@@ -44,7 +46,7 @@ async def read_overview(deps: Deps, who: Who) -> dict[str, Any]:
 
 
 async def questions(deps: Deps, who: Who) -> int:
-    """Return how many open questions wait for a person, up to 100: the badge of every page."""
+    """Return how many open questions wait for a person, up to one more than are told: the badge of every page."""
 
     async def read(connection: AsyncConnection) -> int:
         return await overview.asked(connection, who.workspace_id)
@@ -53,16 +55,23 @@ async def questions(deps: Deps, who: Who) -> int:
 
 
 async def _open_batches(deps: Deps, connection: AsyncConnection, who: Who) -> list[dict[str, Any]]:
-    """Return the batches in progress; each of the few is asked for its rate and its forecast."""
+    """Return the batches in progress; their rates by one statement, each one's forecast by a few."""
     found = await overview.open_batches(connection, who.workspace_id)
+    rates = await batches.rates(connection, [row.id for row in found])
     return [
         views.batch(
             row,
-            rate_per_minute=await batches.rate_per_minute(connection, row.id),
+            rate_per_minute=rates[row.id],
             forecast=await forecast.of_batch(deps, connection, row),
         )
         for row in found
     ]
+
+
+def _fire(row: dict[str, Any]) -> dict[str, Any]:
+    """Return a schedule that comes next, with its rhythm in words."""
+    rhythm = Rhythm(cron=row["cron"], every_s=row["every_s"], zone=row["zone"], anchor=row["anchor"])
+    return {"name": row["name"], "next_at": row["next_at"], "tz": row["zone"], "when": in_words(rhythm)}
 
 
 def _lately(counted: list[dict[str, Any]]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from orchestrator.domain.statuses import RunStatus
+from orchestrator.domain.watching import Origin
 from orchestrator.engine import forecast, retired_reads, views
 from orchestrator.engine.deps import Deps
 from orchestrator.engine.shown import shown
@@ -66,6 +67,7 @@ async def list_runs(
     labels: Mapping[str, str] | None = None,
     kinds: Sequence[tuple[str, str | None]] = (),
     error_codes: Sequence[str] = (),
+    origin: str | None = None,
     after: UUID | int | None = None,
     limit: int = 50,
 ) -> tuple[list[dict[str, Any]], UUID | int | None]:
@@ -88,6 +90,7 @@ async def list_runs(
         external_id=external_id,
         labels=labels,
         error_codes=error_codes,
+        origin=origin,
     )
     if kinds:
         conditions |= {"kind_providers": [p for p, _ in kinds], "kind_workflows": [w for _, w in kinds]}
@@ -116,6 +119,7 @@ def run_conditions(
     external_id: str | None = None,
     labels: Mapping[str, str] | None = None,
     error_codes: Sequence[str] = (),
+    origin: str | None = None,
     **others: Any,
 ) -> dict[str, Any]:
     """Return the filters of runs in the words of `storage.run_pages`; those that do not narrow are left out.
@@ -128,6 +132,8 @@ def run_conditions(
         "external_ids": None if external_id is None else list(known_as(deps.sealer, who, external_id)),
         "error_codes": list(error_codes) or None,
     }
+    if origin is not None:
+        given[str(Origin(origin))] = True
     if labels:
         given |= {"label_keys": list(labels), "label_values": list(labels.values())}
     return {name: value for name, value in given.items() if value is not None}
@@ -191,7 +197,7 @@ async def get_batch(deps: Deps, who: Who, batch_id: UUID) -> dict[str, Any]:
         row = await batches.read(connection, who.workspace_id, batch_id)
         if row is None:
             return None
-        rate = await batches.rate_per_minute(connection, batch_id) if row.ended_at is None else None
+        rate = (await batches.rates(connection, [batch_id]))[batch_id] if row.ended_at is None else None
         waiting = await views.batch_waits(connection, row)
         told = await forecast.of_batch(deps, connection, row)
         causes = await _failures(connection, row)

@@ -118,7 +118,7 @@ def summary(report: Report) -> dict[str, Any]:
             "name": total.name,
             "equation": total.equation,
             "left": total.left.value,
-            "right": [{"label": term.label, "value": term.value} for term in total.right],
+            "right": [{"label": term.label, "counted": term.counted, "value": term.value} for term in total.right],
             "adds_up": total.adds_up,
             "verdict": total.verdict,
         }

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -15,7 +16,7 @@ from orchestrator.domain.fires import CatchUp, FireState, Overlap
 from orchestrator.engine import submission_rules
 from orchestrator.engine.shown import shown
 from orchestrator.engine.ticks import rhythm_of
-from orchestrator.errors import BadInput
+from orchestrator.errors import BadInput, Conflict
 from orchestrator.storage.schedules import ScheduleRow
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
@@ -153,6 +154,33 @@ def view(row: ScheduleRow, latest: Mapping[str, Any] | None) -> dict[str, Any]:
             "created_at": row.created_at,
         }
     )
+
+
+#: What of a schedule people change by its form, or by PATCH.
+_CHANGEABLE = (
+    *("cron", "every_s", "tz", "input", "file", "options", "overlap", "catch_up", "max_catch_up", "deadline_s"),
+    "allow_same_content",
+)
+
+
+def revision(view: Mapping[str, Any]) -> str:
+    """Return what names a schedule as it is set now: another once somebody changes it, the same if it is so again."""
+    told = json.dumps([view[name] for name in _CHANGEABLE], sort_keys=True)
+    return hashlib.blake2b(told.encode(), digest_size=9).hexdigest()
+
+
+def check_seen(row: ScheduleRow, seen: Collection[str] | None) -> None:
+    """Refuse a change of what is not any more as whoever changes it has seen it.
+
+    Raises:
+        Conflict: its revision is none of these (`changed_meanwhile`).
+    """
+    if seen is not None and revision(view(row, None)) not in seen:
+        raise Conflict(
+            "the schedule was changed meanwhile, so nothing was done",
+            code="changed_meanwhile",
+            hint="Look at it as it is now, and say again what is to be changed.",
+        )
 
 
 def fire_view(row: Mapping[str, Any]) -> dict[str, Any]:

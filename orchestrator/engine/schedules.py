@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -82,12 +82,21 @@ async def update_schedule(
     zone: str | None = None,
     plan: Mapping[str, Any],
     reason: str | None = None,
+    seen: Collection[str] | None = None,
 ) -> dict[str, Any]:
-    """Change what is given. Ticks whose time has come keep the old plan's row; the rest follow the new one."""
+    """Change what is given. Ticks whose time has come keep the old plan's row; the rest follow the new one.
+
+    Args:
+        seen: revisions (`schedule_words.revision`) of which it must still be one; None: whatever it is.
+
+    Raises:
+        Conflict: it was changed meanwhile.
+    """
     if plan.get("input") is not None:
         await _check_input(deps, who, name, plan["input"])
 
     async def change(session: AsyncConnection, row: ScheduleRow) -> Done:
+        words.check_seen(row, seen)
         row, planned = await ticks.plan_whole(deps, session, row)
         rhythm, next_at = ticks.rhythm_of(row), row.next_at
         if cron is not None or every is not None or zone is not None:

@@ -23,7 +23,7 @@ from orchestrator.engine.deps import Deps
 from orchestrator.storage import events, fires, outbox, schedules
 from orchestrator.storage.database import now as transaction_now
 from orchestrator.storage.schedules import ScheduleRow
-from orchestrator.telemetry import get_logger
+from orchestrator.telemetry import get_logger, redact
 
 log = get_logger(__name__)
 
@@ -57,7 +57,7 @@ async def plan_due(deps: Deps) -> int:
 
 async def _set_aside(deps: Deps, schedule: ScheduleRow, broken: poison.Poisoned) -> None:
     """Let a schedule that cannot be planned rest, visibly, until a person changes it: its zone is gone, perhaps."""
-    why = f"its ticks cannot be told: {type(broken.failure).__name__}: {broken.failure}"[:500]
+    why = f"its ticks cannot be told: {type(broken.failure).__name__}: {redact(str(broken.failure))}"[:500]
     poison.tell("schedule", broken, schedule=schedule.name)
 
     async def rest(connection: AsyncConnection) -> None:

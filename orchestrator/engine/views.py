@@ -11,7 +11,7 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from orchestrator.domain import chain, waiting
+from orchestrator.domain import batch_story, chain, waiting
 from orchestrator.domain.breaker import BreakerState
 from orchestrator.domain.statuses import ENDINGS, PARKED, BatchStatus, RunStatus, batch_status
 from orchestrator.domain.waiting import Reason, Surroundings
@@ -242,15 +242,15 @@ async def batch_waits(connection: AsyncConnection, row: BatchRow) -> Reason | No
     if row.ended_at is not None or not any(n for s, n in row.counts.items() if s not in ENDINGS):
         return None
     if status is BatchStatus.WAITING:
-        return Reason(
-            code="human", message=f"{humans} wait(s) for approval, {doubts} in doubt: orchestrator inbox list"
-        )
+        wait = "waits" if humans == 1 else "wait"
+        message = f"{humans:,} {wait} for approval, {doubts:,} in doubt: orchestrator inbox list"
+        return Reason(code="human", message=message)
     queued = row.counts.get(RunStatus.QUEUED, 0)
     timing = await explain.batch_timing(connection, row.id)
     lane = await lanes.read(connection, timing.lane_id)
     if not queued:
         until = lane.poll_due_at
-        return Reason(code="provider", message="everything is launched; what runs is watched", until=until)
+        return Reason(code="provider", message=batch_story.under_way(row.counts), until=until)
     slots = (await explain.slots(connection, [timing.workflow_id])).get(timing.workflow_id)
     around = _around(lane, slots, timing.launches_blocked_until, timing.launches_blocked_because)
     return waiting.why(

@@ -22,6 +22,10 @@ from orchestrator.storage.workflows import WorkflowRow
 #: Pages of the provider's list that are read at most: 100 workflows each.
 MAX_PAGES = 20
 
+#: Of so many connections, so many workflows each are offered at most to whoever fills in a form.
+MOST_ASKED = 20
+MOST_OFFERED = 200
+
 #: What a cursor begins with that leads through what is known, while the provider is away.
 KNOWN = "known:"
 
@@ -37,6 +41,15 @@ async def list_workflows(deps: Deps, who: Who, connection: str) -> list[dict[str
     else:
         await _remember(deps, found, summaries)
     return [{**brief(row, found), "stale": stale} for row in await _known(deps, found)]
+
+
+async def known_workflows(deps: Deps, who: Who, names: Sequence[str]) -> list[dict[str, Any]]:
+    """Return what is known of the workflows of these connections, of a few where they are many. Asks no provider."""
+    return [
+        brief(row, found)
+        for found in [await find_connection(deps, who, name) for name in names[:MOST_ASKED]]
+        for row in (await _known(deps, found))[:MOST_OFFERED]
+    ]
 
 
 async def page_of_workflows(

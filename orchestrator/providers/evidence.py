@@ -11,16 +11,23 @@ _READ_BYTES = 8_000
 _MAX_SECRET_CHARS = 1_024
 _GONE = "[redacted]"
 
+_NAMES = (
+    r"api[-_ ]?key|x-api-key|access[-_]?key\w{0,16}|secret\w{0,16}|token|password|passwd|signature"
+    r"|credential\w{0,16}|authorization|cookie|session\w{0,16}"
+)
+
 #: Every repeat that something must follow is bounded: a hostile body must not make a search quadratic.
 _PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = (
     # a URL's user and password, and its query: presigned URLs carry their signature there
     (re.compile(r"://[^\s/\"'<>@]{1,512}@"), f"://{_GONE}@"),
     (re.compile(r"\?[\w.~%+$\-\[\]]{1,128}(=|%3D|\\u003d)[^\s\"'<>]*", re.IGNORECASE), f"?{_GONE}"),
+    # a value in quotes may have spaces
+    (re.compile(rf"((?:{_NAMES})\"\s{{0,4}}:\s{{0,4}}\")(?:[^\"\\]|\\.){{1,1024}}", re.IGNORECASE), rf"\1{_GONE}"),
     # what a page calls a key; the value may stand in JSON, in a header or in a sentence
     (
         re.compile(
-            r"((?:api[-_ ]?key|x-api-key|access[-_]?key\w{0,16}|secret\w{0,16}|token|password|passwd|signature"
-            r"|credential\w{0,16}|authorization|cookie|session\w{0,16})[\"'\\]{0,4}\s{0,4}[:=]\s{0,4}[\"'\\]{0,4}"
+            rf"((?:{_NAMES})"
+            r"[\"'\\]{0,4}\s{0,4}[:=]\s{0,4}[\"'\\]{0,4}"
             r"(?:(?:bearer|basic)\s{1,4})?)[^\s\"'<>,;&\\]+",
             re.IGNORECASE,
         ),
@@ -37,17 +44,18 @@ _CONTROLS = re.compile(
 )
 
 
-def evidence(body: bytes, *, secrets: Sequence[str] = ()) -> str | None:
+def evidence(body: bytes, *, secrets: Sequence[str] = (), is_cut: bool = False) -> str | None:
     """Return the start of an answer's body, at most 2 kB, redacted; None for an empty one.
 
     Args:
         secrets: texts that must not be kept wherever they stand, e.g. the key that was sent.
+        is_cut: there was more of it, which was not read: what it ends with may be the half of a secret.
     """
     if not body:
         return None
     text = body[:_READ_BYTES].decode("utf-8", "replace")
-    if len(body) > _READ_BYTES:
-        text = text[: max(text.rfind(" "), text.rfind("\n"), len(text) - _MAX_SECRET_CHARS)]
+    if is_cut or len(body) > _READ_BYTES:
+        text = text[: max(text.rfind(" "), text.rfind("\n"), len(text) - _MAX_SECRET_CHARS, 0)]
     for secret in secrets:
         text = text.replace(secret, _GONE) if secret else text
     for pattern, instead in _PATTERNS:

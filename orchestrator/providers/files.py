@@ -139,10 +139,10 @@ class HttpFileFetcher:
         return length_bytes
 
     async def _no(self, response: httpx.Response) -> ProviderError:
-        body = b""
+        body, is_cut = b"", False
         try:
             async with asyncio.timeout(self._timeouts.read_s):
-                body, _ = await read_up_to(response, _ERROR_BODY_BYTES)
+                body, is_cut = await read_up_to(response, _ERROR_BODY_BYTES)
         except (httpx.RequestError, OSError):
             pass  # the status already says it; its body is only evidence
         headers = response.headers
@@ -150,7 +150,7 @@ class HttpFileFetcher:
         return meaning(
             f"the file's host answered {response.status_code}",
             http_status=response.status_code,
-            evidence=evidence(body),
+            evidence=evidence(body, is_cut=is_cut),
             retry_after_s=retry_after_s(headers.get("retry-after"), date=headers.get("date"), now=self._utc_now()),
         )
 

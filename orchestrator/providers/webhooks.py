@@ -118,10 +118,10 @@ class HttpWebhookSender:
     ) -> tuple[int, str | None, str | None, float | None]:
         status = response.status_code
         try:
-            found, _ = await read_up_to(response, ANSWER_BYTES)
+            found, is_cut = await read_up_to(response, ANSWER_BYTES)
         except (httpx.RequestError, OSError):
             found = b""  # the status has said it; the body is for people only
-        said = evidence(found, secrets=secrets)
+        said = evidence(found, secrets=secrets, is_cut=is_cut)
         if 200 <= status <= 299:
             return status, None, said, None
         wait_s = None

@@ -151,7 +151,7 @@ def totals(found: Sequence[ControlTotal]) -> Markup:
 
 
 def _term(term: Term) -> Markup:
-    return joined([tag("b", number(term.value)), " ", foreign(term.label)])
+    return joined([tag("b", number(term.value)), " ", foreign(term.counted)])
 
 
 def _sum(total: ControlTotal) -> Markup:

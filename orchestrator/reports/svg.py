@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from orchestrator.domain.report.buckets import DAY_S, Bar, span
 from orchestrator.domain.report.figures import Cause
-from orchestrator.domain.report.verdict import FAILURES
+from orchestrator.domain.report.verdict import FAILURES, counted
 from orchestrator.domain.statuses import LIVE, RunStatus
 from orchestrator.reports.markup import Markup, joined, tag
 
@@ -60,7 +60,7 @@ def durations(buckets: Sequence[tuple[float | None, int]]) -> Markup:
         name = "longer" if bound is None else span(bound)
         names.append((n * slot + slot / 2, name))
         if runs:
-            told = f"{name if bound is None else f'less than {name}'}: {runs:,} runs"
+            told = f"{name if bound is None else f'less than {name}'}: {counted(runs, 'run')}"
             drawn.append(_column(n * slot, slot, 0, runs, most, class_="ok", title=told))
     legend = _legend([("finished runs, each bar in less than its time", "ok")])
     return _chart("Time to result", _axis(most), drawn, _labels(names), legend)
@@ -85,7 +85,7 @@ def causes(found: Sequence[Cause]) -> Markup:
         length = max(2.0, wide * runs / most)
         drawn += [
             _text(124, y + 11, code if len(code) <= 20 else code[:19] + "…", anchor="end"),
-            _rect(130, y + 2, length, 12, class_="bad", title=f"{code}: {runs:,} runs"),
+            _rect(130, y + 2, length, 12, class_="bad", title=f"{code}: {counted(runs, 'run')}"),
             _text(130 + length + 4, y + 11, f"{runs:,}"),
         ]
     # As high as its bars: on a phone, where charts stand below each other, a single bar would have a gap below it.

@@ -81,11 +81,12 @@ UNSETTLED = text("""
 
 # What has ended, by index; the rest of the batch is not read.
 FINISHED_LATELY = text("""
-    SELECT count(*)::int AS ended, extract(
-        epoch FROM orch_now() - GREATEST(min(b.created_at), orch_now() - interval '2 minutes'))::float8 AS over_s
-    FROM runs r JOIN batches b ON b.id = r.batch_id
-    WHERE r.batch_id = :id AND r.status IN ('finished', 'error', 'result_lost', 'cancelled', 'abandoned')
-        AND r.ended_at > orch_now() - interval '2 minutes'""")
+    SELECT b.id, f.ended, extract(
+        epoch FROM orch_now() - GREATEST(b.created_at, orch_now() - interval '2 minutes'))::float8 AS over_s
+    FROM batches b, LATERAL (SELECT count(*)::int AS ended FROM runs r
+        WHERE r.batch_id = b.id AND r.status IN ('finished', 'error', 'result_lost', 'cancelled', 'abandoned')
+            AND r.ended_at > orch_now() - interval '2 minutes') f
+    WHERE b.id = ANY(:ids) LIMIT 1000""")
 
 
 #: Endings from which a rate may be told.
@@ -251,10 +252,13 @@ async def unsettled(connection: AsyncConnection, live: Sequence[RunStatus]) -> l
     return [row.id for row in await rows(connection, UNSETTLED, {"live": list(live)})]
 
 
-async def rate_per_minute(connection: AsyncConnection, batch_id: UUID) -> float | None:
-    """Return how many runs ended per minute over the last two minutes, or None while too little is known."""
-    row = (await connection.execute(FINISHED_LATELY, {"id": batch_id})).one()
-    return row.ended * 60 / row.over_s if row.ended >= FEWEST_FOR_A_RATE and row.over_s > 0 else None
+async def rates(connection: AsyncConnection, ids: Sequence[UUID]) -> dict[UUID, float | None]:
+    """Return how many runs of each batch ended per minute over the last two minutes, None while too little is known."""
+    found: dict[UUID, float | None] = dict.fromkeys(ids)
+    for row in await rows(connection, FINISHED_LATELY, {"ids": list(ids)}) if ids else ():
+        if row.ended >= FEWEST_FOR_A_RATE and row.over_s > 0:
+            found[row.id] = row.ended * 60 / row.over_s
+    return found
 
 
 async def _with_counts(connection: AsyncConnection, found: Sequence[Row[Any]]) -> list[BatchRow]:

@@ -31,9 +31,18 @@ INSERT_PIECE = text("INSERT INTO draft_pieces (draft_id, n, body) VALUES (:id, :
 
 FIND = text(f"""
     SELECT id, filename, size_bytes, options, created_at + make_interval(hours => {LIFE_H}) AS expires_at
-    FROM drafts WHERE {_OWN}""")  # noqa: S608 - our own words
+    FROM drafts WHERE {_OWN} AND options->>'became' IS NULL""")  # noqa: S608 - our own words
 PIECE = text("SELECT body FROM draft_pieces WHERE draft_id = :id AND n = :n")
-CHANGE = text(f"UPDATE drafts SET options = CAST(:options AS jsonb) WHERE {_OWN}")  # noqa: S608 - our own words
+CHANGE = text(f"""
+    UPDATE drafts SET options = CAST(:options AS jsonb)
+    WHERE {_OWN} AND options->>'became' IS NULL""")  # noqa: S608 - our own words
+
+# Of a file that came before nothing is kept but which batch it is, for whoever asks again.
+BECOME = text(f"""
+    WITH became AS (UPDATE drafts SET options = jsonb_build_object('became', CAST(:batch AS text)), size_bytes = 0
+        WHERE {_OWN} RETURNING id)
+    DELETE FROM draft_pieces p USING became b WHERE p.draft_id = b.id""")  # noqa: S608 - our own words
+BECAME = text(f"SELECT options->>'became' AS batch FROM drafts WHERE {_OWN}")  # noqa: S608 - our own words
 DISCARD = text(f"DELETE FROM drafts WHERE {_OWN}")  # noqa: S608 - our own words
 
 #: Whether any has waited too long.
@@ -92,9 +101,21 @@ async def change(
     return await execute(connection, CHANGE, values) == 1
 
 
-async def discard(connection: AsyncConnection, workspace: UUID, actor: str, draft_id: UUID) -> None:
-    """Remove a draft with its content."""
-    await connection.execute(DISCARD, {"workspace": workspace, "actor": actor, "id": draft_id})
+async def become(connection: AsyncConnection, workspace: UUID, actor: str, draft_id: UUID, batch_id: UUID) -> None:
+    """Drop a draft's content, and remember which batch it was found to be."""
+    values = {"workspace": workspace, "actor": actor, "id": draft_id, "batch": str(batch_id)}
+    await connection.execute(BECOME, values)
+
+
+async def became(connection: AsyncConnection, workspace: UUID, actor: str, draft_id: UUID) -> UUID | None:
+    """Return the batch that a draft was found to be."""
+    row = await one(connection, BECAME, {"workspace": workspace, "actor": actor, "id": draft_id})
+    return None if row is None or row.batch is None else UUID(row.batch)
+
+
+async def discard(connection: AsyncConnection, workspace: UUID, actor: str, draft_id: UUID) -> bool:
+    """Remove a draft with its content; False when it is gone already."""
+    return await execute(connection, DISCARD, {"workspace": workspace, "actor": actor, "id": draft_id}) == 1
 
 
 async def forget(connection: AsyncConnection) -> None:

@@ -1,4 +1,4 @@
-"""Reads what a workspace's overview shows. Each read ends at `CAP` rows, so that no page grows with a table."""
+"""Reads what a workspace's overview shows. Each read ends just above `CAP` rows, so that no page grows with a table."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from orchestrator.domain.overview import CAP
+from orchestrator.domain.overview import CAP, MOST_ASKED
 from orchestrator.storage import batches
 from orchestrator.storage.batches import BatchRow
 from orchestrator.storage.database import rows
@@ -38,15 +38,15 @@ INBOX = text(f"""
         WHERE workspace_id = :workspace AND closed_at IS NULL ORDER BY id LIMIT {CAP + 1}) i
     GROUP BY i.kind ORDER BY i.kind""")  # noqa: S608 - our own words
 
-ASKED = text("""
+ASKED = text(f"""
     SELECT count(*)::int AS items FROM (SELECT FROM inbox WHERE workspace_id = :workspace AND closed_at IS NULL
-        LIMIT 100) i""")
+        LIMIT {MOST_ASKED + 1}) i""")  # noqa: S608 - our own words
 
 RESULTS = text(f"""
     SELECT count(*)::int AS runs, min(f.dies_at) AS first_loss_at,
         count(*) FILTER (WHERE f.dies_at < orch_now() + make_interval(secs => :at_risk_s))::int AS at_risk,
         (array_agg(r.id ORDER BY f.dies_at, r.id))[1] AS first_run
-    FROM (SELECT id, attempt FROM runs WHERE workspace_id = :workspace AND status = 'downloading' LIMIT {CAP}) r,
+    FROM (SELECT id, attempt FROM runs WHERE workspace_id = :workspace AND status = 'downloading' LIMIT {CAP + 1}) r,
         LATERAL (SELECT min(a.url_expires_at) AS dies_at FROM artifacts a
             WHERE a.run_id = r.id AND a.attempt = r.attempt AND a.stored_at IS NULL) f""")  # noqa: S608
 
@@ -69,7 +69,7 @@ OPEN_BATCHES = text(f"""
     WHERE b.workspace_id = :workspace ORDER BY b.id DESC LIMIT {SHOWN + 1}""")  # noqa: S608 - our own words
 
 FIRES = text(f"""
-    SELECT s.name, s.next_at, s.zone, s.cron, s.every_s FROM schedules s
+    SELECT s.name, s.next_at, s.zone, s.cron, s.every_s, s.anchor FROM schedules s
     WHERE s.workspace_id = :workspace AND s.removed_at IS NULL AND s.paused_at IS NULL AND s.next_at IS NOT NULL
     ORDER BY s.next_at, s.name LIMIT {SHOWN}""")  # noqa: S608 - our own words
 
@@ -91,7 +91,7 @@ async def inbox(connection: AsyncConnection, workspace: UUID) -> list[dict[str, 
 
 
 async def asked(connection: AsyncConnection, workspace: UUID) -> int:
-    """Count the open questions up to 100."""
+    """Count the open questions, up to `MOST_ASKED` + 1."""
     count: int = (await connection.execute(ASKED, {"workspace": workspace})).scalar_one()
     return count
 

@@ -46,6 +46,9 @@ _FILTERS: Mapping[str, str] = {
     "before": "r.id < :before",
     "after_index": "r.index > :after_index",
     "label_keys": _OTHER_LABELS,
+    # As literals: what others started has an index of its own, which a parameter could not choose.
+    "submitted": "r.origin = 'submitted'",
+    "observed": "r.origin = 'observed'",
 }
 
 _STATUSES = "r.status = ANY(CAST(:statuses AS text[]))"

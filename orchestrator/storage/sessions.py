@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from sqlalchemy import text
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from orchestrator.storage.database import execute, one
@@ -15,8 +19,9 @@ LIFE_D = 7
 _GOOD_TOKEN = "t.revoked_at IS NULL AND (t.expires_at IS NULL OR t.expires_at > orch_now())"  # noqa: S105 - a condition
 
 BEGIN = text(f"""
-    INSERT INTO sessions (digest, token_id) SELECT :digest, t.id FROM tokens t
-    WHERE t.digest = :token AND {_GOOD_TOKEN}""")  # noqa: S608 - our own words
+    WITH t AS (SELECT t.id, t.workspace_id, t.name FROM tokens t WHERE t.digest = :token AND {_GOOD_TOKEN}),
+        made AS (INSERT INTO sessions (digest, token_id) SELECT :digest, t.id FROM t)
+    SELECT id, workspace_id, name FROM t""")  # noqa: S608 - our own words
 
 # The last use is kept to the minute, so that reading costs no write.
 FIND = text(f"""
@@ -31,7 +36,9 @@ FIND = text(f"""
 USED = text("""
     WITH used AS (UPDATE sessions SET last_used_at = orch_now() WHERE digest = :digest RETURNING token_id)
     UPDATE tokens SET last_used_at = orch_now() FROM used WHERE tokens.id = used.token_id""")
-END = text("DELETE FROM sessions WHERE digest = :digest")
+END = text("""
+    WITH ended AS (DELETE FROM sessions WHERE digest = :digest RETURNING token_id)
+    SELECT t.id, t.workspace_id, t.name FROM ended JOIN tokens t ON t.id = ended.token_id""")
 
 MAKE_LINK = text(f"""
     INSERT INTO sign_in_links (digest, token_id, expires_at)
@@ -40,18 +47,29 @@ MAKE_LINK = text(f"""
 
 # One statement takes the link and begins the session: of two browsers that show it at once, one signs in.
 REDEEM_LINK = text(f"""
-    WITH taken AS (DELETE FROM sign_in_links WHERE digest = :link AND expires_at > orch_now() RETURNING token_id)
-    INSERT INTO sessions (digest, token_id) SELECT :digest, t.id FROM taken JOIN tokens t ON t.id = taken.token_id
-    WHERE {_GOOD_TOKEN}""")  # noqa: S608 - our own words
+    WITH taken AS (DELETE FROM sign_in_links WHERE digest = :link AND expires_at > orch_now() RETURNING token_id),
+        t AS (SELECT t.id, t.workspace_id, t.name FROM taken JOIN tokens t ON t.id = taken.token_id
+            WHERE {_GOOD_TOKEN}),
+        made AS (INSERT INTO sessions (digest, token_id) SELECT :digest, t.id FROM t)
+    SELECT id, workspace_id, name FROM t""")  # noqa: S608 - our own words
 
 FORGET_SESSIONS = text(f"DELETE FROM sessions WHERE created_at < orch_now() - make_interval(days => {LIFE_D})")  # noqa: S608
 FORGET_LINKS = text("DELETE FROM sign_in_links WHERE expires_at < orch_now()")
 
 
-async def begin(connection: AsyncConnection, *, digest: bytes, token: bytes) -> bool:
-    """Begin a session of a token; False when there is no such good one."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Holder:
+    """The token whose session it is."""
+
+    id: UUID
+    workspace_id: UUID
+    name: str
+
+
+async def begin(connection: AsyncConnection, *, digest: bytes, token: bytes) -> Holder | None:
+    """Begin a session of a token; return whose it is, None when there is no such good one."""
     await _forget(connection)
-    return await execute(connection, BEGIN, {"digest": digest, "token": token}) == 1
+    return _holder(await one(connection, BEGIN, {"digest": digest, "token": token}))
 
 
 async def find(connection: AsyncConnection, digest: bytes) -> TokenRow | None:
@@ -65,9 +83,9 @@ async def used(connection: AsyncConnection, digest: bytes) -> None:
     await connection.execute(USED, {"digest": digest})
 
 
-async def end(connection: AsyncConnection, digest: bytes) -> None:
-    """End a session. Twice is fine."""
-    await connection.execute(END, {"digest": digest})
+async def end(connection: AsyncConnection, digest: bytes) -> Holder | None:
+    """End a session; return whose it was, as `begin`. Twice is fine: None."""
+    return _holder(await one(connection, END, {"digest": digest}))
 
 
 async def make_link(connection: AsyncConnection, *, digest: bytes, token: bytes, life_s: float) -> bool:
@@ -76,9 +94,13 @@ async def make_link(connection: AsyncConnection, *, digest: bytes, token: bytes,
     return await execute(connection, MAKE_LINK, {"digest": digest, "token": token, "life_s": life_s}) == 1
 
 
-async def redeem_link(connection: AsyncConnection, *, link: bytes, digest: bytes) -> bool:
-    """Take a link and begin its session; False when it was used, or is over."""
-    return await execute(connection, REDEEM_LINK, {"link": link, "digest": digest}) == 1
+async def redeem_link(connection: AsyncConnection, *, link: bytes, digest: bytes) -> Holder | None:
+    """Take a link and begin its session; return whose, as `begin`, None when it was used, or is over."""
+    return _holder(await one(connection, REDEEM_LINK, {"link": link, "digest": digest}))
+
+
+def _holder(row: Row[Any] | None) -> Holder | None:
+    return None if row is None else Holder(**row._mapping)
 
 
 async def _forget(connection: AsyncConnection) -> None:

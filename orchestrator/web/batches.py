@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
 from urllib.parse import urlencode
 
 from fastapi import APIRouter
@@ -12,7 +14,8 @@ from orchestrator.api import cursors
 from orchestrator.api.queries import Query
 from orchestrator.domain.statuses import BatchStatus
 from orchestrator.engine import batch_look, reading
-from orchestrator.web import commands
+from orchestrator.errors import BadInput
+from orchestrator.web import commands, forms
 from orchestrator.web.rendering import page
 from orchestrator.web.run_filters import Chip
 from orchestrator.web.visits import Reading
@@ -40,25 +43,50 @@ async def list_batches(visit: Reading) -> Response:
     # A form sends its empty fields too: they filter nothing.
     params = QueryParams([(name, value) for name, value in visit.request.query_params.multi_items() if value])
     query = Query(params, (*FILTERS, "limit", "cursor"))
-    found, following = await reading.list_batches(
-        visit.deps,
-        visit.who,
-        statuses=query.batch_statuses(),
-        workflow=query.text("workflow"),
-        connection=query.text("connection"),
-        external_id=query.text("external_id"),
-        since=query.since(),
-        until=query.until(),
-        after=query.after(visit),
-        limit=query.limit(),
-    )
-    kept = [(name, params[name]) for name in FILTERS if name in params]
+    try:
+        sought = _sought(query)
+    except BadInput as error:
+        return await _page(visit, params, error=error)
+    after, limit = query.after(visit), query.limit()
+    found, following = await reading.list_batches(visit.deps, visit.who, **sought, after=after, limit=limit)
     cursor = None if following is None else cursors.issue(visit.deps.sealer, query.bound_to(visit), following)
+    return await _page(visit, params, found, cursor)
+
+
+def _sought(query: Query) -> dict[str, Any]:
+    """Return the filters as the engine takes them.
+
+    Raises:
+        BadInput: one of them is malformed.
+    """
+    return {
+        "statuses": query.batch_statuses(),
+        "workflow": query.text("workflow"),
+        "connection": query.text("connection"),
+        "external_id": query.text("external_id"),
+        "since": query.since(),
+        "until": query.until(),
+    }
+
+
+async def _page(
+    visit: Reading,
+    params: QueryParams,
+    found: Sequence[dict[str, Any]] = (),
+    cursor: str | None = None,
+    *,
+    error: BadInput | None = None,
+) -> Response:
+    """Show batches; or, beside a filter's own field, what is wrong with it."""
+    kept = [(name, params[name]) for name in FILTERS if name in params]
     return await page(
         visit,
         "batches.html",
         title="Batches",
         room="batches",
+        status=200 if error is None else 422,
+        error=error,
+        wrong=forms.wrong_fields(error),
         batches=found,
         paces=await batch_look.paces(visit.deps, visit.who, found),
         given=params,

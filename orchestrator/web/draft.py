@@ -7,6 +7,7 @@ looked at. It is kept in the database, in pieces, because the next step may reac
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 from uuid import UUID
 
@@ -24,10 +25,11 @@ from orchestrator.web import batch_options, commands, forms, preview_rows, uploa
 from orchestrator.web.new_batch import PATH as NEW
 from orchestrator.web.rendering import HEADERS, page
 from orchestrator.web.visits import Submitting
-from orchestrator.web.wording import number
+from orchestrator.web.wording import counted, number
 
 PATH = NEW + "/{draft_id:uuid}"
 PROBLEMS_A_PAGE = 100
+BEFORE = "This external id and file came before: this is it."
 
 router = APIRouter(include_in_schema=False)
 
@@ -36,7 +38,10 @@ router = APIRouter(include_in_schema=False)
 async def look(draft_id: UUID, visit: Submitting) -> Response:
     """Show what would become of the file as it was chosen. Nothing is stored."""
     query = Query(visit.request.query_params, ("problems",))
-    draft = await drafts.find(visit.deps, visit.who, draft_id)
+    try:
+        draft = await drafts.find(visit.deps, visit.who, draft_id)
+    except NotFound as gone:
+        return await _started_before(visit, draft_id, gone)
     spec = batch_options.spec(draft.options, skip_invalid=True, dry_run=True)
     done, error = await _looked(visit, draft, spec)
     seen: dict[str, Any] = error.facts["preview"] if error is not None else (done.preview if done else None) or {}
@@ -70,8 +75,11 @@ async def look(draft_id: UUID, visit: Submitting) -> Response:
 async def choose(draft_id: UUID, visit: Submitting) -> Response:
     """Keep what was chosen, and look again."""
     form = await forms.read(visit.request, max_fields=batch_options.MAX_FIELDS)
-    draft = await drafts.find(visit.deps, visit.who, draft_id)
-    await drafts.change(visit.deps, visit.who, draft_id, batch_options.chosen(form, draft.options))
+    try:
+        draft = await drafts.find(visit.deps, visit.who, draft_id)
+        await drafts.change(visit.deps, visit.who, draft_id, batch_options.chosen(form, draft.options))
+    except NotFound as gone:
+        return await _started_before(visit, draft_id, gone)
     return Response(status_code=303, headers={"Location": f"{NEW}/{draft_id}", **HEADERS})
 
 
@@ -86,10 +94,11 @@ async def start(draft_id: UUID, visit: Submitting) -> Response:
     except (BadInput, Conflict) as error:
         return forms.done(visit.request, f"{NEW}/{draft_id}", f"Not started: {error.message}.", tone="bad")
     if not done.created:
-        await drafts.discard(visit.deps, visit.who, draft_id)
-        return forms.done(visit.request, f"/batches/{done.id}", "This external id and file came before: this is it.")
+        assert done.id is not None, "what came before has an id"
+        await drafts.become(visit.deps, visit.who, draft_id, done.id)
+        return forms.done(visit.request, f"/batches/{done.id}", BEFORE)
     left_out = _left_out(done.refused)
-    text = f"Started: {number(done.total)} run{'' if done.total == 1 else 's'}.{left_out}"
+    text = f"Started: {counted(done.total, 'run')}.{left_out}"
     return forms.done(visit.request, f"/batches/{done.id}", text)
 
 
@@ -97,7 +106,12 @@ async def start(draft_id: UUID, visit: Submitting) -> Response:
 async def discard(draft_id: UUID, visit: Submitting) -> Response:
     """Forget the file."""
     await forms.read(visit.request)
-    await drafts.discard(visit.deps, visit.who, draft_id)
+    try:
+        await drafts.discard(visit.deps, visit.who, draft_id)
+    except NotFound as gone:
+        # One that waited too long, or was discarded before, is gone as asked; one that was started is not.
+        with suppress(NotFound):
+            return await _started_before(visit, draft_id, gone)
     return forms.done(visit.request, "/batches", "The file is gone from here. Nothing was started.")
 
 
@@ -149,11 +163,14 @@ async def _submitted(visit: Submitting, draft: DraftRow, spec: BatchSpec) -> Sub
 
 async def _started_before(visit: Submitting, draft_id: UUID, gone: NotFound) -> Response:
     """Lead to the batch that the draft has become, if it has."""
+    batch_id = await drafts.became(visit.deps, visit.who, draft_id)
     try:
-        batch = await reading.get_batch(visit.deps, visit.who, draft_id)
+        batch = await reading.get_batch(visit.deps, visit.who, batch_id)
     except NotFound:
         raise gone from None
-    text = f"It was started already: {number(batch['total'])} runs, once."
+    if batch_id != draft_id:
+        return forms.done(visit.request, f"/batches/{batch_id}", BEFORE)
+    text = f"It was started already: {counted(batch['total'], 'run')}, once."
     return forms.done(visit.request, f"/batches/{draft_id}", text)
 
 

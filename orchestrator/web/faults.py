@@ -20,7 +20,7 @@ from orchestrator.errors import BadInput, NotFound, OrchestratorError
 from orchestrator.runtime import system_sources
 from orchestrator.telemetry import get_logger, redact
 from orchestrator.web.rendering import HEADERS, HTML, render
-from orchestrator.web.visits import COOKIE, SignInFirst, to_sign_in
+from orchestrator.web.visits import COOKIE, SAFE, SignInFirst, came_from, is_page, own_path, to_sign_in
 from orchestrator.web.wording import spoken
 
 MOST_PROBLEMS = 50
@@ -156,7 +156,13 @@ def _page(request: Request, status: int, *, headers: dict[str, str], **shown: An
 
 
 def _back(request: Request) -> str:
-    """Return where whoever pressed a button came from: an act lies below the thing that it is done to."""
-    if request.method in ("GET", "HEAD"):
-        return "/"
-    return request.url.path.rsplit("/", 1)[0] or "/"
+    """Return the page of ours where whoever meets an error was; without one, that of what an act was done to."""
+    came = came_from(request)
+    query = f"?{request.url.query}" if request.url.query else ""
+    if came is not None and came != request.url.path + query and is_page(request, came):
+        return came
+    path = "" if request.method in SAFE else request.url.path
+    while path := path.rpartition("/")[0]:
+        if is_page(request, path):
+            return own_path(path)
+    return "/"

@@ -16,6 +16,7 @@ from starlette.responses import Response
 from orchestrator.api import limits
 from orchestrator.api.problems import RequestRefused
 from orchestrator.errors import BadInput, Problem
+from orchestrator.telemetry import redact
 from orchestrator.web.visits import keep
 
 FORM = "application/x-www-form-urlencoded"
@@ -109,7 +110,7 @@ class Said:
 def done(request: Request, there: str, text: str, *, tone: str = "good") -> Response:
     """Answer a form: go there, and read what came of it."""
     response = Response(status_code=303, headers={"Location": there})
-    told = json.dumps([text[:MAX_SAID_CHARS], tone])
+    told = json.dumps([redact(text)[:MAX_SAID_CHARS], tone])
     keep(response, request, Said.COOKIE, base64.urlsafe_b64encode(told.encode()).decode(), max_age_s=60)
     return response
 
@@ -121,6 +122,12 @@ def take_said(request: Request) -> Said | None:
     except (ValueError, TypeError, binascii.Error):
         return None
     return Said(str(text)[:MAX_SAID_CHARS], "bad" if tone == "bad" else "good")
+
+
+def wrong_fields(error: Exception | None) -> dict[str, str]:
+    """Return what is wrong by the field that it is wrong with, to be said beside each."""
+    problems = error.problems if isinstance(error, BadInput) else ()
+    return {problem.field: redact(problem.message) for problem in problems if problem.field}
 
 
 def _wrong(name: str, message: str) -> BadInput:

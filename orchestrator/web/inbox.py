@@ -50,7 +50,7 @@ router = APIRouter(include_in_schema=False)
 async def list_inbox(visit: Reading) -> Response:
     """Show what waits for a person, oldest first."""
     query = Query(visit.request.query_params, ("kind", "limit", "cursor"))
-    kinds = query.words("kind")
+    kinds = query.among("kind", InboxKind)
     found, following = await inbox_look.list_questions(
         visit.deps, visit.who, kinds=kinds, after=query.after(visit), limit=query.limit()
     )

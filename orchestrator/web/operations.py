@@ -12,10 +12,10 @@ from orchestrator.api import cursors
 from orchestrator.api.queries import Query
 from orchestrator.domain.bulk import ItemState
 from orchestrator.engine import operations
-from orchestrator.errors import BadInput
 from orchestrator.web import forms
 from orchestrator.web.rendering import page
 from orchestrator.web.visits import Operating, Reading
+from orchestrator.web.wording import counted
 
 PATH = "/operations"
 ONE = PATH + "/{operation_id:uuid}"
@@ -46,9 +46,7 @@ async def list_operations(visit: Reading) -> Response:
 async def show_operation(operation_id: UUID, visit: Reading) -> Response:
     """Show how far an act on many runs is."""
     query = Query(visit.request.query_params, ("state", "limit", "cursor"))
-    states = query.words("state")
-    if not set(states) <= set(ItemState):
-        raise BadInput(f"state is one of {', '.join(ItemState)}", code="field.value")
+    states = query.among("state", ItemState)
     found = await operations.get_operation(visit.deps, visit.who, operation_id)
     items, following = await operations.operation_items(
         visit.deps, visit.who, operation_id, states=states, after=query.after(visit), limit=query.limit()
@@ -59,7 +57,7 @@ async def show_operation(operation_id: UUID, visit: Reading) -> Response:
     return await page(
         visit,
         "operation.html",
-        title=f"{found['verb'].capitalize()} {found['total']} runs",
+        title=f"{found['verb'].capitalize()} {counted(found['total'], 'run')}",
         room="operations",
         found=found,
         items=items,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from orchestrator.domain.intake.preview import ColumnState
-from orchestrator.domain.redaction import is_secret
+from orchestrator.domain.redaction import hidden, is_secret
 
 MAX_SHOWN_FIELDS = 12
 MAX_CELL_CHARS = 80
@@ -46,13 +46,18 @@ def _row(row: Mapping[str, Any], shown: tuple[str, ...]) -> dict[str, Any]:
         "line": row["line"],
         "external_id": row["external_id"],
         "cells": cells,
-        "excerpt": row["excerpt"],
+        "excerpt": _excerpt(row["excerpt"]),
         "is_bad": bool(row["problems"]),
     }
+
+
+def _excerpt(text: str | None) -> str | None:
+    """Return a row that could not be read as it came; of one that is, or begins as, JSON without what is secret."""
+    return hidden(text) if text is not None and text.lstrip()[:1] in ("{", "[") else text
 
 
 def _cell(name: str, value: Any) -> str:
     if is_secret(name):
         return HIDDEN
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    text = value if isinstance(value, str) else hidden(json.dumps(value, ensure_ascii=False))
     return text if len(text) <= MAX_CELL_CHARS else f"{text[:MAX_CELL_CHARS]}…"

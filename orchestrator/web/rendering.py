@@ -21,6 +21,7 @@ from orchestrator.domain.redaction import is_secret
 from orchestrator.domain.statuses import RunStatus
 from orchestrator.engine import overview
 from orchestrator.engine.who import Who
+from orchestrator.telemetry import redact
 from orchestrator.web import preferences, wording
 from orchestrator.web.assets import ASSETS
 from orchestrator.web.forms import Said, take_said
@@ -66,7 +67,7 @@ def _environment() -> Environment:
     made.filters |= {"number": wording.number, "capped": wording.capped, "size": wording.size}
     made.filters |= {"duration": wording.duration, "short_id": wording.short_id}
     made.tests["secret"] = is_secret
-    made.filters |= {"spoken": wording.spoken, "person": wording.person}
+    made.filters |= {"spoken": wording.spoken, "person": wording.person, "redacted": redact}
     # Every file of macros is there as `ui.<noun>`, in each template and in each other.
     ui = SimpleNamespace()
     made.globals["ui"] = ui

@@ -17,7 +17,7 @@ from orchestrator.domain.statuses import RunStatus
 from orchestrator.errors import BadInput, Problem
 
 #: As `GET /api/v1/runs` knows them.
-TEXTS = ("status", "workflow", "connection", "batch", "dateFrom", "dateTo", "external_id", "error_code")
+TEXTS = ("status", "workflow", "connection", "batch", "dateFrom", "dateTo", "external_id", "error_code", "origin")
 LABEL = "label"
 
 #: What people write for them.
@@ -69,6 +69,7 @@ def filters_of(query: Query) -> dict[str, Any]:
         "external_id": query.text("external_id"),
         "labels": query.labels(),
         "error_codes": query.words("error_code"),
+        "origin": query.origin(),
     }
 
 

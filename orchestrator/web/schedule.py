@@ -32,7 +32,7 @@ router = APIRouter(include_in_schema=False)
 async def show_schedule(name: str, visit: Reading) -> Response:
     """Show one schedule."""
     query = Query(visit.request.query_params, ("state", "limit", "cursor", "take"))
-    states, take = query.words("state"), query.moment("take")
+    states, take = query.among("state", FireState), query.moment("take")
     found = await schedule_reading.show_schedule(visit.deps, visit.who, name)
     ticks, following = await schedule_reading.list_fires(
         visit.deps, visit.who, name, before=query.after(visit), states=states or None, limit=query.limit()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from fastapi import APIRouter
@@ -14,7 +15,7 @@ from orchestrator.api.problems import status_of
 from orchestrator.api.queries import Query
 from orchestrator.domain import redaction, templates
 from orchestrator.domain.fires import CatchUp, Overlap
-from orchestrator.engine import connections, schedule_reading, schedules
+from orchestrator.engine import connections, schedule_reading, schedules, workflow_lists
 from orchestrator.engine import schedule_words as words
 from orchestrator.engine.schedule_words import BatchOptions, Plan
 from orchestrator.errors import BadInput, Conflict, NotFound, OrchestratorError, Problem
@@ -34,6 +35,8 @@ _POLICIES = ("overlap", "catch_up", "max_catch_up", "deadline_s")
 _OPTIONS = ("concurrency", "external_id_column", "wave_size", "max_failures")
 TEXTS = (*_RHYTHM, *_POLICIES, *_OPTIONS, "reason")
 FLAGS = ("skip_invalid", "allow_same_content")
+#: What a change may be about. Its connection and workflow stay; its input is not shown, so it is not carried.
+CARRIED = (*("cron", "every", "tz", "file"), *_POLICIES, *_OPTIONS, *FLAGS)
 _REFUSED = (BadInput, Conflict, NotFound)
 
 #: What a new schedule does unless it is said otherwise.
@@ -46,6 +49,31 @@ DEFAULTS: Mapping[str, str] = {
     "deadline_s": str(words.DEADLINE_S),
     "concurrency": BatchOptions().concurrency,
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Base:
+    """What a change begins with: the schedule as the form showed it first. The form carries it."""
+
+    revision: str
+    values: Mapping[str, str]
+
+    @classmethod
+    def of(cls, found: Mapping[str, Any]) -> Base:
+        """Return a schedule as it is."""
+        shown = _values_of(found)
+        return cls(words.revision(found), {name: shown[name] for name in CARRIED})
+
+    @classmethod
+    def sent(cls, form: forms.Form, found: Mapping[str, Any]) -> Base:
+        """Return what a form carries; of one that carries nothing, the schedule as it is."""
+        revision = form.text("seen", max_chars=40)
+        if revision is None:
+            return cls.of(found)
+        return cls(
+            revision, {name: form.text(f"was_{name}", max_chars=forms.MAX_REASON_CHARS) or "" for name in CARRIED}
+        )
+
 
 router = APIRouter(include_in_schema=False)
 
@@ -91,23 +119,26 @@ async def create(visit: Submitting) -> Response:
 async def edit_schedule(name: str, visit: Submitting) -> Response:
     """Show the form of a schedule as it is."""
     found = await schedule_reading.show_schedule(visit.deps, visit.who, name)
-    return await _form(visit, found, _values_of(found))
+    return await _form(visit, found, _values_of(found), base=Base.of(found))
 
 
 @router.post(ONE + "/preview")
 async def preview_change(name: str, visit: Submitting) -> Response:
     """Show when a schedule would fire after a change."""
     found = await schedule_reading.show_schedule(visit.deps, visit.who, name)
-    return await _previewed(visit, found, _values(await forms.read(visit.request)))
+    form = await forms.read(visit.request)
+    return await _previewed(visit, found, _values(form), base=Base.sent(form, found))
 
 
 @router.post(ONE + "/edit")
 async def change(name: str, visit: Submitting) -> Response:
     """Change what is other than before; the rest stays."""
-    values = _values(await forms.read(visit.request))
+    form = await forms.read(visit.request)
+    values = _values(form)
     found = await schedule_reading.show_schedule(visit.deps, visit.who, name)
+    base = Base.sent(form, found)
     try:
-        before = _values_of(found)
+        before = {**_values_of(found), **base.values}
         rhythm = {n: values[n] for n in ("cron", "every", "tz") if values[n] and values[n] != before[n]}
         old, new = _plan(before), _plan(values)
         plan = {key: None if value == old[key] else value for key, value in new.items()}
@@ -122,13 +153,30 @@ async def change(name: str, visit: Submitting) -> Response:
             zone=rhythm.get("tz"),
             plan=plan,
             reason=values["reason"] or None,
+            seen={base.revision},
         )
     except _REFUSED as error:
-        return await _form(visit, found, values, error=error)
+        if error.code == "changed_meanwhile":
+            return await _changed_meanwhile(visit, name, values, base, error)
+        return await _form(visit, found, values, base=base, error=error)
     return forms.done(visit.request, f"{PATH}/{name}", "Changed. Ticks whose time has come keep what they were.")
 
 
-async def _previewed(visit: Call, found: dict[str, Any] | None, values: dict[str, str]) -> Response:
+async def _changed_meanwhile(
+    visit: Call, name: str, values: Mapping[str, str], base: Base, error: OrchestratorError
+) -> Response:
+    """Show the form again on what somebody else has made of the schedule: what this one left alone is as it is now."""
+    found = await schedule_reading.show_schedule(visit.deps, visit.who, name)
+    now = Base.of(found)
+    others = {key: (was, now.values[key]) for key, was in base.values.items() if was != now.values[key]}
+    mended = {**values, **{key: new for key, (was, new) in others.items() if values[key] == was}}
+    changes = [(key, was, new, mended[key]) for key, (was, new) in others.items()]
+    return await _form(visit, found, mended, base=now, error=error, meanwhile=changes)
+
+
+async def _previewed(
+    visit: Call, found: dict[str, Any] | None, values: dict[str, str], *, base: Base | None = None
+) -> Response:
     """Show the form again with the ticks to come, or with what is in the way of them."""
     try:
         if found is None:
@@ -143,8 +191,8 @@ async def _previewed(visit: Call, found: dict[str, Any] | None, values: dict[str
             template=values["file"] or None,
         )
     except _REFUSED as error:
-        return await _form(visit, found, values, error=error)
-    return await _form(visit, found, values, coming=coming)
+        return await _form(visit, found, values, base=base, error=error)
+    return await _form(visit, found, values, base=base, coming=coming)
 
 
 async def _form(
@@ -152,10 +200,14 @@ async def _form(
     found: dict[str, Any] | None,
     values: Mapping[str, str],
     *,
+    base: Base | None = None,
     coming: dict[str, Any] | None = None,
     error: OrchestratorError | None = None,
+    meanwhile: Sequence[tuple[str, str, str, str]] | None = None,
 ) -> Response:
     kept = None if found is None or found["input"] is None else json.dumps(found["input"], ensure_ascii=False)
+    named = [one["name"] for one in await connections.list_connections(visit.deps, visit.who)]
+    known = [values["connection"]] if values["connection"] in named else named
     return await page(
         visit,
         "schedule_form.html",
@@ -165,11 +217,16 @@ async def _form(
         found=found,
         home=PATH if found is None else f"{PATH}/{found['name']}",
         values=values,
+        base=base,
+        base_values={} if base is None else base.values,
+        meanwhile=meanwhile,
         coming=coming,
         error=error,
+        wrong=forms.wrong_fields(error),
         problems=error.problems[:20] if isinstance(error, BadInput) else (),
         kept_input=None if kept is None else redaction.pretty(kept)[0],
-        connections=[one["name"] for one in await connections.list_connections(visit.deps, visit.who)],
+        connections=named,
+        workflows=await workflow_lists.known_workflows(visit.deps, visit.who, known) if found is None else [],
         template_words=list(templates.WORDS),
     )
 

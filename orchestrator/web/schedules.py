@@ -7,7 +7,6 @@ from starlette.responses import Response
 
 from orchestrator.api.queries import Query
 from orchestrator.engine import schedule_look
-from orchestrator.errors import BadInput
 from orchestrator.web import commands
 from orchestrator.web.rendering import page
 from orchestrator.web.visits import Reading
@@ -24,9 +23,7 @@ router = APIRouter(include_in_schema=False)
 async def list_schedules(visit: Reading) -> Response:
     """Show the schedules by name."""
     query = Query(visit.request.query_params, ("status", "after", "limit"))
-    status = query.text("status") or ""
-    if status not in [word for _, word in _QUICK]:
-        raise BadInput("status is one of active, paused, over", code="field.value")
+    status = query.one_of("status", [word for _, word in _QUICK if word]) or ""
     found, following = await schedule_look.list_with_outcomes(
         visit.deps, visit.who, status=status, after=query.text("after"), limit=query.limit()
     )

@@ -7,12 +7,14 @@ from urllib.parse import quote, urlsplit
 
 from fastapi import Depends, Request
 from starlette.responses import Response
+from starlette.routing import Match
 
-from orchestrator.api.auth import Call, Scope, refuse_tokens_in_url
+from orchestrator.api.app import MACHINE_PATHS
+from orchestrator.api.auth import Call, Scope, refuse_tokens_in_url, scope_missing
 from orchestrator.api.problems import RequestRefused
 from orchestrator.engine import sessions
 from orchestrator.engine.deps import Deps
-from orchestrator.errors import Forbidden, OrchestratorError
+from orchestrator.errors import OrchestratorError
 
 COOKIE = "orch_session"
 SIGN_IN = "/sign-in"
@@ -42,12 +44,7 @@ class Visits:
         if who is None:
             raise SignInFirst(asked_for(request))
         if self.scope not in who.scopes:
-            may = ", ".join(sorted(who.scopes)) or "do nothing"
-            raise Forbidden(
-                f"the token that you signed in with may {may}; this needs {self.scope}",
-                code="scope.missing",
-                hint=f"orchestrator token create NAME --scope {self.scope}",
-            )
+            raise scope_missing("the token that you signed in with", who, self.scope)
         return Call(request=request, deps=deps, who=who)
 
 
@@ -98,6 +95,31 @@ def own_path(path: str) -> str:
     """Return a path of this server; what may lead elsewhere becomes the first page."""
     is_ours = path.startswith("/") and not path.startswith(("//", "/\\")) and path.isprintable()
     return path if is_ours and "\\" not in path and len(path) <= MAX_PATH_CHARS else "/"
+
+
+def came_from(request: Request) -> str | None:
+    """Return the path on this server that a browser says it comes from; None for another site's, or none.
+
+    Anybody can send any `Referer`: only its path and query are kept, so what is made of it stays here.
+    """
+    try:
+        referer = urlsplit(request.headers.get("referer", ""))
+    except ValueError:
+        return None
+    if referer.scheme not in ("http", "https") or not _is_own(request, referer.geturl(), needed=True):
+        return None
+    path = referer.path + (f"?{referer.query}" if referer.query else "")
+    return path if own_path(path) == path else None
+
+
+def is_page(request: Request, path: str) -> bool:
+    """Tell whether a page answers at a path: nothing that only programs ask, the door, or what a form alone gets."""
+    path = path.partition("?")[0]
+    if path.startswith(MACHINE_PATHS) or path == SIGN_IN:
+        return False
+    asked = {**request.scope, "method": "GET", "path": path, "raw_path": path.encode()}
+    met = (route.matches(asked)[0] for route in request.app.routes)
+    return next((match for match in met if match is not Match.NONE), Match.NONE) is Match.FULL
 
 
 def to_sign_in(request: Request, back: str) -> Response:

@@ -48,7 +48,7 @@ async def list_webhooks(visit: Reading) -> Response:
 async def show_webhook(name: str, visit: Reading) -> Response:
     """Show a webhook and what it was told."""
     query = Query(visit.request.query_params, ("state", "limit", "cursor"))
-    states = query.words("state")
+    states = query.among("state", DeliveryState)
     found = await webhooks.show_webhook(visit.deps, visit.who, name)
     deliveries, following = await webhooks.list_deliveries(
         visit.deps,

@@ -12,9 +12,10 @@ from zoneinfo import ZoneInfo
 
 from markupsafe import Markup, escape
 
+from orchestrator.domain import overview
 from orchestrator.domain.changes import InboxKind
 from orchestrator.domain.fires import FireState
-from orchestrator.domain.overview import CAP
+from orchestrator.domain.overview import CAP, MOST_ASKED
 from orchestrator.domain.statuses import MEANINGS, BatchStatus, RunStatus
 
 
@@ -107,9 +108,31 @@ def counted(value: int, noun: str) -> str:
     return f"{number(value)} {noun}{'' if value == 1 else 's'}"
 
 
+def is_under_way(thing: Mapping[str, Any]) -> bool:
+    """Tell whether a run or a batch is worked on now, and does not wait for its launch or for a person."""
+    if "counts" in thing:
+        return thing["status"] == B.RUNNING and not thing["counts"].get(S.QUEUED)
+    return thing["status"] in (S.LAUNCHING, S.PROCESSING, S.DOWNLOADING)
+
+
 def capped(value: int | None) -> str:
     """Return a count that ends at `CAP`."""
     return "–" if value is None else f"{CAP:,}+" if value > CAP else f"{value:,}"
+
+
+def up_to(value: int, one: str, many: str | None = None) -> str:
+    """Return a count that ends at `CAP`, for a sentence: `1 run`, `more than 10,000 runs`."""
+    return overview.counted(value, one, many)
+
+
+def asked(count: int) -> str:
+    """Return how many questions are open, as short as a badge: `6`, `99+`."""
+    return f"{MOST_ASKED}+" if count > MOST_ASKED else str(count)
+
+
+def questions(count: int) -> str:
+    """Return how many questions are open, to be heard: `6 open questions`, `more than 99 open questions`."""
+    return f"more than {MOST_ASKED} open questions" if count > MOST_ASKED else counted(count, "open question")
 
 
 def size(value: int | None) -> str:

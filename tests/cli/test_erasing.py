@@ -46,7 +46,7 @@ def test_a_person_is_shown_what_goes_and_asked(cli: Cli, run_id: str, monkeypatc
     monkeypatch.setattr(erasing, "_can_ask", lambda: True)
     no = cli("run", "erase", run_id, *WHY, stdin=b"n\n")
     assert no.code == 130
-    assert "results: 1 files" in no.err
+    assert "results: 1 file," in no.err
     assert "Nothing was erased." in no.err
     assert cli("run", "get", run_id, "-o", "json").json["erased_at"] is None
     yes = cli("run", "erase", run_id, *WHY, stdin=b"y\n")
@@ -70,7 +70,7 @@ def test_results_and_reports_say_erased_instead_of_failing(cli: Cli, batch: Any,
     listed = cli("run", "results", run_id)
     assert (listed.code, "They were erased" in listed.err) == (0, True)
     fetched = cli("run", "results", run_id, "--to", tmp_path / "one")
-    assert (fetched.code, "results of 1 runs were erased" in fetched.err) == (0, True)
+    assert (fetched.code, "results of 1 run were erased" in fetched.err) == (0, True)
     whole = cli("batch", "results", batch["id"], "--to", tmp_path / "all", "-o", "json")
     assert (whole.code, whole.json["files"], whole.json["erased"]) == (0, 1, 1)
     rows = list(csv.DictReader((tmp_path / "all" / "results.csv").open()))
@@ -94,6 +94,6 @@ def test_a_batch_is_erased_whole_and_an_open_one_is_refused(cli: Cli, product: P
     open_ = cli("batch", "submit", "-", "--workflow", workflow, "--connection", "main", "-o", "json", stdin=rows)
     refused = cli("batch", "erase", open_.json["id"], *WHY, "--yes")
     assert refused.code == 5
-    assert "1 of the batch's 1 runs have not ended" in refused.err
+    assert "1 of 1 in this batch has not ended" in refused.err
     assert f"orchestrator batch cancel {open_.json['id']}" in refused.err
     cli("batch", "cancel", open_.json["id"])

@@ -125,3 +125,8 @@ def test_a_bad_row_is_named_as_a_dry_run_names_it_and_a_bad_time_is_exit_code_2(
         said = cli("rehearse", path, *workflow, option, value)
         assert said.code == 2, (option, said.out)
         assert value in said.err
+
+
+def test_one_run_is_one_run(cli: Cli, product: Product) -> None:
+    said = cli(*rehearse(product, "--plays", "2"), stdin=items(1))
+    assert said.out.splitlines()[1].startswith("1 run as one wave, "), said.out

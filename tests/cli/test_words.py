@@ -134,3 +134,9 @@ def test_the_exit_code_says_what_became_of_a_batch(status: str, code: int) -> No
         every_s=0.001,
     )
     assert found == code
+
+
+def test_one_of_a_thing_is_one() -> None:
+    assert [output.counted(n, "run") for n in (0, 1, 2000)] == ["0 runs", "1 run", "2,000 runs"]
+    assert output.counted(1, "launch is", "launches are") == "1 launch is"
+    assert output.counted(2, "batch") == "2 batches"

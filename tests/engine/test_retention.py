@@ -157,8 +157,8 @@ async def test_nothing_that_lives_is_touched_and_the_reasons_are_told(
     before = await months(deps)
     assert await retention.retire_next(deps, at_once=True) is None
     told = [reason for fate in await retention.fates(deps, keep_days=90) for reason in fate.reasons]
-    assert "1 runs have not ended" in told
-    assert "1 batches have not ended" in told
+    assert "1 run has not ended" in told
+    assert "1 batch has not ended" in told
     assert await months(deps) == before
     assert living is not None
     await operate.cancel_batch(deps, who, living, reason="a test")

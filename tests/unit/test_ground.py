@@ -87,6 +87,28 @@ SECRETS = [
 ]
 
 
+@pytest.mark.parametrize(("text", "_expected"), SECRETS)
+def test_of_a_secret_that_a_limit_cut_off_nothing_is_left(text: str, _expected: str) -> None:
+    whole = text.index("SE") + 6
+    for end in range(whole - 2, len(text)):
+        assert "SECR" not in redact(text[:end]), text[:end]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("cannot reach https://ann:SECR", "cannot reach https://ann:[cut]"),
+        ("cannot reach https://ann:1SECR", "cannot reach https://ann:[cut]"),
+        ("https://s3.host/b/k.csv?X-Amz-Sig", "https://s3.host/b/k.csv?[cut]"),
+        ("at http://127.0.0.1:87", "at http://127.0.0.1:87"),
+        ("at http://127.0.0.1:8700/", "at http://127.0.0.1:8700/"),
+        ("at http://[::1]:8700", "at http://[::1]:8700"),
+    ],
+)
+def test_a_url_that_a_limit_cut_off_shows_no_password_and_keeps_its_port(text: str, expected: str) -> None:
+    assert redact(text) == expected
+
+
 @pytest.mark.parametrize(("text", "expected"), SECRETS)
 def test_a_secret_is_cut_out_of_any_text(text: str, expected: str) -> None:
     assert redact(text) == expected

@@ -147,6 +147,46 @@ def test_two_clicks_at_once_make_one_batch(made: Product, web: httpx.Client, sen
         assert client.batches.get(there.rsplit("/", 1)[1])["total"] == 2
 
 
+def test_a_start_whose_answer_was_lost_leads_to_its_one_batch_whatever_is_pressed_next(
+    made: Product, web: httpx.Client, send: Send
+) -> None:
+    there = send(unique(b"customer_id,amount,note\nc-1,1,x\n")).headers["location"]
+    started = there.replace("/new", "")
+    with made.client() as client:
+        before = len(list(client.batches.list()))
+        # The answer never reached the browser; the person goes back, and presses what is there.
+        web.post(f"{there}/start", data={"concurrency": "low"})
+        for verb, data in (
+            ("start", {"concurrency": "high"}),
+            ("options", {"concurrency": "low"}),
+            ("discard", {"x": ""}),
+        ):
+            answer = web.post(f"{there}/{verb}", data=data)
+            assert answer.headers.get("location") == started, verb
+            assert "It was started already: 2 runs, once." in web.get(started).text
+        assert web.get(there).headers["location"] == started
+        assert len(list(client.batches.list())) == before + 1
+
+
+def test_a_file_that_came_before_under_its_external_id_leads_to_that_batch_each_time(
+    made: Product, web: httpx.Client, send: Send
+) -> None:
+    content = unique(b"customer_id,amount,note\nc-1,1,x\n")
+    named = {"concurrency": "low", "external_id": f"day-{made.ids['batch'][-6:]}"}
+    first = web.post(f"{send(content).headers['location']}/start", data=named).headers["location"]
+    there = send(content).headers["location"]
+    for _ in range(2):
+        assert web.post(f"{there}/start", data=named).headers.get("location") == first
+        assert "This external id and file came before" in web.get(first).text
+    assert web.get(there).headers.get("location") == first
+
+    async def kept_piece() -> bytes | None:
+        async with build(made.settings, program="test") as deps:
+            return await deps.db.run(lambda connection: kept.piece(connection, UUID(there.rsplit("/", 1)[1]), 0))
+
+    assert finished(kept_piece()) is None, "of a file that is there already nothing is kept"
+
+
 def test_the_same_file_again_names_the_earlier_batch_and_needs_a_word(web: httpx.Client, send: Send) -> None:
     content = unique(b"customer_id,amount,note\nc-1,1,x\n")
     plain = {"concurrency": "low"}

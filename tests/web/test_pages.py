@@ -6,6 +6,7 @@ import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from html import unescape
 from typing import Any
 
 import httpx
@@ -116,6 +117,27 @@ def test_a_filter_shows_as_a_chip_that_can_be_taken_away(web: httpx.Client) -> N
     assert "No run matches these filters." in web.get("/runs?workflow=none").text
 
 
+def test_runs_are_found_by_who_started_them(made: Product, web: httpx.Client) -> None:
+    run = made.ids["failed too"]
+    made.sql("UPDATE runs SET origin = 'observed' WHERE id = CAST(:id AS uuid)", id=run)
+    try:
+        with made.client() as client:
+            assert [found["id"] for found in client.runs.list(origin="observed")] == [run]
+            ours = [found["id"] for found in client.runs.list(origin="submitted")]
+            assert run not in ours and made.ids["failed"] in ours
+        answer = web.get("/runs", params={"q": "origin:observed"})
+        assert answer.headers["location"] == "/runs?origin=observed"
+        text = web.get("/runs?origin=observed").text
+        assert re.findall(r'<tr id="r-([^"]+)"', text) == [run]
+        assert "1 run" in web.get("/runs/count?origin=observed").text
+        # An act on all that match takes these alone.
+        preview = web.post("/runs/bulk", data={"scope": "matching", "act": "retry", "query": "origin=observed"}).text
+        assert made.ids["failed"] not in preview
+        assert web.get("/runs?origin=mine").status_code == 422
+    finally:
+        made.sql("UPDATE runs SET origin = 'submitted' WHERE id = CAST(:id AS uuid)", id=run)
+
+
 def test_pages_of_a_list_follow_each_other_without_gap_or_repeat(web: httpx.Client) -> None:
     seen: list[str] = []
     path: str | None = "/runs?limit=20"
@@ -186,6 +208,45 @@ def test_an_act_that_is_refused_says_why_and_leads_back(made: Product, web: http
     assert web.post(f"/runs/{made.ids['processing']}/abandon", data={"reason": " "}).status_code == 422, (
         "it needs a reason"
     )
+
+
+def way_back(answer: httpx.Response) -> str:
+    """Return where an error's page leads back to."""
+    found = re.search(r'<p class="row"><a class="button" href="([^"]*)"', answer.text)
+    assert found is not None, answer.text
+    return unescape(found[1])
+
+
+def test_an_error_leads_back_to_the_page_where_somebody_was(made: Product, web: httpx.Client) -> None:
+    there = "/runs?status=error&label=env%3Dprod"
+    assert way_back(web.get("/nowhere", headers={"Referer": made.url + there})) == there
+    act = f"/runs/{made.ids['finished']}/retry"
+    assert way_back(web.post(act, data={"reason": ""}, headers={"Referer": made.url + there})) == there
+    assert way_back(web.get("/runs?limit=no", headers={"Referer": made.url + there})) == there
+    # What only a form gets, the page that failed itself and what programs ask are no pages to go back to.
+    for referer in ("/schedules/-preview", "/nowhere", "/api/v1/runs", "/sign-in?next=%2Fruns"):
+        assert way_back(web.get("/nowhere", headers={"Referer": made.url + referer})) == "/", referer
+    assert way_back(web.post("/schedules/-preview", data={"max_catch_up": "x" * 3_000})) == "/schedules"
+
+
+@pytest.mark.parametrize(
+    "referer",
+    [
+        "https://evil.example/runs",
+        "//evil.example/runs",
+        "{url}//evil.example/runs",
+        "{url}/\\evil.example",
+        "{url}@evil.example/runs",
+        "http://[evil/runs",
+        "javascript:alert(1)",
+        "{url}.evil.example/runs",
+    ],
+)
+def test_an_errors_way_back_never_leaves_this_site(made: Product, web: httpx.Client, referer: str) -> None:
+    answer = web.get("/nowhere", headers={"Referer": referer.format(url=made.url)})
+    assert (answer.status_code, way_back(answer)) == (404, "/")
+    answer = web.post("/preferences", data={"theme": "dark", "back": referer.format(url=made.url)})
+    assert answer.headers["location"] == "/"
 
 
 def test_the_page_hides_what_the_token_may_not(made: Product) -> None:

@@ -35,6 +35,62 @@ def test_the_list_comes_in_pages_by_name(web: httpx.Client) -> None:
     assert 'id="s-paused"' in web.get(unescape(following[1])).text
 
 
+def test_a_new_schedule_offers_the_workflows_that_are_known(made: Product, web: httpx.Client) -> None:
+    free = made.sandbox.workflows["Free form"]
+    text = web.get("/schedules/-new").text
+    assert 'id="workflow_id"' in text and 'list="workflows"' in text
+    assert f'<option value="{free}">Free form · main</option>' in text
+    other = re.search(r"<option value=\"[^\"]+\">[^<]* · (?!main)[^<]+</option>", text)
+    assert other is not None, "of every connection, while none is chosen"
+    assert other[0] not in web.get("/schedules/-new?connection=main").text
+
+
+def hidden(text: str) -> dict[str, str]:
+    """Return the fields of a form that nobody sees."""
+    return dict(re.findall(r'<input type="hidden" name="((?:seen|was_)[^"]*)" value="([^"]*)">', text))
+
+
+def test_two_who_change_a_schedule_at_once_do_not_overwrite_each_other(made: Product, web: httpx.Client) -> None:
+    said = form(made, name="shared", cron="0 6 * * *", deadline_s="600", overlap="skip", catch_up="latest")
+    assert web.post("/schedules", data=said).status_code == 303
+    carried = hidden(web.get("/schedules/shared/edit").text)
+    mine = {**said, "input": "", **{n: v for n, v in carried.items() if n.startswith("was_")}}
+    mine |= {n.removeprefix("was_"): unescape(v) for n, v in carried.items() if n.startswith("was_")}
+    mine["seen"] = carried["seen"]
+    theirs = {**mine, "cron": "0 7 * * *", "reason": "an hour later"}
+    assert web.post("/schedules/shared/edit", data=theirs).status_code == 303
+    answer = web.post("/schedules/shared/edit", data={**mine, "deadline_s": "900"})
+    assert (answer.status_code, "changed_meanwhile" in answer.text) == (409, True)
+    assert "<code>0 6 * * *</code> became <code>0 7 * * *</code>" in answer.text
+    assert 'name="cron" type="text" value="0 7 * * *"' in answer.text, "what this one left alone is as it is now"
+    assert 'name="deadline_s" type="number" value="900"' in answer.text, "what this one wrote is kept"
+    with made.client() as client:
+        found = client.schedules.get("shared")
+        assert (found["cron"], found["deadline_s"]) == ("0 7 * * *", 600)
+    # A preview does not make what was seen newer than it was.
+    assert hidden(web.post("/schedules/shared/preview", data=mine).text)["seen"] == carried["seen"]
+    again = {**mine, "cron": "0 7 * * *", "deadline_s": "900", **hidden(answer.text)}
+    assert web.post("/schedules/shared/edit", data=again).status_code == 303
+    with made.client() as client:
+        found = client.schedules.get("shared")
+        assert (found["cron"], found["deadline_s"]) == ("0 7 * * *", 900)
+
+
+def test_a_program_changes_a_schedule_only_as_it_read_it(made: Product, web: httpx.Client) -> None:
+    web.post("/schedules", data=form(made, name="matched", cron="0 6 * * *"))
+    url, token = f"{made.url}/api/v1/schedules/matched", {"Authorization": f"Bearer {made.token}"}
+    with httpx.Client(headers=token, trust_env=False) as client:
+        tag = client.get(url).headers["etag"]
+        assert client.get(url, headers={"If-None-Match": tag}).status_code == 304
+        changed = client.patch(url, json={"deadline_s": 60}, headers={"If-Match": tag})
+        assert changed.status_code == 200
+        refused = client.patch(url, json={"deadline_s": 90}, headers={"If-Match": tag})
+        assert (refused.status_code, refused.json()["code"]) == (412, "changed_meanwhile")
+        assert client.get(url).json()["deadline_s"] == 60
+        for matched in ({"If-Match": changed.headers["etag"]}, {"If-Match": "*"}, {}):
+            assert client.patch(url, json={"deadline_s": 70}, headers=matched).status_code == 200
+
+
 def test_a_list_asks_once_for_all_ticks(web: httpx.Client) -> None:
     with statements("unnest(CAST(") as found:
         web.get("/schedules")

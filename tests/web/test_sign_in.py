@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import httpx
 import pytest
+from sqlalchemy import text
 
 from orchestrator.bootstrap import build
 from orchestrator.client import Client
@@ -59,6 +61,43 @@ def test_looking_at_the_door_signs_nobody_in_and_uses_no_link_up(made: Product) 
             assert "set-cookie" not in client.get(path).headers
         assert client.post("/sign-in", data={"code": code}).status_code == 303
         assert client.get("/").status_code == 200
+
+
+def told(made: Product, name: str) -> list[dict[str, Any]]:
+    """Return what the history says of sessions of a token, the earliest first, each with its type."""
+
+    async def read() -> list[dict[str, Any]]:
+        async with build(made.settings, program="test") as deps:
+            found = await deps.db.run(
+                lambda connection: connection.execute(
+                    text("SELECT type, data FROM events WHERE actor = :actor AND type LIKE 'session%' ORDER BY seq"),
+                    {"actor": f"token:{name}"},
+                )
+            )
+            return [{"type": row.type, **json.loads(row.data)} for row in found]
+
+    return finished(read())
+
+
+def test_who_signed_in_and_out_and_from_where_stands_in_the_audit(made: Product, web: httpx.Client) -> None:
+    with made.client() as client:
+        token = client.tokens.create("auditee", scopes=["read"])["secret"]
+    with visitor(made, token) as client:
+        assert client.get("/").status_code == 200
+        client.post("/sign-out")
+        client.post("/sign-out")
+    with visitor(made) as client:
+        assert client.post("/sign-in", data={"code": link_of(made, token)}).status_code == 303
+        assert client.post("/sign-in", data={"token": token[:-4] + "zzzz"}).status_code == 401
+    opened, closed, linked = told(made, "auditee")
+    assert (opened["type"], opened["by"], opened["address"]) == ("session_opened", "token", "127.0.0.1")
+    assert (closed["type"], closed["session"], closed["address"]) == ("session_closed", opened["session"], "127.0.0.1")
+    assert (linked["type"], linked["by"]) == ("session_opened", "link")
+    assert linked["session"] != opened["session"]
+    shown = web.get("/audit?about=session&actor=token:auditee").text
+    assert shown.count("session_opened") + shown.count("session opened") >= 2, shown
+    assert "127.0.0.1" in shown
+    assert made.token not in shown
 
 
 def test_a_link_works_once(made: Product) -> None:

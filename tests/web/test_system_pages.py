@@ -210,5 +210,5 @@ def test_every_error_leads_to_what_its_code_means(web: httpx.Client) -> None:
 
 def test_the_system_says_who_works_and_what_is_due(web: httpx.Client) -> None:
     text = web.get("/system").text
-    for words in ("running", "looks at executions", "Postgres", "pgmq in the same Postgres", "0023"):
+    for words in ("running", "looks at executions", "Postgres", "pgmq in the same Postgres", "0024"):
         assert words in text

@@ -14,6 +14,12 @@ from orchestrator.domain.report.amounts import AmountSum, Number, alike, minus, 
 from orchestrator.domain.report.figures import Figures, FirstOutcome, ReportKind
 from orchestrator.domain.statuses import RunStatus
 
+#: Words that labels begin with, where there is one of them.
+_SINGULAR: Mapping[str, str] = {
+    **{f"{one}s": one for one in ("row", "run", "doubt", "file", "execution", "storing", "event")},
+    "launches": "launch",
+}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Term:
@@ -21,6 +27,12 @@ class Term:
 
     label: str
     value: Number
+
+    @property
+    def counted(self) -> str:
+        """The label as it is said after its value: `doubts raised`, of one `doubt raised`."""
+        noun, space, rest = self.label.partition(" ")
+        return f"{_SINGULAR.get(noun, noun)}{space}{rest}" if self.value == 1 else self.label
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

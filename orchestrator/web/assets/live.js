@@ -67,10 +67,13 @@
   }
   function badge() {
     const now = document.getElementById("asked-now");
-    const shown = document.querySelector("[data-asked]");
     if (!now) return;
-    if (shown) shown.textContent = now.value;
-    document.title = document.title.replace(/^\(\d+\) /, "");
+    for (const shown of document.querySelectorAll("[data-asked]")) {
+      shown.hidden = now.value === "0";
+      shown.firstElementChild.textContent = now.value;
+      shown.lastElementChild.textContent = ", " + now.dataset.words;
+    }
+    document.title = document.title.replace(/^\(\d+\+?\) /, "");
     if (now.value !== "0") document.title = "(" + now.value + ") " + document.title;
   }
   // Screen readers hear a summary when it changed, at most every 15 s.
