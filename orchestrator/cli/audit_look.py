@@ -34,7 +34,8 @@ def list_(
     about: Annotated[
         str | None,
         typer.Option(
-            "--about", help="connection, workflow, token, webhook, schedule, operation, report or audit (exports)."
+            "--about",
+            help="connection, workflow, token, session, webhook, schedule, operation, report or audit (exports).",
         ),
     ] = None,
     type_: Annotated[

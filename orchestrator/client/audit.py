@@ -104,7 +104,7 @@ class Audit:
         """Return what was done, the latest first; `each` gives it page by page.
 
         Args:
-            about: connection, workflow, token, webhook, schedule, operation, report or audit.
+            about: connection, workflow, token, session, webhook, schedule, operation, report or audit.
             types: kinds of events, as in `connection_added`.
             words: what stands in an event's facts.
             since, until: ISO 8601 with a zone, or dates.
