@@ -16,7 +16,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from orchestrator.domain.chain import Beginnings
 from orchestrator.domain.intake.content import Text, bytes_of, digest_of, size_of
-from orchestrator.storage.copying import NULL, copy_rows, field, fields_count, packed_size, time_field
+from orchestrator.storage import copying
+from orchestrator.storage.copying import NULL, field, fields_count, packed_size, time_field
 
 # The two make their fields in this order.
 COPY_RUNS = """COPY runs (id, workspace_id, connection_id, workflow_id, batch_id, index, external_id, status,
@@ -63,9 +64,9 @@ async def copy(
     """COPY runs, their first events and inputs: straight into the tables, in the caller's transaction."""
     rows = _Rows(place, batch_id=batch_id, actor=actor, now=now)
     told: list[bytes] = []
-    await copy_rows(connection, COPY_RUNS, rows.of_runs(runs, told))
-    await copy_rows(connection, COPY_EVENTS, told)
-    await copy_rows(connection, COPY_INPUTS, _of_inputs(runs))
+    await copying.copy_rows(connection, COPY_RUNS, rows.of_runs(runs, told))
+    await copying.copy_rows(connection, COPY_EVENTS, told)
+    await copying.copy_rows(connection, COPY_INPUTS, _of_inputs(runs))
 
 
 class _Rows:

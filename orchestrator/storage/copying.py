@@ -46,11 +46,12 @@ async def copy_rows(connection: AsyncConnection, query: LiteralString, lines: It
         lines: each row as Postgres' binary form has it, made of the fields of this module.
     """
     async with _driver(await connection.get_raw_connection()).cursor() as cursor, cursor.copy(query) as copy:
-        for block in _blocks(lines):
+        for block in blocks(lines):
             await copy.write(block)
 
 
-def _blocks(lines: Iterable[bytes]) -> Iterator[bytes]:
+def blocks(lines: Iterable[bytes]) -> Iterator[bytes]:
+    """Give the bytes of a whole COPY of such rows, in pieces of a good size."""
     waiting, size = [_BEGIN], len(_BEGIN)
     for line in lines:
         waiting.append(line)
