@@ -72,6 +72,14 @@ class Sources:
         """Return a new UUIDv7."""
         return uuid7(self.unix_ms(), self.bits(74))
 
+    def new_ids(self, count: int) -> list[UUID]:
+        """Return new UUIDv7s in ascending order, also within one millisecond."""
+        # In bytes, and drawn at once: shifting one large number ten thousand times takes longer than all the rest.
+        unix_ms, size = self.unix_ms(), 10
+        drawn = self.bits(8 * size * count).to_bytes(size * count)
+        each = sorted(drawn[start : start + size] for start in range(0, len(drawn), size))
+        return [uuid7(unix_ms, int.from_bytes(random) >> 6) for random in each]
+
     def utc_now(self) -> datetime:
         """Return the wall clock's time. Only for what is shown; the database's clock decides."""
         return datetime.fromtimestamp(self.unix_ms() / 1000, tz=UTC)

@@ -93,6 +93,44 @@ def append(head: Head, stream: UUID, new: Iterable[NewEvent], *, at: datetime) -
     return events, Head(seq=seq, hash=digest)
 
 
+class Beginnings:
+    """The first events of many streams at one moment, alike but for one digest: as `append` writes them, far cheaper.
+
+    What all have in common is spelled once.
+
+    Args:
+        facts: what the `data` of all says, beside the digest.
+        digest: under which name it says the digest, in hex.
+    """
+
+    def __init__(self, *, type: str, actor: str, facts: Mapping[str, object], digest: str, at: datetime) -> None:
+        data = canonical_data({**facts, digest: _HERE})
+        body = canonical_bytes(stream=_NO_STREAM, seq=1, at=at, type=type, actor=actor, data=data)
+        self._data = _around(data.encode(), _HERE)
+        before, rest = _around(body, str(_NO_STREAM))
+        self._before = GENESIS + before
+        self._between, self._after = _around(rest, _HERE)
+
+    def of(self, stream: UUID, digest: bytes) -> tuple[bytes, bytes]:
+        """Return one stream's `data`, in UTF-8, and the event's hash."""
+        # Neither an id nor a digest in hex holds anything to escape.
+        spelled = digest.hex().encode()
+        body = b"".join((self._before, str(stream).encode(), self._between, spelled, self._after))
+        return spelled.join(self._data), hashlib.sha256(body).digest()
+
+
+#: Stand where the id and the digest of each will stand.
+_NO_STREAM = UUID(int=0)
+_HERE = "(the digest stands here)"
+
+
+def _around(text: bytes, mark: str) -> tuple[bytes, bytes]:
+    """Return what stands before the first of the marks, and what stands after it."""
+    before, found, after = text.partition(mark.encode())
+    assert found and mark.encode() not in after, "the mark stands in it once"
+    return before, after
+
+
 def first_break(events: Iterable[Event], *, after: Event | None = None) -> str | None:
     """Return what is wrong with a stream's first bad event, or None when the whole stream verifies.
 

@@ -28,9 +28,10 @@ from orchestrator.engine.workflows import find_connection, known_workflow
 from orchestrator.errors import Conflict
 from orchestrator.faultpoints import Point, reach
 from orchestrator.storage import submissions
+from orchestrator.storage.accepted_rows import NewRun, Place
 from orchestrator.storage.connections import ConnectionRow
 from orchestrator.storage.database import now as transaction_now
-from orchestrator.storage.submissions import NewBatch, NewRun, Place
+from orchestrator.storage.submissions import NewBatch
 from orchestrator.storage.workflows import WorkflowRow
 
 __all__ = ["BatchSpec", "RunSpec", "Submitted", "SubmittedBatch", "check_input", "submit_batch", "submit_run"]
@@ -125,11 +126,9 @@ async def _store(
     deps: Deps, who: Who, place: Place, spec: BatchSpec, intake: Intake, within: Within | None
 ) -> tuple[Submitted, tuple[str, ...]]:
     batch = _new_batch(deps, spec, intake)
-    # Sorted, so that ids follow the file's order even within one millisecond.
-    ids = sorted((deps.sources.new_id() for _ in intake.rows), key=lambda id: id.int)
     runs = [
         NewRun(id=id, input=row.held, index=row.index, external_id=row.external_id)
-        for id, row in zip(ids, intake.rows, strict=True)
+        for id, row in zip(deps.sources.new_ids(len(intake.rows)), intake.rows, strict=True)
     ]
     tries = 0
 

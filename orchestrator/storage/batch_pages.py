@@ -21,10 +21,8 @@ _FILTERS: Mapping[str, str] = {
 _BY_WORKFLOW = """SELECT f.id FROM ({workflows}) w, LATERAL (
         SELECT b.id FROM batches b WHERE {where} AND b.workflow_id = w.id ORDER BY b.id DESC LIMIT :limit) f"""
 
-# The unique index of a workflow's external ids finds at most one of each.
-_BY_EXTERNAL_ID = """SELECT f.id FROM ({workflows}) w, unnest(CAST(:external_ids AS text[])) AS e(known_as), LATERAL (
-        SELECT b.id FROM batches b WHERE {where} AND b.workflow_id = w.id AND b.external_id = e.known_as
-        ORDER BY b.id DESC LIMIT :limit) f"""
+_BY_EXTERNAL_ID = """SELECT f.id FROM unnest(CAST(:external_ids AS text[])) AS e(known_as), LATERAL (
+        SELECT b.id FROM batches b WHERE {where} AND b.external_id = e.known_as ORDER BY b.id DESC LIMIT :limit) f"""
 
 _BY_TIME = "(SELECT b.id FROM batches b WHERE {where} ORDER BY b.id DESC LIMIT :limit)"
 
@@ -35,9 +33,7 @@ def query(conditions: Mapping[str, Any]) -> str:
     is_timed = bool(conditions.keys() & {"since", "until"})
     found = _found_by(conditions, where + (" AND b.id BETWEEN :from_id AND :to_id" if is_timed else ""))
     if is_timed:
-        named = where
-        if conditions.keys() & {"workflow", "connection"}:
-            named += f" AND b.workflow_id IN ({run_pages.workflows(conditions)})"
+        named = _workflow_too(conditions, where)
         # The same batch may be found both ways.
         found += f" UNION {_BY_TIME.format(where=f'{named} AND {_OUT_OF_STEP}')}"
     return f"SELECT id FROM ({found}) f ORDER BY id DESC LIMIT :limit"  # noqa: S608 - our own words
@@ -45,7 +41,13 @@ def query(conditions: Mapping[str, Any]) -> str:
 
 def _found_by(conditions: Mapping[str, Any], where: str) -> str:
     if "external_ids" in conditions:
-        return _BY_EXTERNAL_ID.format(workflows=run_pages.workflows(conditions), where=where)
+        return _BY_EXTERNAL_ID.format(where=_workflow_too(conditions, where))
     if conditions.keys() & {"workflow", "connection"}:
         return _BY_WORKFLOW.format(workflows=run_pages.workflows(conditions), where=where)
     return _BY_TIME.format(where=where)
+
+
+def _workflow_too(conditions: Mapping[str, Any], where: str) -> str:
+    if not conditions.keys() & {"workflow", "connection"}:
+        return where
+    return f"{where} AND b.workflow_id IN ({run_pages.workflows(conditions)})"

@@ -65,6 +65,8 @@ class Database:
                 "application_name": program,
                 "connect_timeout": 5,
                 "options": _SESSION,
+                # Rows that we pack ourselves hold texts in it, whatever the process' surroundings ask for.
+                "client_encoding": "utf8",
                 "keepalives_idle": 15,
                 "keepalives_interval": 5,
                 "keepalives_count": 3,

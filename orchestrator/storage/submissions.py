@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 from sqlalchemy import text
@@ -14,8 +12,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from orchestrator.domain import chain
 from orchestrator.domain.chain import Head, NewEvent
-from orchestrator.domain.intake.content import Text, bytes_of
-from orchestrator.storage import copying, events, lanes
+from orchestrator.storage import accepted_rows, events, lanes
+from orchestrator.storage.accepted_rows import NewRun, Place
 from orchestrator.storage.database import one, rows
 from orchestrator.storage.lanes import Turn
 
@@ -55,33 +53,6 @@ INSERT_LABELS = text("""
     INSERT INTO labels (run_id, workspace_id, key, value)
     SELECT :run, :workspace, v.key, v.value
     FROM unnest(CAST(:keys AS text[]), CAST(:values AS text[])) AS v(key, value)""")
-
-COPY_RUNS = """COPY runs (id, workspace_id, connection_id, workflow_id, batch_id, index, external_id, status,
-    input_sha256, input_bytes, created_by, created_at, status_at, event_seq, event_hash) FROM STDIN"""
-
-COPY_INPUTS = "COPY inputs (run_id, body) FROM STDIN WITH (FORMAT BINARY)"
-
-COPY_EVENTS = "COPY events (stream, seq, at, type, actor, data, hash) FROM STDIN"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
-    """Where submitted work belongs."""
-
-    workspace_id: UUID
-    connection_id: UUID
-    workflow_id: UUID
-    lane_id: UUID
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NewRun:
-    """One run to write. `index` is its place in its batch, None for a single run; its input may be kept elsewhere."""
-
-    id: UUID
-    input: Text
-    index: int | None
-    external_id: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,7 +118,7 @@ async def insert_run(
     connection: AsyncConnection, place: Place, run: NewRun, labels: Mapping[str, str], *, actor: str, now: datetime
 ) -> None:
     """Write a single run, due for launch at once."""
-    await _copy(connection, place, [run], batch_id=None, actor=actor, now=now)
+    await accepted_rows.copy(connection, place, [run], batch_id=None, actor=actor, now=now)
     if labels:
         values = {"run": run.id, "workspace": place.workspace_id}
         await connection.execute(INSERT_LABELS, {**values, "keys": list(labels), "values": list(labels.values())})
@@ -187,7 +158,7 @@ async def insert_batch(
         },
     )
     await events.insert(connection, history)
-    await _copy(connection, place, runs, batch_id=batch.id, actor=actor, now=now)
+    await accepted_rows.copy(connection, place, runs, batch_id=batch.id, actor=actor, now=now)
     await _due(connection, place, batch.id, batch_id=batch.id)
 
 
@@ -195,39 +166,3 @@ async def _due(connection: AsyncConnection, place: Place, subject: UUID, *, batc
     values = {"subject": subject, "lane": place.lane_id, "workflow": place.workflow_id, "batch": batch_id}
     await connection.execute(INSERT_TIMER, values)
     await lanes.wake(connection, place.lane_id, Turn.LAUNCH)
-
-
-async def _copy(
-    connection: AsyncConnection,
-    place: Place,
-    runs: Sequence[NewRun],
-    *,
-    batch_id: UUID | None,
-    actor: str,
-    now: datetime,
-) -> None:
-    """COPY runs, inputs and their first events: straight into the tables, in the caller's transaction."""
-    origin = {"batch": str(batch_id)} if batch_id is not None else {}
-    # As text, once: the driver takes four times as long for an id or a time as for a string.
-    where = [str(id) for id in (place.workspace_id, place.connection_id, place.workflow_id)]
-    of_batch = None if batch_id is None else str(batch_id)
-    at = now.isoformat()
-    runs_out: list[tuple[Any, ...]] = []
-    events_out: list[tuple[Any, ...]] = []
-    for run in runs:
-        text = bytes_of(run.input)
-        digest = hashlib.sha256(text).digest()
-        told = NewEvent(type="accepted", actor=actor, data={"input_sha256": digest.hex(), **origin})
-        (event,), head = chain.append(Head(), run.id, [told], at=now)
-        id = str(run.id)
-        events_out.append((id, event.seq, at, event.type, event.actor, event.data, event.hash))
-        runs_out.append(
-            (
-                id, *where, of_batch, run.index, run.external_id, "queued", digest, len(text), actor, at, at, head.seq,
-                head.hash,
-            )
-        )  # fmt: skip
-    inputs_out = ((run.id, bytes_of(run.input)) for run in runs)
-    await copying.copy_in(connection, COPY_RUNS, runs_out)
-    await copying.copy_in(connection, COPY_EVENTS, events_out)
-    await copying.copy_in(connection, COPY_INPUTS, inputs_out, types=("uuid", "bytea"))

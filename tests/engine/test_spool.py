@@ -37,6 +37,19 @@ def test_pieces_lines_and_the_whole_come_back_whatever_was_read_between() -> Non
         assert kept.sha256 == hashlib.sha256(kept.whole()).hexdigest()
 
 
+def test_a_piece_knows_its_size_and_digest_and_lines_go_on_where_they_were() -> None:
+    with Spool() as kept:
+        piece = kept.keep(b"one\ntwo\n")
+        assert (piece.size_bytes, piece.digest) == (8, hashlib.sha256(b"one\ntwo\n").digest())
+        lines = kept.lines()
+        assert next(lines) == b"one\n"
+        kept.write(b"three\n")
+        assert kept.read(4, 4) == b"two\n"
+        kept.write(b"four")
+        assert kept.read(8, 6) == b"three\n"
+        assert kept.whole() == b"one\ntwo\nthree\nfour"
+
+
 @pytest.mark.parametrize("format", FILES)
 def test_a_file_on_disk_is_read_as_in_memory(format: Any) -> None:
     with Spool() as content, Spool() as kept:

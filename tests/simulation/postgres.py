@@ -21,6 +21,7 @@ from sqlalchemy.dialects import registry
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 from sqlalchemy.util import await_only
 
+from orchestrator.storage import copying
 from tests.simulation.faults import Faults
 from tests.simulation.locks import Server, Waiter
 
@@ -250,3 +251,13 @@ def copy_in_blocking(connection: Any, query: Any, lines: Any, types: Any) -> Non
             copy.set_types(types)
         for line in lines:
             copy.write_row(line)
+
+
+def copy_rows_blocking(connection: Any, query: Any, lines: Any) -> None:
+    """Stand in for the COPY of rows that the product packed itself."""
+    driver = connection.sync_connection.connection.driver_connection
+    assert isinstance(driver, SimConnection)
+    driver.begin_if_needed()
+    with driver.cursor() as cursor, cursor.copy(query) as copy:
+        for block in copying.blocks(lines):
+            copy.write(block)

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from orchestrator.domain.chain import (
     GENESIS,
+    Beginnings,
     Event,
     Head,
     NewEvent,
@@ -124,3 +125,15 @@ def test_a_number_that_json_does_not_have_is_refused() -> None:
 def test_an_empty_stream_verifies() -> None:
     assert first_break([]) is None
     assert canonical_data(None) == "{}"
+
+
+@few
+@given(words, words, facts, st.lists(st.tuples(st.uuids(), st.binary(min_size=32, max_size=32)), max_size=3))
+def test_beginnings_written_together_are_those_that_are_appended_one_by_one(
+    type: str, actor: str, common: dict[str, Any], each: list[tuple[UUID, bytes]]
+) -> None:
+    together = Beginnings(type=type, actor=actor, facts=common, digest="of_input", at=NOW)
+    for stream, digest in each:
+        told = NewEvent(type=type, actor=actor, data={**common, "of_input": digest.hex()})
+        (event,), _ = append(Head(), stream, [told], at=NOW)
+        assert together.of(stream, digest) == (event.data.encode(), event.hash)

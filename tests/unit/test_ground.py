@@ -44,6 +44,17 @@ def test_an_id_is_a_version_7_uuid_that_holds_its_millisecond_and_every_random_b
     assert (made.int >> 64 & 0xFFF) << 62 | made.int & (2**62 - 1) == bits
 
 
+def test_ids_drawn_together_ascend_hold_their_millisecond_and_are_all_their_own() -> None:
+    sources = Sources(bits=random.Random(3).getrandbits, unit=random.random, unix_ms=lambda: 1_700_000_000_000)
+    ids = sources.new_ids(500)
+    assert ids == sorted(set(ids))
+    assert {(id.version, id.int >> 80) for id in ids} == {(7, 1_700_000_000_000)}
+    assert sources.new_ids(0) == []
+    # Every random bit is used: over so many ids each was seen both ways.
+    bits = [(id.int >> 64 & 0xFFF) << 62 | id.int & (1 << 62) - 1 for id in ids]
+    assert all(len({b >> n & 1 for b in bits}) == 2 for n in range(74))
+
+
 @few
 @given(st.integers(0, 2**48 - 2), st.integers(0, 2**74 - 1), st.integers(0, 2**74 - 1))
 def test_an_id_of_a_later_millisecond_sorts_after_an_earlier_one(ms: int, one: int, other: int) -> None:

@@ -202,8 +202,11 @@ def _checked(element: Element, schema: InputSchema, id_field: str | None) -> Ele
     """Return the element with what its value does not meet in the schema."""
     if element.value is None:
         return element
+    broken = check(schema, element.value)
+    if not broken and element.external_id is None:
+        return element
     told = {problem.field for problem in element.problems}
-    found = [p for p in check(schema, element.value) if p.field is None or p.field not in told]
+    found = [p for p in broken if p.field is None or p.field not in told]
     placed = tuple(replace(problem, row=element.row, line=element.line) for problem in found)
     outside = _external_id_problems(element, id_field)
     if not placed and not outside:

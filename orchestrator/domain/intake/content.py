@@ -30,7 +30,15 @@ class Content(Protocol):
 
 
 class Kept(Protocol):
-    """A text that was put aside."""
+    """A text that was put aside, and what was learned of it then."""
+
+    @property
+    def size_bytes(self) -> int:
+        """How long it is."""
+
+    @property
+    def digest(self) -> bytes:
+        """Its SHA-256."""
 
     def read(self) -> bytes:
         """Return it."""
@@ -50,6 +58,16 @@ def as_it_is(text: bytes) -> bytes:
 def bytes_of(text: Text) -> bytes:
     """Return a text, wherever it is."""
     return text if isinstance(text, bytes) else text.read()
+
+
+def size_of(text: Text) -> int:
+    """Return how many bytes a text has, without reading it."""
+    return len(text) if isinstance(text, bytes) else text.size_bytes
+
+
+def digest_of(text: Text) -> bytes:
+    """Return a text's SHA-256, without reading it again."""
+    return hashlib.sha256(text).digest() if isinstance(text, bytes) else text.digest
 
 
 class InMemory:
