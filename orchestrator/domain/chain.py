@@ -104,12 +104,15 @@ class Beginnings:
     """
 
     def __init__(self, *, type: str, actor: str, facts: Mapping[str, object], digest: str, at: datetime) -> None:
-        data = canonical_data({**facts, digest: _HERE})
-        body = canonical_bytes(stream=_NO_STREAM, seq=1, at=at, type=type, actor=actor, data=data)
-        self._data = _around(data.encode(), _HERE)
-        before, rest = _around(body, str(_NO_STREAM))
+        # Stand where the digest and the id of each will stand. Made of all that is said, so that nobody can say them.
+        mark = hashlib.sha256(f"{type} {actor} {canonical_data(facts)}".encode())
+        here, no_stream = mark.hexdigest(), UUID(bytes=mark.digest()[:16])
+        data = canonical_data({**facts, digest: here})
+        body = canonical_bytes(stream=no_stream, seq=1, at=at, type=type, actor=actor, data=data)
+        self._data = _around(data.encode(), here)
+        before, rest = _around(body, str(no_stream))
         self._before = GENESIS + before
-        self._between, self._after = _around(rest, _HERE)
+        self._between, self._after = _around(rest, here)
 
     def of(self, stream: UUID, digest: bytes) -> tuple[bytes, bytes]:
         """Return one stream's `data`, in UTF-8, and the event's hash."""
@@ -117,11 +120,6 @@ class Beginnings:
         spelled = digest.hex().encode()
         body = b"".join((self._before, str(stream).encode(), self._between, spelled, self._after))
         return spelled.join(self._data), hashlib.sha256(body).digest()
-
-
-#: Stand where the id and the digest of each will stand.
-_NO_STREAM = UUID(int=0)
-_HERE = "(the digest stands here)"
 
 
 def _around(text: bytes, mark: str) -> tuple[bytes, bytes]:
