@@ -28,8 +28,8 @@ class Load:
         in_flight: executions that the bare client has open per connection.
     """
 
-    n: int = 600
-    connections: int = 4
+    n: int = 5_000
+    connections: int = 8
     duration_s: float = 0.2
     first_look_s: float = 0.3
     factor: float = 1.5
