@@ -184,7 +184,7 @@ async def test_a_batch_that_is_open_says_how_many_runs_are(office: Office, hands
     with pytest.raises(Conflict) as refused:
         await erase.erase_batch(office.deps, office.who, batch.id, reason=WHY)
     assert refused.value.code == "batch_open"
-    assert refused.value.message.startswith("1 of the batch's 3 runs")
+    assert refused.value.message.startswith("1 of 3 in this batch has not ended")
     assert len(await query(office, "SELECT FROM inputs")) == 3
 
 
