@@ -58,12 +58,22 @@ def test_a_connection_that_is_refused_is_asked_for_again_with_all_but_its_key(we
 
 
 def test_a_test_says_what_came_of_it_and_launches_nothing(made: Product, spare: str, web: httpx.Client) -> None:
-    before = made.sandbox.truth()["summary"]["launches"]
-    text = said(web, web.post(f"{spare}/test", data={"reason": ""}))
-    assert "It does not work: " in text, "its key is not one of the provider's"
-    assert "key_refused" in text
-    assert "It works: the provider answered with" in said(web, web.post("/connections/main/test", data={"reason": ""}))
-    assert made.sandbox.truth()["summary"]["launches"] == before
+    def launches() -> int:
+        count: int = made.sandbox.truth()["summary"]["launches"]
+        return count
+
+    def both_tested() -> bool:
+        """Test a connection that is refused and one that works; tell whether nothing was launched meanwhile."""
+        before = launches()
+        text = said(web, web.post(f"{spare}/test", data={"reason": ""}))
+        assert "It does not work: " in text, "its key is not one of the provider's"
+        assert "key_refused" in text
+        text = said(web, web.post("/connections/main/test", data={"reason": ""}))
+        assert "It works: the provider answered with" in text
+        return launches() == before
+
+    # The world's own runs go on beside. Did a test launch anything, no try would find the count as it was.
+    assert any(both_tested() for _ in range(5))
 
 
 def test_a_paused_connection_says_by_whom_and_why_is_in_the_audit(spare: str, web: httpx.Client) -> None:
