@@ -108,7 +108,6 @@ async def _measure(
     requests = requests_after - requests_before
     cost = await asyncio.to_thread(meter.cost, before, after, executions=max(requests, 1))
     allowed = keys * REQUESTS_PER_MINUTE * cost["wall_s"] / 60
-    used = [float(key["requests"]) for key in said["keys"].values() if key["requests"]]
     return {
         "keys": keys,
         "budget_used": round(requests / allowed, 3),
@@ -117,8 +116,8 @@ async def _measure(
         "cpu_ms_per_request": round(cost["cpu_s_per_execution"] * 1000, 2),
         "statements_per_request": cost["statements_per_execution"],
         "wal_bytes_per_request": cost["wal_bytes_per_execution"],
-        "turned_away": sum(int(key.get("throttled", 0)) for key in said["keys"].values()),
-        "keys_at_work": len(used),
+        "turned_away": sum(int(key["answered_429"]) for key in said["keys"].values()),
+        "keys_at_work": sum(1 for key in said["keys"].values() if key["requests"]),
         **{name: cost[name] for name in ("wall_s", "cpu_s", "cores_busy", "cores_busy_elsewhere")},
     }
 

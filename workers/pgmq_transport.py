@@ -26,13 +26,6 @@ BELIEVED_S = 10.0
 _CHANNEL = "pgmq.q_{}.INSERT"
 
 
-class _Listening(psycopg.Connection[Any]):
-    """A connection that looks up from a wait as seldom as the wait allows: what comes, and a signal, wake it anyway."""
-
-    def wait(self, gen: Any, interval: float = DRAIN_AT_MOST_S, timeout: float | None = None) -> Any:
-        return super().wait(gen, interval, timeout)
-
-
 class Waiter(pgmq._NotifyWaiter):
     """Waits for a notification, and remembers which queues were told of."""
 
@@ -40,19 +33,6 @@ class Waiter(pgmq._NotifyWaiter):
         super().__init__(dsn)
         self._told: set[str] = set()
         self._read_at_s: dict[str, float] = {}
-
-    def _ensure_conn(self) -> None:
-        known: Any = self._conn
-        if known is not None:
-            return
-        connection: Any = _Listening.connect(self._dsn, autocommit=True)
-        try:
-            for channel in self._channels:
-                self._listen(connection, channel)
-        except BaseException:
-            connection.close()
-            raise
-        self._conn = connection
 
     def wait(self, timeout: float | None) -> bool:
         """Wait for one notification; whether it came. Without a connection everything counts as told of."""

@@ -7,7 +7,7 @@ left of a pool is a stack.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Callable
 
 import httpx
 
@@ -38,13 +38,10 @@ class Connections:
         """
         connection = await self._take(Origin.of(request.url))
         try:
-            response = await connection.exchange(request)
+            return await connection.exchange(request, ended=lambda: self._put_back(connection))
         except BaseException:
             await self._put_back(connection)
             raise
-        assert isinstance(response.stream, httpx.AsyncByteStream), "a connection's answers are read as they come"
-        response.stream = _Body(response.stream, lambda: self._put_back(connection))
-        return response
 
     async def aclose(self) -> None:
         """Close every connection, also those that are in use."""
@@ -74,29 +71,3 @@ class Connections:
             self._idle.append(connection)
         else:
             await connection.aclose()
-
-
-class _Body(httpx.AsyncByteStream):
-    """A response's body. Its connection is given back when it is closed, or when it breaks."""
-
-    def __init__(self, stream: httpx.AsyncByteStream, ended: Callable[[], Awaitable[None]]) -> None:
-        self._stream = stream
-        self._ended = ended
-        self._is_closed = False
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        try:
-            async for part in self._stream:
-                yield part
-        except BaseException:
-            await self.aclose()
-            raise
-
-    async def aclose(self) -> None:
-        if self._is_closed:
-            return
-        self._is_closed = True
-        try:
-            await self._stream.aclose()
-        finally:
-            await self._ended()

@@ -20,6 +20,7 @@ import httpx
 from orchestrator import __version__
 from orchestrator.errors import NotSent, ProviderError
 from orchestrator.faultpoints import Point, reach
+from orchestrator.providers.http11 import Witness
 from orchestrator.providers.outcomes import LAUNCH, READ, Outcomes
 from orchestrator.providers.transport import CheckedTransport, shared_ssl_context
 from orchestrator.runtime import since_boot_s, transaction_open
@@ -184,7 +185,7 @@ class ApiClient:
         if not self._allow_private_networks and not call.url.startswith("https://"):
             raise NotSent("only https is called", code="address_refused")
         headers = {"User-Agent": USER_AGENT, "Accept": "application/json", "Accept-Encoding": "identity"}
-        extensions = {"timeout": timeouts.as_extension(), "trace": witness}
+        extensions = {"timeout": timeouts.as_extension(), "witness": witness}
         try:
             return httpx.Request(
                 call.method, call.url, headers=headers | dict(call.headers), content=call.body, extensions=extensions
@@ -238,24 +239,22 @@ class ApiClient:
         )
 
 
-class _Witness:
-    """Sees when a request's first byte is about to be written, and forbids it when it is too late.
-
-    A connection tells its trace of each step just before it; what is raised there ends the call before the step.
-    """
+class _Witness(Witness):
+    """Sees when a request's first byte is about to be written, and forbids it when it is too late."""
 
     def __init__(self, send_by: float | None, monotonic: Callable[[], float]) -> None:
         self._send_by = send_by
         self._monotonic = monotonic
         self.was_written = False
 
-    async def __call__(self, step: str, facts: Mapping[str, object]) -> None:
-        if step == "http11.send_request_headers.started":
-            if self._send_by is not None:
-                await reach(Point.LAUNCH_CONNECTED)
-            self.check()
-            self.was_written = True
-        elif step == "http11.receive_response_headers.started" and self._send_by is not None:
+    async def before_writing(self) -> None:
+        if self._send_by is not None:
+            await reach(Point.LAUNCH_CONNECTED)
+        self.check()
+        self.was_written = True
+
+    async def before_reading(self) -> None:
+        if self._send_by is not None:
             await reach(Point.LAUNCH_SENT)
 
     def check(self) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import re
 import ssl
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum, auto
@@ -19,6 +19,8 @@ import httpx
 from orchestrator.providers.answer_reader import AnswerReader
 
 _READ_BYTES = 64 * 1024
+
+Ended = Callable[[], Awaitable[None]]
 
 #: What may stand in a request's line and in its headers: nothing that ends them.
 _TARGET = re.compile(rb"[\x21-\x7e]+")
@@ -54,6 +56,23 @@ class Origin:
             raise httpx.UnsupportedProtocol("the URL is neither http nor https")
         host = url.raw_host.decode("ascii")
         return cls(url.scheme, host, url.port or (443 if url.scheme == "https" else 80))
+
+
+class Witness:
+    """Is told of a request's steps just before each; what is raised here ends the call before the step."""
+
+    async def before_writing(self) -> None:
+        """The connection stands, and the first byte is about to be written."""
+
+    async def before_reading(self) -> None:
+        """All is written, and the answer is about to be waited for."""
+
+
+_NOBODY = Witness()
+
+
+async def _nothing() -> None:
+    """Nobody waits for the connection."""
 
 
 class _State(Enum):
@@ -98,27 +117,27 @@ class HttpConnection:
         idle_s = asyncio.get_running_loop().time() - self._idle_since
         return idle_s <= self._keepalive_s and not self._stream.get_extra_info("is_readable")
 
-    async def exchange(self, request: httpx.Request) -> httpx.Response:
+    async def exchange(self, request: httpx.Request, *, ended: Ended = _nothing) -> httpx.Response:
         """Send a request; return its answer's head, whose body is still to be read.
 
-        `request.extensions`: `timeout`, as httpx has it, and `trace`, which is called just before the first byte is
-        written and before the first one is waited for; what it raises ends the call there.
+        Args:
+            request: its `extensions` hold `timeout`, as httpx has it, and may hold a `witness`.
+            ended: called when the answer was read, or is read no further.
 
         Raises:
             httpx.TransportError, ssl.SSLError: by the moment at which it failed, as httpx's own transport.
         """
-        head, timeouts, trace = _head_of(request), request.extensions["timeout"], request.extensions.get("trace")
+        head, timeouts = _head_of(request), request.extensions["timeout"]
+        witness: Witness = request.extensions.get("witness", _NOBODY)
         stream = self._stream
         self._state = _State.BUSY
         try:
             with _said():
                 if stream is None:
                     stream = self._stream = await self._connect(timeouts["connect"])
-                if trace is not None:
-                    await trace("http11.send_request_headers.started", {})
+                await witness.before_writing()
                 await _send(stream, head, request, timeouts["write"])
-                if trace is not None:
-                    await trace("http11.receive_response_headers.started", {})
+                await witness.before_reading()
                 answer = AnswerReader()
                 while not answer.is_headed:
                     answer.feed(await stream.read(_READ_BYTES, timeouts["read"]))
@@ -128,7 +147,7 @@ class HttpConnection:
         return httpx.Response(
             answer.status,
             headers=answer.headers,
-            stream=_Body(self, stream, answer, timeouts["read"]),
+            stream=_Body(self, stream, answer, timeouts["read"], ended),
             extensions={"network_stream": stream},
         )
 
@@ -138,7 +157,7 @@ class HttpConnection:
         if self._stream is not None:
             await self._stream.aclose()
 
-    async def ended(self, answer: AnswerReader) -> None:
+    async def free(self, answer: AnswerReader) -> None:
         """Note that an answer is read no further: the connection is kept, or closed."""
         if self._state is not _State.BUSY:
             return
@@ -156,29 +175,46 @@ class HttpConnection:
 
 
 class _Body(httpx.AsyncByteStream):
-    """An answer's body, read from its connection as it comes. The connection is free again when it is closed."""
+    """An answer's body, read from its connection as it comes. The connection is free when it is closed, or breaks."""
 
     def __init__(
-        self, connection: HttpConnection, stream: httpcore.AsyncNetworkStream, answer: AnswerReader, read_s: float
+        self,
+        connection: HttpConnection,
+        stream: httpcore.AsyncNetworkStream,
+        answer: AnswerReader,
+        read_s: float,
+        ended: Ended,
     ) -> None:
         self._connection = connection
         self._stream = stream
         self._answer = answer
         self._read_s = read_s
+        self._ended = ended
+        self._is_closed = False
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         answer = self._answer
-        while True:
-            parts, answer.parts = answer.parts, []
-            for part in parts:
-                yield part
-            if answer.is_whole:
-                return
-            with _said():
-                answer.feed(await self._stream.read(_READ_BYTES, self._read_s))
+        try:
+            while True:
+                parts, answer.parts = answer.parts, []
+                for part in parts:
+                    yield part
+                if answer.is_whole:
+                    return
+                with _said():
+                    answer.feed(await self._stream.read(_READ_BYTES, self._read_s))
+        except BaseException:
+            await self.aclose()
+            raise
 
     async def aclose(self) -> None:
-        await self._connection.ended(self._answer)
+        if self._is_closed:
+            return
+        self._is_closed = True
+        try:
+            await self._connection.free(self._answer)
+        finally:
+            await self._ended()
 
 
 @contextmanager
