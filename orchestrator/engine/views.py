@@ -237,14 +237,10 @@ def _failure(row: FailureRow) -> dict[str, Any]:
 async def batch_waits(connection: AsyncConnection, row: BatchRow) -> Reason | None:
     """Say what a batch waits for: its next launch, its people, or what is running."""
     status = batch_status(row.counts, paused=row.paused_at is not None, cancelled=row.cancelled_at is not None)
-    humans = row.counts.get(RunStatus.HUMAN_IN_THE_LOOP, 0)
-    doubts = row.counts.get(RunStatus.IN_DOUBT, 0)
     if row.ended_at is not None or not any(n for s, n in row.counts.items() if s not in ENDINGS):
         return None
     if status is BatchStatus.WAITING:
-        wait = "waits" if humans == 1 else "wait"
-        message = f"{humans:,} {wait} for approval, {doubts:,} in doubt: orchestrator inbox list"
-        return Reason(code="human", message=message)
+        return Reason(code="human", message=f"{batch_story.under_way(row.counts)}: orchestrator inbox list")
     queued = row.counts.get(RunStatus.QUEUED, 0)
     timing = await explain.batch_timing(connection, row.id)
     lane = await lanes.read(connection, timing.lane_id)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks import baselines, forecasts, polling, product_play, reports, throughput
+from benchmarks import baselines, forecasts, keys, polling, product_play, reports, throughput
 from benchmarks.load import Load
 from benchmarks.stage import Stage
 from benchmarks.world import BadWorld, built_in, parse
@@ -147,6 +147,17 @@ def test_every_contender_finishes_what_it_was_given() -> None:
         assert line["cpu_s_per_execution"] > 0
     stored = {line["contender"]: line["wal_bytes_per_execution"] for line in lines}
     assert stored["product_single"] > stored["bare"]
+
+
+def test_keys_are_counted_where_requests_arrive_and_none_is_turned_away() -> None:
+    load = keys.KeysLoad(connections=2, duration_s=1.0, workers=1, each_items=40)
+    with Stage(load, durable=False) as stage:
+        line = keys.measured(stage, seconds=4.0, warm_up_s=4.0)
+    assert (line["keys"], line["keys_at_work"], line["turned_away"]) == (2, 2, 0)
+    # In so short a time the first minute's tokens leave at once: a share of the limit says nothing yet.
+    assert line["budget_used"] > 0
+    assert line["requests_per_s"] > 0
+    assert line["cpu_ms_per_request"] > 0
 
 
 def test_reports_are_measured_on_a_history_that_adds_up() -> None:

@@ -34,6 +34,9 @@ def test_a_batch_that_is_launched_says_where_its_runs_are() -> None:
     said = batch_story.under_way({S.PROCESSING: 1, S.DOWNLOADING: 2, S.FINISHED: 7})
     assert said == "1 run at the provider, 2 having results stored"
     assert batch_story.under_way({S.PROCESSING: 1200}) == "1,200 runs at the provider"
+    assert batch_story.under_way({S.IN_DOUBT: 5, S.FINISHED: 7}) == "5 runs in doubt", (
+        "of what is not there nothing is said"
+    )
 
 
 def test_a_webhook_that_had_nothing_to_tell_is_not_called_ill(web: httpx.Client) -> None:
