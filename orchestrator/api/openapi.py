@@ -70,6 +70,13 @@ def parameter(name: str, type: str | Schema, words: str, *, required: bool = Fal
     }
 
 
+IF_MATCH: Schema = {
+    "name": "If-Match",
+    "in": "header",
+    "required": False,
+    "description": "the tag of what was read: it is changed only if it is still so, else 412",
+    "schema": {"type": "string"},
+}
 REASON = parameter("reason", "string", "why; kept in the history")
 LIMIT = parameter(
     "limit", {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": DEFAULT_LIMIT}, "page size"
@@ -227,6 +234,8 @@ def _complete(operation: Schema, method: str, scope: str | None) -> None:
         operation["responses"]["304"] = {"description": "it is as `If-None-Match` says"}
         tag = {"name": "If-None-Match", "in": "header", "required": False, "schema": {"type": "string"}}
         operation.setdefault("parameters", []).append(tag)
+    if IF_MATCH in operation.get("parameters", ()):
+        operation["responses"]["412"] = {"description": "it is not any more as `If-Match` says", "content": _PROBLEM}
     if method == "post":
         header = {"name": "Idempotency-Key", "in": "header", "required": False}
         operation.setdefault("parameters", []).append(header | {"schema": {"type": "string", "maxLength": 255}})

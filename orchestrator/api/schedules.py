@@ -14,7 +14,7 @@ from orchestrator.api.answers import JSON, Answer, View, everything, nothing, pa
 from orchestrator.api.auth import Call, Operating, Reading, Submitting
 from orchestrator.api.bodies import Fields, member_bytes
 from orchestrator.api.idempotency import once
-from orchestrator.api.openapi import REASON, described, listed, parameter
+from orchestrator.api.openapi import IF_MATCH, REASON, described, listed, parameter
 from orchestrator.api.problems import RequestRefused
 from orchestrator.api.queries import Query
 from orchestrator.api.schema_words import comma_list
@@ -155,7 +155,7 @@ async def list_fires(name: str, call: Reading) -> Response:
     return page(call, query, views, following)
 
 
-@router.patch(ONE, **described("Schedule", body="ScheduleChanges"))
+@router.patch(ONE, **described("Schedule", body="ScheduleChanges", parameters=(IF_MATCH,)))
 async def update_schedule(name: str, call: Submitting) -> Response:
     """Change what is given; the rest stays. With `If-Match`, the tag of what was read, only if it is still set so."""
     Query(call.request.query_params, ())

@@ -95,8 +95,11 @@ async def update_schedule(
     if plan.get("input") is not None:
         await _check_input(deps, who, name, plan["input"])
 
+    # Where the answer of a commit was lost it is tried again, and finds what it made itself.
+    ours: set[str] = set()
+
     async def change(session: AsyncConnection, row: ScheduleRow) -> Done:
-        words.check_seen(row, seen)
+        words.check_seen(row, None if seen is None else {*seen, *ours})
         row, planned = await ticks.plan_whole(deps, session, row)
         rhythm, next_at = ticks.rhythm_of(row), row.next_at
         if cron is not None or every is not None or zone is not None:
@@ -104,6 +107,8 @@ async def update_schedule(
             next_at = next_tick(rhythm, row.now)
         changed = words.plan_of(row).changed(plan)
         await schedules.update(session, id=row.id, next_at=next_at, **_stored(rhythm), **changed.stored())
+        if seen is not None:
+            ours.add(words.revision(words.view(await schedules.lock_by_id(session, row.id), None)))
         given = sorted(
             [k for k, v in plan.items() if v is not None] + (["rhythm"] if rhythm != ticks.rhythm_of(row) else [])
         )

@@ -44,12 +44,12 @@ async def list_workflows(deps: Deps, who: Who, connection: str) -> list[dict[str
 
 
 async def known_workflows(deps: Deps, who: Who, names: Sequence[str]) -> list[dict[str, Any]]:
-    """Return what is known of the workflows of these connections, of a few where they are many. Asks no provider."""
-    return [
-        brief(row, found)
-        for found in [await find_connection(deps, who, name) for name in names[:MOST_ASKED]]
-        for row in (await _known(deps, found))[:MOST_OFFERED]
-    ]
+    """Return the workflows that are known of these connections, of a few where they are many. Asks no provider."""
+
+    async def read(session: AsyncConnection) -> list[dict[str, Any]]:
+        return await workflows.offered(session, who.workspace_id, names[:MOST_ASKED], each=MOST_OFFERED)
+
+    return await deps.db.run(read)
 
 
 async def page_of_workflows(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -20,6 +21,14 @@ _COLUMNS = """id, connection_id, lane_id, remote_id, name, description, input_sc
 FIND = text(f"SELECT {_COLUMNS} FROM workflows WHERE connection_id = :connection AND remote_id = :remote")  # noqa: S608
 
 LIST = text(f"SELECT {_COLUMNS} FROM workflows WHERE connection_id = :connection ORDER BY name, id LIMIT 10000")  # noqa: S608
+
+# Of several connections at once, and of each so many, without their schemas, which may be large.
+OFFERED = text("""
+    SELECT w.remote_id AS id, w.name, c.name AS connection
+    FROM connections c CROSS JOIN LATERAL (
+        SELECT remote_id, name FROM workflows WHERE connection_id = c.id ORDER BY name, id LIMIT :each) w
+    WHERE c.workspace_id = :workspace AND c.removed_at IS NULL AND c.name = ANY(CAST(:names AS text[]))
+    ORDER BY c.name, w.name, w.remote_id""")
 
 # A view fetched again replaces what the provider says and leaves what we know and decided.
 SAVE_VIEW = text("""
@@ -88,6 +97,14 @@ async def find(connection: AsyncConnection, connection_id: UUID, remote_id: str)
 async def page(connection: AsyncConnection, connection_id: UUID) -> list[WorkflowRow]:
     """Return a connection's workflows by name."""
     return [_row(row) for row in await rows(connection, LIST, {"connection": connection_id})]
+
+
+async def offered(
+    connection: AsyncConnection, workspace: UUID, names: Sequence[str], *, each: int
+) -> list[dict[str, Any]]:
+    """Return the workflows of these connections by name, of each so many at most: `id`, `name`, `connection`."""
+    found = await rows(connection, OFFERED, {"workspace": workspace, "names": [*names], "each": each})
+    return [dict(row._mapping) for row in found]
 
 
 async def save_view(

@@ -218,7 +218,6 @@ async def _form(
         home=PATH if found is None else f"{PATH}/{found['name']}",
         values=values,
         base=base,
-        base_values={} if base is None else base.values,
         meanwhile=meanwhile,
         coming=coming,
         error=error,

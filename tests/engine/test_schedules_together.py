@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -14,8 +16,11 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from orchestrator.cli import doctor
-from orchestrator.engine import fire, schedules, ticks
+from orchestrator.engine import fire, schedule_reading, schedules, ticks
+from orchestrator.engine import schedule_words as words
+from orchestrator.errors import Conflict, Unavailable
 from orchestrator.storage import schedules as schedule_rows
+from orchestrator.storage.database import Database
 from tests.engine.test_health import scraped
 from tests.engine.test_nothing_is_stranded import change, query
 from tests.engine.test_schedules import HOUR_S, Clerk, clerk
@@ -185,3 +190,26 @@ async def test_a_tick_says_how_late_it_fired_and_one_by_hand_does_not(clerk: Cle
     tick, by_hand = await clerk.ticks()
     assert tick["late_s"] >= 39, "it was met so late"
     assert by_hand["late_s"] is None
+
+
+async def test_a_change_whose_commits_answer_was_lost_is_not_taken_for_anothers(
+    clerk: Clerk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await clerk.schedule()
+    deps, who = clerk.deps, clerk.office.who
+    seen = {words.revision(await schedule_reading.show_schedule(deps, who, "hourly"))}
+    whole, lost = Database.transaction, [True]
+
+    @asynccontextmanager
+    async def losing(database: Database) -> AsyncIterator[AsyncConnection]:
+        async with whole(database) as connection:
+            yield connection
+        if lost and lost.pop():
+            raise Unavailable("the answer was lost", code="unavailable")
+
+    monkeypatch.setattr(Database, "transaction", losing)
+    view = await schedules.update_schedule(deps, who, "hourly", plan={"deadline_s": 900}, seen=seen)
+    assert (view["deadline_s"], lost) == (900, [])
+    with pytest.raises(Conflict) as refused:
+        await schedules.update_schedule(deps, who, "hourly", plan={"deadline_s": 60}, seen=seen)
+    assert refused.value.code == "changed_meanwhile"

@@ -37,7 +37,9 @@ def test_the_list_comes_in_pages_by_name(web: httpx.Client) -> None:
 
 def test_a_new_schedule_offers_the_workflows_that_are_known(made: Product, web: httpx.Client) -> None:
     free = made.sandbox.workflows["Free form"]
-    text = web.get("/schedules/-new").text
+    with statements("FROM workflows WHERE connection_id") as asked:
+        text = web.get("/schedules/-new").text
+    assert len(asked) == 1, "of all connections at once"
     assert 'id="workflow_id"' in text and 'list="workflows"' in text
     assert f'<option value="{free}">Free form · main</option>' in text
     other = re.search(r"<option value=\"[^\"]+\">[^<]* · (?!main)[^<]+</option>", text)
@@ -80,6 +82,8 @@ def test_a_program_changes_a_schedule_only_as_it_read_it(made: Product, web: htt
     web.post("/schedules", data=form(made, name="matched", cron="0 6 * * *"))
     url, token = f"{made.url}/api/v1/schedules/matched", {"Authorization": f"Bearer {made.token}"}
     with httpx.Client(headers=token, trust_env=False) as client:
+        told = client.get(f"{made.url}/api/v1/openapi.json").json()["paths"]["/api/v1/schedules/{name}"]["patch"]
+        assert "412" in told["responses"] and "If-Match" in str(told["parameters"])
         tag = client.get(url).headers["etag"]
         assert client.get(url, headers={"If-None-Match": tag}).status_code == 304
         changed = client.patch(url, json={"deadline_s": 60}, headers={"If-Match": tag})
