@@ -50,7 +50,7 @@ def list_(
 ) -> None:
     """List what people did in the workspace, the latest first: who, what, to what, before and after, why."""
     with connected() as client:
-        found = client.audit.each(
+        found = client.audit.list(
             about=about,
             types=type_ or (),
             actor=actor,

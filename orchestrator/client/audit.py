@@ -100,30 +100,16 @@ class Audit:
         since: str | None = None,
         until: str | None = None,
         limit: int | None = None,
-    ) -> Sequence[AuditEvent]:
-        """Return what was done, the latest first; `each` gives it page by page.
+    ) -> Iterator[AuditEvent]:
+        """Give what was done, the latest first; fetches page after page as they are taken.
 
         Args:
             about: connection, workflow, token, session, webhook, schedule, operation, report or audit.
             types: kinds of events, as in `connection_added`.
             words: what stands in an event's facts.
             since, until: ISO 8601 with a zone, or dates.
+            limit: how many in all; None for all there are.
         """
-        found = self.each(about=about, types=types, actor=actor, words=words, since=since, until=until, limit=limit)
-        return [*found]
-
-    def each(
-        self,
-        *,
-        about: str | None = None,
-        types: Sequence[str] = (),
-        actor: str | None = None,
-        words: str | None = None,
-        since: str | None = None,
-        until: str | None = None,
-        limit: int | None = None,
-    ) -> Iterator[AuditEvent]:
-        """Give the same one by one, and fetch further pages as they are taken."""
         query: Query = {
             "about": about,
             "type": ",".join(types) or None,

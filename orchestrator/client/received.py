@@ -33,7 +33,7 @@ def appearing(to: Path) -> Iterator[IO[bytes]]:
     It is synced before it is named, so that what has the name is whole. A file that stands there already is replaced.
     """
     # A name may have 255 bytes, and what stands around it counts.
-    part = to.with_name(f".{to.name.encode()[:100].decode(errors='ignore')}.{os.getpid()}.part")
+    part = to.with_name(f".{os.fsencode(to.name)[:100].decode(errors='ignore')}.{os.getpid()}.part")
     try:
         with part.open("w+b") as file:
             yield file
