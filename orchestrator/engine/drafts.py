@@ -83,7 +83,6 @@ async def discard(deps: Deps, who: Who, draft_id: UUID) -> None:
     Raises:
         NotFound: there is none; it may have been started.
     """
-    await find(deps, who, draft_id)
     if not await deps.db.run(partial(drafts.discard, workspace=who.workspace_id, actor=who.actor, draft_id=draft_id)):
         raise _gone()
 

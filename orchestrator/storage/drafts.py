@@ -19,6 +19,7 @@ LIFE_H = 4
 
 _OWN = f"""workspace_id = :workspace AND actor = :actor AND id = :id
     AND created_at > orch_now() - make_interval(hours => {LIFE_H})"""
+_WAITS = f"{_OWN} AND options->>'became' IS NULL"
 
 WAITING = text(f"""
     SELECT COALESCE(sum(size_bytes), 0)::bigint AS size_bytes FROM drafts
@@ -31,11 +32,11 @@ INSERT_PIECE = text("INSERT INTO draft_pieces (draft_id, n, body) VALUES (:id, :
 
 FIND = text(f"""
     SELECT id, filename, size_bytes, options, created_at + make_interval(hours => {LIFE_H}) AS expires_at
-    FROM drafts WHERE {_OWN} AND options->>'became' IS NULL""")  # noqa: S608 - our own words
+    FROM drafts WHERE {_WAITS}""")  # noqa: S608 - our own words
 PIECE = text("SELECT body FROM draft_pieces WHERE draft_id = :id AND n = :n")
 CHANGE = text(f"""
     UPDATE drafts SET options = CAST(:options AS jsonb)
-    WHERE {_OWN} AND options->>'became' IS NULL""")  # noqa: S608 - our own words
+    WHERE {_WAITS}""")  # noqa: S608 - our own words
 
 # Of a file that came before nothing is kept but which batch it is, for whoever asks again.
 BECOME = text(f"""
@@ -43,7 +44,7 @@ BECOME = text(f"""
         WHERE {_OWN} RETURNING id)
     DELETE FROM draft_pieces p USING became b WHERE p.draft_id = b.id""")  # noqa: S608 - our own words
 BECAME = text(f"SELECT options->>'became' AS batch FROM drafts WHERE {_OWN}")  # noqa: S608 - our own words
-DISCARD = text(f"DELETE FROM drafts WHERE {_OWN}")  # noqa: S608 - our own words
+DISCARD = text(f"DELETE FROM drafts WHERE {_WAITS}")  # noqa: S608 - our own words
 
 #: Whether any has waited too long.
 OLD = f"EXISTS (SELECT FROM drafts WHERE created_at <= orch_now() - make_interval(hours => {LIFE_H}))"

@@ -178,6 +178,7 @@ def test_a_file_that_came_before_under_its_external_id_leads_to_that_batch_each_
     for _ in range(2):
         assert web.post(f"{there}/start", data=named).headers.get("location") == first
         assert "This external id and file came before" in web.get(first).text
+    assert web.post(f"{there}/discard", data={"x": ""}).headers.get("location") == first
     assert web.get(there).headers.get("location") == first
 
     async def kept_piece() -> bytes | None:
