@@ -106,7 +106,7 @@ def refuse_guessing(request: Request) -> None:
         RequestRefused: 429; too many came from there lately.
     """
     guesses: Guesses = request.app.state.guesses
-    wait_s = guesses.wrong(request.client.host if request.client else "?", now_s=time.monotonic())
+    wait_s = guesses.wrong(address(request), now_s=time.monotonic())
     if wait_s == 0:
         return
     raise RequestRefused(
@@ -116,6 +116,11 @@ def refuse_guessing(request: Request) -> None:
         hint="Send a good one: that is answered at once.",
         headers={"Retry-After": str(math.ceil(wait_s))},
     ) from None
+
+
+def address(request: Request) -> str:
+    """Return where a request comes from: behind a proxy, the proxy's own address, whatever it forwards."""
+    return request.client.host if request.client else "?"
 
 
 async def refuse_tokens_in_url(request: Request) -> None:

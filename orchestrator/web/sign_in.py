@@ -51,7 +51,7 @@ async def sign_out(request: Request) -> Response:
     """End the session here and in the database, and let the browser forget what it saw."""
     refuse_foreign(request)
     deps: Deps = request.app.state.deps
-    await sessions.end(deps, request.cookies.get(COOKIE, ""), address=_address(request))
+    await sessions.end(deps, request.cookies.get(COOKIE, ""), address=auth.address(request))
     response = Response(status_code=303, headers={"Location": SIGN_IN, "Clear-Site-Data": '"cache"'})
     response.delete_cookie(COOKIE, path="/")
     return response
@@ -75,21 +75,16 @@ async def prefer(request: Request) -> Response:
 async def _by_token(request: Request, form: forms.Form) -> str:
     token = form.text("token", max_chars=auth.MAX_TOKEN_CHARS) or ""
     await auth.identified(request, token)
-    return await sessions.begin(request.app.state.deps, token, address=_address(request))
+    return await sessions.begin(request.app.state.deps, token, address=auth.address(request))
 
 
 async def _by_link(request: Request, once: str) -> str:
     """Redeem a link's code. Wrong ones count as wrong tokens do."""
     try:
-        return await sessions.redeem_link(request.app.state.deps, once, address=_address(request))
+        return await sessions.redeem_link(request.app.state.deps, once, address=auth.address(request))
     except Unauthorized:
         auth.refuse_guessing(request)
         raise
-
-
-def _address(request: Request) -> str:
-    """Return where a request comes from, as the server sees it: behind a proxy, what that one is trusted to say."""
-    return request.client.host if request.client else "?"
 
 
 def _door(request: Request, *, back: str, error: OrchestratorError | None = None, status: int = 200) -> Response:

@@ -87,12 +87,13 @@ def test_who_signed_in_and_out_and_from_where_stands_in_the_audit(made: Product,
         client.post("/sign-out")
         client.post("/sign-out")
     with visitor(made) as client:
-        assert client.post("/sign-in", data={"code": link_of(made, token)}).status_code == 303
+        forwarded = {"X-Forwarded-For": "203.0.113.9", "Forwarded": "for=203.0.113.9"}
+        assert client.post("/sign-in", data={"code": link_of(made, token)}, headers=forwarded).status_code == 303
         assert client.post("/sign-in", data={"token": token[:-4] + "zzzz"}).status_code == 401
     opened, closed, linked = told(made, "auditee")
     assert (opened["type"], opened["by"], opened["address"]) == ("session_opened", "token", "127.0.0.1")
     assert (closed["type"], closed["session"], closed["address"]) == ("session_closed", opened["session"], "127.0.0.1")
-    assert (linked["type"], linked["by"]) == ("session_opened", "link")
+    assert (linked["type"], linked["by"], linked["address"]) == ("session_opened", "link", "127.0.0.1")
     assert linked["session"] != opened["session"]
     shown = web.get("/audit?about=session&actor=token:auditee").text
     assert shown.count("session_opened") + shown.count("session opened") >= 2, shown
