@@ -1,4 +1,4 @@
-"""The route of the installation: what is wrong with its cure, who works, what is due, where things lie."""
+"""The route of the installation: what is wrong and its cure, who works, what is due, where things lie."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ router = APIRouter(tags=["system"])
 
 @router.get("/system", **described("System"))
 async def show_system(call: Reading) -> Response:
-    """Show how the installation does. Of other workspaces it tells nothing but sums."""
+    """Show how the installation is doing. Of other workspaces it tells nothing but sums."""
     Query(call.request.query_params, ())
     disks: Disks = call.request.app.state.disks
     return tagged(call, await system_look.look_at_system(call.deps, call.who, disks))

@@ -1,4 +1,4 @@
-"""`orchestrator system`: how the installation does, as the server tells it."""
+"""`orchestrator system`: how the installation is doing, as the server tells it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def register(app: typer.Typer) -> None:
 
 
 def system(output_: OutputOption = None) -> None:
-    """Show how the installation does: what is wrong with its cure, workers, queues, disks. This machine: doctor."""
+    """Show how the installation is doing: what is wrong and its cure, workers, queues, disks. This machine: doctor."""
     with connected() as client:
         found = client.system.look()
     if output.is_for_programs():

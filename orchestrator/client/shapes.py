@@ -269,7 +269,7 @@ class Alarm(TypedDict, total=False):
 
 
 class SystemState(TypedDict, total=False):
-    """How the installation does. Times are seconds; `late_s` of a queue is None where nothing of it is due."""
+    """How the installation is doing. Times are seconds; `late_s` of a queue is None where nothing of it is due."""
 
     version: str
     server: dict[str, Any]

@@ -129,5 +129,5 @@ class System:
         return cast(Readiness, self._wire.probe("/readyz"))
 
     def look(self) -> SystemState:
-        """Return what is wrong with its cure, who works, what is due, and where things lie."""
+        """Return what is wrong and its cure, who works, what is due, and where things lie."""
         return cast(SystemState, self._wire.get("/system"))

@@ -1,4 +1,4 @@
-"""What is shown of the system: versions, workers, queues, storage, clocks, and what is wrong with its cure."""
+"""What is shown of the system: versions, workers, queues, storage, clocks, and what is wrong and its cure."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class _Seen:
 
 
 async def look_at_system(deps: Deps, who: Who, disks: Disks) -> dict[str, Any]:
-    """Return how the installation does. Of other workspaces it tells nothing but sums.
+    """Return how the installation is doing. Of other workspaces it tells nothing but sums.
 
     Raises:
         Unavailable: the database is away.

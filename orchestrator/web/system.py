@@ -1,4 +1,4 @@
-"""The system: what is wrong with its cure, who works, what is due, where things lie, and every setting."""
+"""The system: what is wrong and its cure, who works, what is due, where things lie, and every setting."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ router = APIRouter(include_in_schema=False)
 
 @router.get(PATH)
 async def show_system(visit: Reading) -> Response:
-    """Show how the installation does."""
+    """Show how the installation is doing."""
     Query(visit.request.query_params, ())
     disks: Disks = visit.request.app.state.disks
     return await page(
