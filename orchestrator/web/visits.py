@@ -80,7 +80,10 @@ def _is_own(request: Request, origin: str | None, *, needed: bool) -> bool:
         return not needed
     public = request.app.state.deps.settings.public_url
     own = {request.headers.get("host", "").lower()} | ({urlsplit(public).netloc.lower()} if public else set())
-    return urlsplit(origin).netloc.lower() in own
+    try:
+        return urlsplit(origin).netloc.lower() in own
+    except ValueError:  # no URL at all, so nobody's
+        return False
 
 
 def asked_for(request: Request) -> str:

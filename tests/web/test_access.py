@@ -117,6 +117,7 @@ FOREIGN: list[dict[str, str]] = [
     {"Sec-Fetch-Site": "same-site"},
     {"Sec-Fetch-Site": "none"},
     {"Sec-Fetch-Site": "same-origin", "Origin": "https://evil.example"},
+    {"Origin": "http://[x"},
     {},
 ]
 
