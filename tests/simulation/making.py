@@ -63,7 +63,7 @@ async def make_a(kind: type[W], plan: Plan, dsn: str, loop: VirtualLoop, *, epoc
 
 @contextlib.contextmanager
 def standing_in(world: World) -> Any:
-    """Replace what the product asks of the outside and cannot be handed: COPY, httpcore's clock, the fault points.
+    """Replace what the product asks of the outside and cannot be handed: COPY, the fault points.
 
     The product catches its own bugs row by row and goes on; here each of them is heard.
     """
