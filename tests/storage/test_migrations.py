@@ -132,7 +132,7 @@ def test_a_failed_migration_leaves_nothing_behind(postgres: EmbeddedPostgres, em
     assert current_state(postgres.dsn(empty)).current is None
 
 
-def test_runs_are_checked_against_their_workflows_while_others_write_them(postgres: EmbeddedPostgres, empty: str) -> None:
+def test_runs_are_checked_against_their_workflows_while_others_write(postgres: EmbeddedPostgres, empty: str) -> None:
     is_checked = "SELECT convalidated FROM pg_constraint WHERE conname = 'runs_workflow'"
     migrate(postgres.dsn(empty), revision="0025")
     with psycopg.connect(postgres.libpq(empty)) as writer:
