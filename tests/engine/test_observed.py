@@ -285,6 +285,19 @@ async def test_a_walk_that_breaks_our_code_gives_its_tokens_back(desk: Office, h
     assert lane.spent, "its page was asked for, and counts"
 
 
+async def test_a_walk_leaves_the_share_of_a_launch_that_comes_back_for_its_token(desk: Office, hands: Hands) -> None:
+    await change(
+        desk,
+        "UPDATE lanes SET launch_due_at = now() + interval '0.9 s', spent = jsonb_build_array(jsonb_build_array("
+        "(extract(epoch FROM now() + interval '30 s') * 1000)::bigint, 'look', requests_per_minute * 9 / 10))",
+    )
+    await walk(desk, hands)
+    assert lists_asked(desk) == 0
+    await change(desk, "UPDATE lanes SET launch_due_at = NULL")
+    await walk(desk, hands)
+    assert lists_asked(desk) == 1, "where none waits, what is free is the walk's"
+
+
 def lists_asked(office: Office) -> int:
     return len([entry for entry in office.sandbox.log() if entry["kind"] == "list" and entry["path"].count("/jobs")])
 
