@@ -89,9 +89,7 @@ async def _claim(deps: Deps, connection: AsyncConnection, worker: UUID) -> WalkT
     if wait_s is not None:
         await watches.put_off(connection, watched, lane.now + timedelta(seconds=max(wait_s, 1.0)))
         return 0
-    launches_wait = lane.launch_due_at is not None and lane.launch_due_at <= lane.now and not lane.launches_stopped
-    waiting = (CallKind.LAUNCH,) if launches_wait else ()
-    pages = lane.budget.grant(CallKind.LOOK, watching.MOST_PAGES, now=lane.now, waiting=waiting)
+    pages = lane.budget.grant(CallKind.LOOK, watching.MOST_PAGES, now=lane.now, waiting=lane.waiting_beside_looks)
     if lane.is_blocked or not pages:
         again_at = lane.blocked_until if lane.is_blocked else lane.budget.next_free_at(lane.now)
         soonest = lane.now + timedelta(seconds=1)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
-from typing import Any, LiteralString
+from typing import LiteralString
 
 from psycopg import AsyncConnection as PsycopgConnection
-from sqlalchemy import PoolProxiedConnection
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 #: Rows go to the driver so many bytes at a time: each handing over costs as much as many small rows.
@@ -30,7 +29,7 @@ def fields_count(count: int) -> bytes:
 
 
 def field(value: bytes) -> bytes:
-    """Return a field of a row: an id, a digest, a text in UTF-8."""
+    """Return a field of a row: an id, a digest, a text in UTF-8, the four bytes of an int."""
     return packed_size(len(value)) + value
 
 
@@ -45,7 +44,9 @@ async def copy_rows(connection: AsyncConnection, query: LiteralString, lines: It
     Args:
         lines: each row as Postgres' binary form has it, made of the fields of this module.
     """
-    async with _driver(await connection.get_raw_connection()).cursor() as cursor, cursor.copy(query) as copy:
+    driver = (await connection.get_raw_connection()).driver_connection
+    assert isinstance(driver, PsycopgConnection), "the engine speaks psycopg"
+    async with driver.cursor() as cursor, cursor.copy(query) as copy:
         for block in blocks(lines):
             await copy.write(block)
 
@@ -60,28 +61,3 @@ def blocks(lines: Iterable[bytes]) -> Iterator[bytes]:
             yield b"".join(waiting)
             waiting, size = [], 0
     yield b"".join((*waiting, _END))
-
-
-async def copy_in(
-    connection: AsyncConnection,
-    query: LiteralString,
-    lines: Iterable[tuple[Any, ...]],
-    *,
-    types: Sequence[str] | None = None,
-) -> None:
-    """Write rows by a `COPY … FROM STDIN`.
-
-    Args:
-        types: the columns' types, which a binary COPY must be told.
-    """
-    async with _driver(await connection.get_raw_connection()).cursor() as cursor, cursor.copy(query) as copy:
-        if types is not None:
-            copy.set_types(types)
-        for line in lines:
-            await copy.write_row(line)
-
-
-def _driver(raw: PoolProxiedConnection) -> PsycopgConnection[Any]:
-    driver = raw.driver_connection
-    assert isinstance(driver, PsycopgConnection), "the engine speaks psycopg"
-    return driver

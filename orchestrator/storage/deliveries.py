@@ -57,18 +57,17 @@ HELD = text("""
 # A claim leaves `due_at` as it is. If it is another one now, somebody asked for the message to be sent once more while
 # this try was under way: that stands, and the try is only kept in the log.
 RECORD = text(f"""
-    UPDATE webhook_deliveries d SET state = CASE WHEN v.is_last THEN v.state ELSE d.state END,
-        due_at = CASE WHEN v.is_last THEN v.due_at ELSE d.due_at END,
-        tries = d.tries + CASE WHEN v.is_last THEN 1 ELSE 0 END, last_status = v.status, last_error = v.error,
+    UPDATE webhook_deliveries d SET state = CASE WHEN d.due_at = v.was_due_at THEN v.state ELSE d.state END,
+        due_at = CASE WHEN d.due_at = v.was_due_at THEN v.due_at ELSE d.due_at END,
+        tries = d.tries + CASE WHEN d.due_at = v.was_due_at THEN 1 ELSE 0 END,
+        last_status = v.status, last_error = v.error,
         delivered_at = CASE WHEN v.state = 'delivered' THEN orch_now() ELSE d.delivered_at END,
         log = CASE WHEN jsonb_array_length(d.log) >= {LOGGED_TRIES} THEN d.log - 0 ELSE d.log END
             || jsonb_build_array(CAST(v.entry AS jsonb))
-    FROM (SELECT u.*, c.webhook_id, c.due_at = u.was_due_at AS is_last
-        FROM unnest(CAST(:messages AS uuid[]), CAST(:states AS text[]), CAST(:was_due_at AS timestamptz[]),
-            CAST(:due_at AS timestamptz[]), CAST(:statuses AS int[]), CAST(:errors AS text[]), CAST(:entries AS text[]))
-            AS u(message_id, state, was_due_at, due_at, status, error, entry)
-        JOIN webhook_deliveries c ON c.webhook_id = :webhook AND c.message_id = u.message_id) v
-    WHERE d.webhook_id = v.webhook_id AND d.message_id = v.message_id""")  # noqa: S608 - our own words
+    FROM unnest(CAST(:messages AS uuid[]), CAST(:states AS text[]), CAST(:was_due_at AS timestamptz[]),
+        CAST(:due_at AS timestamptz[]), CAST(:statuses AS int[]), CAST(:errors AS text[]), CAST(:entries AS text[]))
+        AS v(message_id, state, was_due_at, due_at, status, error, entry)
+    WHERE d.webhook_id = :webhook AND d.message_id = v.message_id""")  # noqa: S608 - our own words
 
 TURNED = text("""
     UPDATE webhooks SET leased_until = NULL, turned_at = orch_now(), failing_since = :failing_since,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 from uuid import UUID
@@ -57,6 +57,13 @@ class Lane:
     def is_blocked(self) -> bool:
         """The provider asked for silence until later."""
         return self.blocked_until is not None and self.blocked_until > self.now
+
+    @property
+    def waiting_beside_looks(self) -> tuple[CallKind, ...]:
+        """What else waits for tokens. A launch that found none comes back within a second; it waits all the same."""
+        soon = self.now + timedelta(seconds=1)
+        launches_wait = self.launch_due_at is not None and self.launch_due_at <= soon
+        return (CallKind.LAUNCH,) if launches_wait and not self.launches_stopped else ()
 
     def gathered(self, due_at: datetime) -> datetime:
         """Return when to take a turn for what is due at a time: see `domain/gathering.py`."""

@@ -103,7 +103,7 @@ async def claim(
     if rests_until is not None:
         await lanes.save(connection, replace(lane, poll_due_at=rests_until))
         return LookBatch(lane_id=lane.id, grant_id=lane.id, now=lane.now, claims=())
-    waiting = _waiting(lane)
+    waiting = lane.waiting_beside_looks
     listed = await lists.claim(
         connection,
         lane,
@@ -154,13 +154,6 @@ async def claim_one(
     # Asked for by a person: it says nothing of what a look is worth.
     claims = tuple(replace(look_claims.read(row, lane, ()), urgency=Urgency.ASKED) for row in found)
     return LookBatch(lane_id=lane.id, grant_id=grant_id, now=lane.now, claims=claims)
-
-
-def _waiting(lane: Lane) -> tuple[CallKind, ...]:
-    """Return what else waits for tokens. A launch that found none comes back within a second; it waits all the same."""
-    soon = lane.now + timedelta(seconds=1)
-    launches_wait = lane.launch_due_at is not None and lane.launch_due_at <= soon
-    return (CallKind.LAUNCH,) if launches_wait and not lane.launches_stopped else ()
 
 
 async def _hangs_until(connection: AsyncConnection, lane: Lane, worker: UUID) -> datetime | None:

@@ -12,7 +12,8 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from orchestrator.storage.copying import copy_in
+from orchestrator.storage import copying
+from orchestrator.storage.copying import field, fields_count
 from orchestrator.storage.database import execute, one, rows
 
 _COLUMNS = """id, workspace_id, verb, how, relaunch, filter, reason, matched, total, ineligible, created_by, created_at,
@@ -23,6 +24,8 @@ INSERT = text("""
         created_by, due_at)
     VALUES (:id, :workspace, :verb, :how, :relaunch, CAST(:filter AS jsonb), :reason, :matched, :total,
         CAST(:ineligible AS jsonb), :created_by, orch_now())""")
+
+COPY_ITEMS = "COPY operation_items (operation_id, position, run_id) FROM STDIN WITH (FORMAT BINARY)"
 
 READ = text(f"SELECT {_COLUMNS} FROM operations WHERE workspace_id = :workspace AND id = :id")  # noqa: S608
 
@@ -102,12 +105,9 @@ async def insert(connection: AsyncConnection, values: Mapping[str, Any], run_ids
     """Write an operation and its runs, in the order in which they will be worked."""
     packed = {name: json.dumps(values[name]) for name in ("filter", "ineligible")}
     await connection.execute(INSERT, {**values, **packed})
-    await copy_in(
-        connection,
-        "COPY operation_items (operation_id, position, run_id) FROM STDIN (FORMAT BINARY)",
-        ((values["id"], position, run) for position, run in enumerate(run_ids)),
-        types=("uuid", "int4", "uuid"),
-    )
+    begins = fields_count(3) + field(values["id"].bytes)
+    items = (begins + field(n.to_bytes(4)) + field(run.bytes) for n, run in enumerate(run_ids))
+    await copying.copy_rows(connection, COPY_ITEMS, items)
 
 
 async def read(connection: AsyncConnection, workspace: UUID, operation: UUID) -> OperationRow | None:

@@ -55,7 +55,8 @@ CLAIM = text("""
     RETURNING w.connection_id, w.fence, w.workflow_ids, w.since, w.walked_to, w.cursor, w.newest_at, w.created_by,
         c.workspace_id, c.lane_id, c.provider, c.base_url, c.api_key, c.api_version""")
 
-PUT_OFF = text("UPDATE watches SET due_at = :due_at WHERE connection_id = :connection AND due_at IS NOT NULL")
+# Only what is due still: another may have claimed it since, and its lease stands.
+PUT_OFF = text("UPDATE watches SET due_at = :due_at WHERE connection_id = :connection AND due_at <= orch_now()")
 
 PUT_OFF_FOR = text("""
     UPDATE watches SET due_at = orch_now() + make_interval(secs => :seconds), cursor = NULL, newest_at = NULL
@@ -132,7 +133,7 @@ async def claim(connection: AsyncConnection, id: UUID, *, lane: UUID, lease_s: f
 
 
 async def put_off(connection: AsyncConnection, id: UUID, due_at: datetime) -> None:
-    """Go on with a walk later."""
+    """Go on with a walk later, if nobody has taken it. The caller holds the lane."""
     await connection.execute(PUT_OFF, {"connection": id, "due_at": due_at})
 
 

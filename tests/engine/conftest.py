@@ -5,19 +5,23 @@ from __future__ import annotations
 import asyncio
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 from uuid import UUID
 
 import pytest
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from orchestrator.engine import connections, pump, reading, submit, sweep
 from orchestrator.engine.deps import Deps
 from orchestrator.engine.submit import BatchSpec, SubmittedBatch
 from orchestrator.engine.who import Who
-from orchestrator.storage import workers
+from orchestrator.errors import Unavailable
+from orchestrator.faultpoints import Point, watched_by
+from orchestrator.storage import database, workers
 from sandbox.control import Sandbox
 
 #: A provider's clock is turned forward only, so one that is off by more is put away.
@@ -72,6 +76,31 @@ def _wait_for(url: str, *, is_open: bool) -> None:
             return
         time.sleep(0.02)
     raise AssertionError(f"the door at {url} did not move")
+
+
+@contextmanager
+def away_after(deps: Deps, point: Point) -> Iterator[None]:
+    """Take the database away at a point, for twenty attempts; and see that they were made."""
+    transaction, refusals = deps.db.transaction, 0
+
+    @asynccontextmanager
+    async def away(*_: Any) -> AsyncIterator[AsyncConnection]:
+        nonlocal refusals
+        if 0 < refusals <= 20:
+            refusals += 1
+            raise Unavailable("the database is away")
+        async with transaction() as connection:
+            yield connection
+
+    async def goes_away(reached: Point) -> None:
+        nonlocal refusals
+        refusals = refusals or int(reached is point)
+
+    with pytest.MonkeyPatch.context() as patched, watched_by(goes_away):
+        patched.setattr(database, "LONGEST_PAUSE_S", 0.01)
+        patched.setattr(deps.db, "transaction", away)
+        yield
+    assert refusals == 21, "it was tried again and again"
 
 
 @dataclass

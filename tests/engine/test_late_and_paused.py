@@ -18,8 +18,8 @@ from orchestrator.engine.deps import Deps
 from orchestrator.errors import Unavailable
 from orchestrator.faultpoints import Point, watched_by
 from orchestrator.providers.script import ScriptProvider
-from orchestrator.storage import database, downloads, workers
-from tests.engine.conftest import Hands, Office
+from orchestrator.storage import downloads, workers
+from tests.engine.conftest import Hands, Office, away_after
 from tests.engine.test_launching import becomes, launches, single, status
 from tests.engine.test_nothing_is_stranded import claim_launches, count_is, query
 
@@ -90,31 +90,10 @@ async def test_a_commit_whose_answer_was_lost_sends_nothing_and_does_not_accuse_
     assert launches(office) == 1
 
 
-async def test_an_answer_is_kept_for_as_long_as_the_database_is_away(
-    office: Office, hands: Hands, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_an_answer_is_kept_for_as_long_as_the_database_is_away(office: Office, hands: Hands) -> None:
     run_id = await single(office)
-    transaction = office.deps.db.transaction
-    refusals = 0
-
-    @asynccontextmanager
-    async def away(*_: Any) -> AsyncIterator[AsyncConnection]:
-        nonlocal refusals
-        if 0 < refusals <= 20:
-            refusals += 1
-            raise Unavailable("the database is away")
-        async with transaction() as connection:
-            yield connection
-
-    async def goes_away(point: Point) -> None:
-        nonlocal refusals
-        refusals = refusals or int(point is Point.LAUNCH_ANSWERED)
-
-    monkeypatch.setattr(database, "LONGEST_PAUSE_S", 0.01)
-    with monkeypatch.context() as patched, watched_by(goes_away):
-        patched.setattr(office.deps.db, "transaction", away)
+    with away_after(office.deps, Point.LAUNCH_ANSWERED):
         await launch.launch_due(office.deps, worker=hands.id)
-    assert refusals == 21, "it was tried again and again"
     assert await status(office, run_id) == "processing"
     assert launches(office) == 1
 

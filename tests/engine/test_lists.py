@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import Counter
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from contextvars import Context
 from dataclasses import dataclass, replace
 from typing import Any
@@ -14,16 +12,14 @@ from uuid import UUID
 
 import pytest
 from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from orchestrator.domain.answers import Access, ExecutionPage, ListAsk, Observation, Standing
 from orchestrator.engine import connections, poll, pump, reading, submit, sweep
 from orchestrator.engine.submit import BatchSpec
-from orchestrator.errors import Gone, KeyRefused, Misbehaved, OutcomeUnknown, ProviderError, Throttled, Unavailable
+from orchestrator.errors import Gone, KeyRefused, Misbehaved, OutcomeUnknown, ProviderError, Throttled
 from orchestrator.faultpoints import Point, watched_by
-from orchestrator.storage import database
 from tests.contract.made_up import ROUTE, ParcelProvider
-from tests.engine.conftest import Hands, Office
+from tests.engine.conftest import Hands, Office, away_after
 from tests.engine.test_nothing_is_stranded import change, query
 
 pytestmark = pytest.mark.anyio
@@ -227,30 +223,10 @@ async def test_a_list_whose_claims_are_void_puts_off_no_other(yard: Yard) -> Non
     assert await yard.counts() == {"downloading": 7}, "walked again at once"
 
 
-async def test_what_a_list_showed_is_recorded_when_the_database_is_back(
-    yard: Yard, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_what_a_list_showed_is_recorded_when_the_database_is_back(yard: Yard) -> None:
     yard.depot.has_arrived = True
-    transaction, refusals = yard.office.deps.db.transaction, 0
-
-    @asynccontextmanager
-    async def away(*_: Any) -> AsyncIterator[AsyncConnection]:
-        nonlocal refusals
-        if 0 < refusals <= 20:
-            refusals += 1
-            raise Unavailable("the database is away")
-        async with transaction() as connection:
-            yield connection
-
-    async def goes_away(point: Point) -> None:
-        nonlocal refusals
-        refusals = refusals or int(point is Point.POLL_ANSWERED)
-
-    monkeypatch.setattr(database, "LONGEST_PAUSE_S", 0.01)
-    with monkeypatch.context() as patched, watched_by(goes_away):
-        patched.setattr(yard.office.deps.db, "transaction", away)
+    with away_after(yard.office.deps, Point.POLL_ANSWERED):
         await yard.look()
-    assert refusals == 21, "it was tried again and again"
     assert await yard.counts() == {"downloading": 7}
 
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -25,8 +23,6 @@ pytestmark = pytest.mark.anyio
 
 POSTS, NOTES = "POST_GENERATION", "KB_INGEST_TEXT"
 EARLIER = timedelta(minutes=30)
-SECOND_KEY = "scripe_sk_test_second"
-BLOCKED = "SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
 
 
 async def walk(office: Office, hands: Hands) -> None:
@@ -52,22 +48,6 @@ async def launch(office: Office, hands: Hands) -> UUID:
     )
     await pump.pump(office.deps, "launch", worker=hands.id, should_stop=lambda: False)
     return run.id
-
-
-@pytest.fixture
-def second_key(office: Office) -> Iterator[None]:
-    office.sandbox.options(scripe_keys={SECOND_KEY: "main"})
-    yield
-    office.sandbox.options(scripe_keys={SECOND_KEY: None})
-
-
-async def second(office: Office) -> None:
-    """Watch the same workspace of the provider by another key, which has a lane of its own."""
-    await connections.add_connection(
-        office.deps, office.who, name="second", provider="scripe", base_url=office.sandbox.scripe_url,
-        api_key=SECOND_KEY,
-    )  # fmt: skip
-    await watches.watch_connection(office.deps, office.who, "second", since=datetime.now(UTC) - EARLIER)
 
 
 @pytest.fixture
@@ -305,56 +285,21 @@ async def test_a_walk_that_breaks_our_code_gives_its_tokens_back(desk: Office, h
     assert lane.spent, "its page was asked for, and counts"
 
 
+async def test_a_walk_leaves_the_share_of_a_launch_that_comes_back_for_its_token(desk: Office, hands: Hands) -> None:
+    await change(
+        desk,
+        "UPDATE lanes SET launch_due_at = now() + interval '0.9 s', spent = jsonb_build_array(jsonb_build_array("
+        "(extract(epoch FROM now() + interval '30 s') * 1000)::bigint, 'look', requests_per_minute * 9 / 10))",
+    )
+    await walk(desk, hands)
+    assert lists_asked(desk) == 0
+    await change(desk, "UPDATE lanes SET launch_due_at = NULL")
+    await walk(desk, hands)
+    assert lists_asked(desk) == 1, "where none waits, what is free is the walk's"
+
+
 def lists_asked(office: Office) -> int:
     return len([entry for entry in office.sandbox.log() if entry["kind"] == "list" and entry["path"].count("/jobs")])
-
-
-async def test_two_keys_of_one_place_that_are_walked_at_once_track_each_job_once(
-    desk: Office, hands: Hands, second_key: None
-) -> None:
-    await second(desk)
-    ids = [started(desk, POSTS, "duration_s=60") for _ in range(3)]
-    first_is_in, go = asyncio.Event(), asyncio.Event()
-
-    async def strike(point: Point) -> None:
-        if point is Point.WALK_RECORDING and not first_is_in.is_set():
-            first_is_in.set()
-            await go.wait()
-
-    await change(desk, "UPDATE watches SET due_at = now()")
-    with watched_by(strike):
-        one = asyncio.create_task(poll.poll_due(desk.deps, worker=hands.id))
-        await first_is_in.wait()
-        two = asyncio.create_task(poll.poll_due(desk.deps, worker=hands.id))
-        while not two.done() and not await query(desk, BLOCKED):
-            await asyncio.sleep(0.01)
-        go.set()
-        await asyncio.gather(one, two)
-    assert sorted(run["execution_id"] for run in await runs(desk)) == sorted(ids)
-    assert len({run["connection"] for run in await runs(desk)}) == 1, "all of a page are one connection's"
-
-
-async def test_what_one_connection_held_back_and_another_tracks_is_held_back_no_more(
-    desk: Office, hands: Hands, second_key: None
-) -> None:
-    await second(desk)
-    theirs = started(desk, POSTS, "duration_s=60")
-    await change(
-        desk,
-        "INSERT INTO observed (connection_id, execution_id, workflow_id, made_at)"
-        " SELECT id, :execution, :type, now() FROM connections WHERE name = 'second'",
-        execution=theirs,
-        type=POSTS,
-    )
-    await change(
-        desk,
-        "UPDATE watches SET due_at = now() - interval '1 s' * (c.name = 'scripe')::int"
-        " FROM connections c WHERE c.id = connection_id",
-    )
-    for _ in range(2):
-        await poll.poll_due(desk.deps, worker=hands.id)
-    assert [run["execution_id"] for run in await runs(desk)] == [theirs]
-    assert (await connections.show_connection(desk.deps, desk.who, "second"))["watch"]["held_back"] == 0
 
 
 async def test_a_provider_without_a_list_cannot_be_watched_and_a_bad_time_is_refused(office: Office) -> None:

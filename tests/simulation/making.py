@@ -16,7 +16,7 @@ from tests.simulation.locks import Server
 from tests.simulation.loop import VirtualLoop
 from tests.simulation.network import Fabric, Latency
 from tests.simulation.plan import Plan
-from tests.simulation.postgres import copy_in_blocking, copy_rows_blocking
+from tests.simulation.postgres import copy_rows_blocking
 from tests.simulation.provider import SimProvider
 from tests.simulation.store import SimStore
 from tests.simulation.world import EPOCH, World
@@ -63,13 +63,10 @@ async def make_a(kind: type[W], plan: Plan, dsn: str, loop: VirtualLoop, *, epoc
 
 @contextlib.contextmanager
 def standing_in(world: World) -> Any:
-    """Replace what the product asks of the outside and cannot be handed: COPY, httpcore's clock, the fault points.
+    """Replace what the product asks of the outside and cannot be handed: COPY, the fault points.
 
     The product catches its own bugs row by row and goes on; here each of them is heard.
     """
-
-    async def copy_in(connection: Any, query: Any, lines: Any, *, types: Any = None) -> None:
-        copy_in_blocking(connection, query, lines, types)
 
     async def copy_rows(connection: Any, query: Any, lines: Any) -> None:
         copy_rows_blocking(connection, query, lines)
@@ -77,11 +74,10 @@ def standing_in(world: World) -> Any:
     def tell(what: str, why: poison.Poisoned, **facts: str) -> None:
         world.bug(f"poison: {what} {facts}", why.failure)
 
-    real = copying.copy_in, copying.copy_rows
-    copying.copy_in, copying.copy_rows = copy_in, copy_rows
+    real, copying.copy_rows = copying.copy_rows, copy_rows
     real_tell, poison.tell = poison.tell, tell
     try:
         with watched_by(world.reached):
             yield
     finally:
-        (copying.copy_in, copying.copy_rows), poison.tell = real, real_tell
+        copying.copy_rows, poison.tell = real, real_tell

@@ -241,20 +241,8 @@ class SimulatedDialect(PGDialect_psycopg):
         dbapi_connection.end()
 
 
-def copy_in_blocking(connection: Any, query: Any, lines: Any, types: Any) -> None:
-    """Stand in for the product's COPY, which speaks to an asynchronous driver."""
-    driver = connection.sync_connection.connection.driver_connection
-    assert isinstance(driver, SimConnection)
-    driver.begin_if_needed()
-    with driver.cursor() as cursor, cursor.copy(query) as copy:
-        if types is not None:
-            copy.set_types(types)
-        for line in lines:
-            copy.write_row(line)
-
-
 def copy_rows_blocking(connection: Any, query: Any, lines: Any) -> None:
-    """Stand in for the COPY of rows that the product packed itself."""
+    """Stand in for the product's COPY, which speaks to an asynchronous driver."""
     driver = connection.sync_connection.connection.driver_connection
     assert isinstance(driver, SimConnection)
     driver.begin_if_needed()

@@ -132,6 +132,16 @@ def test_a_failed_migration_leaves_nothing_behind(postgres: EmbeddedPostgres, em
     assert current_state(postgres.dsn(empty)).current is None
 
 
+def test_runs_are_checked_against_their_workflows_while_others_write(postgres: EmbeddedPostgres, empty: str) -> None:
+    is_checked = "SELECT convalidated FROM pg_constraint WHERE conname = 'runs_workflow'"
+    migrate(postgres.dsn(empty), revision="0025")
+    with psycopg.connect(postgres.libpq(empty)) as writer:
+        assert writer.execute(is_checked).fetchone() == (False,), "the lock of the change is not held so long"
+        writer.execute("LOCK TABLE runs, workflows IN ROW EXCLUSIVE MODE")
+        migrate(postgres.dsn(empty), revision="0026")
+        assert writer.execute(is_checked).fetchone() == (True,)
+
+
 @pytest.mark.parametrize("role", ["origin", "replica", "local"])
 @pytest.mark.parametrize(
     "change",
