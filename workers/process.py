@@ -24,7 +24,7 @@ from orchestrator.engine.watch import Watch
 from orchestrator.errors import OrchestratorError
 from orchestrator.runtime import system_sources
 from orchestrator.settings import Settings
-from orchestrator.storage import lanes, workers
+from orchestrator.storage import due_work, workers
 from orchestrator.telemetry import get_logger
 from workers.beside import Beside
 from workers.heart import Heart
@@ -139,7 +139,7 @@ class WorkerProcess:
         return self.loop.run(self._due(), timeout_s=60)
 
     async def _due(self) -> frozenset[str]:
-        return await self.deps.db.run(lanes.any_due, tries=1)
+        return await self.deps.db.run(due_work.any_due, tries=1)
 
     def watch(self, *, broker_away_s: float | None) -> None:
         """Look around once, and tell of what is wrong."""

@@ -14,7 +14,7 @@ from benchmarks.scale.explained import watched
 from benchmarks.scale.sites import Site
 from orchestrator.engine import launch_claims
 from orchestrator.engine.deps import Deps
-from orchestrator.storage import downloads, looks
+from orchestrator.storage import downloads, look_turns
 
 #: Claims of each kind that are counted, and timed. Each is taken back, so that the next finds the same.
 COUNTED, TIMED = 5, 30
@@ -35,8 +35,8 @@ def kinds(deps: Deps, worker: UUID) -> Mapping[str, Claim]:
     lease_s = deps.settings.lease_s
 
     async def look(connection: AsyncConnection) -> object:
-        found = await looks.claim(connection, worker=worker, lease_s=lease_s, sources=deps.sources)
-        assert found is not None and found.claims, "some lane may look"
+        found = await look_turns.claim(connection, worker=worker, lease_s=lease_s, sources=deps.sources, most_lanes=1)
+        assert any(batch.claims for batch in found), "some lane may look"
         return found
 
     async def launch(connection: AsyncConnection) -> object:

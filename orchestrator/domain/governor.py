@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
-from operator import attrgetter
+from typing import NamedTuple
 
 from orchestrator.domain import gathering
 from orchestrator.domain.heard import RateSaid
@@ -45,13 +45,16 @@ LAUNCHES_OFTEN = 0.1
 assert sum(MIN_SHARES.values()) < 1.0, "shares must leave room for whoever has work"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Spent:
-    """Tokens of one kind that come back at one time."""
+class Spent(NamedTuple):
+    """Tokens of one kind that come back at one time: as a lane's row lists them, for every turn reads them all.
 
-    back_at: datetime
+    Args:
+        back_ms: when, in milliseconds since 1970.
+    """
+
+    back_ms: int
     kind: CallKind
-    count: int
+    tokens: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,10 +110,10 @@ class Budget:
 
     def used(self, kind: CallKind, now: datetime) -> int:
         """Return the tokens of one kind that are out now."""
-        out = self.in_flight.get(kind, 0)
-        for s in self.spent:
-            if s.kind is kind and s.back_at > now:
-                out += s.count
+        out, now_ms = self.in_flight.get(kind, 0), _ms(now)
+        for back_ms, spent_on, tokens in self.spent:
+            if spent_on == kind and back_ms > now_ms:
+                out += tokens
         return out
 
     def grant(self, kind: CallKind, wanted: int, *, now: datetime, waiting: Sequence[CallKind] = ()) -> int:
@@ -142,19 +145,22 @@ class Budget:
         """Return when at least one request may leave, as far as is known: tokens in flight may be back sooner."""
         if self.free(now) > 0:
             return now
-        coming = [s.back_at for s in self.spent if s.back_at > now]
+        now_ms = _ms(now)
+        first_ms = min((s.back_ms for s in self.spent if s.back_ms > now_ms), default=None)
+        coming = [] if first_ms is None else [datetime.fromtimestamp(first_ms / 1000, tz=now.tzinfo)]
         if self.elsewhere is not None:
             coming += [at for at in (self.elsewhere.one_back_at, self.elsewhere.until) if at > now]
         return min(coming) if coming else now + timedelta(seconds=1)
 
     def spend(self, kind: CallKind, answered_ago_s: Sequence[float], *, now: datetime) -> Budget:
         """Return the budget after calls of one kind were answered; those that were never sent cost nothing."""
-        kept = [s for s in self.spent if s.back_at > now]
-        width_s = gathering.slot_s(self.limit)
-        back = (_slot(now + timedelta(seconds=WINDOW_S - ago), width_s) for ago in answered_ago_s)
-        for back_at, count in Counter(back).items():
-            _add(kept, Spent(back_at=back_at, kind=kind, count=count))
-        kept.sort(key=_IN_ORDER)
+        now_ms = _ms(now)
+        kept = [s for s in self.spent if s.back_ms > now_ms]
+        width_ms = round(gathering.slot_s(self.limit) * 1000)
+        back = (_slot(now_ms + (WINDOW_S - ago) * 1000, width_ms) for ago in answered_ago_s)
+        for back_ms, tokens in Counter(back).items():
+            _add(kept, Spent(back_ms, kind, tokens))
+        kept.sort()
         return replace(self, spent=tuple(kept))
 
     def heard(self, said: RateSaid, *, now: datetime) -> Budget:
@@ -178,16 +184,12 @@ class Budget:
         return replace(budget, elsewhere=Elsewhere(count=count, one_back_at=one_back_at, until=until))
 
 
-#: A lane's row lists its tokens in this order.
-_IN_ORDER = attrgetter("back_at", "kind")
-
-
 def _out(spent: Sequence[Spent], after: datetime) -> int:
     """Return the tokens that come back later than this. A plain loop: this is asked at every turn of every lane."""
-    out = 0
-    for s in spent:
-        if s.back_at > after:
-            out += s.count
+    out, after_ms = 0, _ms(after)
+    for back_ms, _, tokens in spent:
+        if back_ms > after_ms:
+            out += tokens
     return out
 
 
@@ -195,8 +197,8 @@ def _add(kept: list[Spent], new: Spent) -> None:
     """Add tokens to those that come back at the same time."""
     for place in range(len(kept) - 1, -1, -1):
         known = kept[place]
-        if known.back_at == new.back_at and known.kind is new.kind:
-            kept[place] = Spent(back_at=new.back_at, kind=new.kind, count=known.count + new.count)
+        if known.back_ms == new.back_ms and known.kind == new.kind:
+            kept[place] = Spent(new.back_ms, new.kind, known.tokens + new.tokens)
             return
     kept.append(new)
 
@@ -206,10 +208,13 @@ def _share(kind: CallKind, limit: int) -> int:
     return max(1, int(MIN_SHARES[kind] * limit)) if MIN_SHARES[kind] else 0
 
 
-def _slot(at: datetime, width_s: float) -> datetime:
+def _slot(at_ms: float, width_ms: int) -> int:
     """Round up to the slot's end: a token may come back late, never early."""
-    seconds = at.timestamp()
-    return datetime.fromtimestamp((int(seconds / width_s) + 1) * width_s, tz=at.tzinfo)
+    return (int(at_ms // width_ms) + 1) * width_ms
+
+
+def _ms(at: datetime) -> float:
+    return at.timestamp() * 1000
 
 
 def launches_at_once(requests_per_minute: int) -> int:

@@ -130,9 +130,24 @@ def _overlap(demand: BatchDemand) -> int:
     """
     if demand.rivals:
         return 0
-    if demand.looks_per_s * demand.mean_s < demand.width:
-        return max(demand.width, int(demand.looks_per_s * max(LOOKS_LEFT_S, 2 * demand.mean_s)))
+    looks_left = _looks_left(demand.looks_per_s, demand.mean_s, demand.width)
+    if looks_left is not None:
+        return max(demand.width, looks_left)
     return demand.width // 2
+
+
+def makes_room(wave: WaveState, *, looks_per_minute: int, mean_s: float) -> bool:
+    """Tell whether an ending in a wave may let anything more be launched: only near the wave's end.
+
+    Before that it keeps all its slots, and the next wave of its batch waits for it (`plan_launch`).
+    """
+    looks_per_s = looks_per_minute * LOOK_SHARE / 60
+    return wave.remaining <= max(wave.width, _looks_left(looks_per_s, mean_s, wave.width) or 0)
+
+
+def _looks_left(looks_per_s: float, mean_s: float, width: int) -> int | None:
+    """Return how many unseen items are seen in the time left over for them; None where looks are not what is short."""
+    return int(looks_per_s * max(LOOKS_LEFT_S, 2 * mean_s)) if looks_per_s * mean_s < width else None
 
 
 def reserves(waited_s: float) -> bool:

@@ -23,7 +23,7 @@ from orchestrator.storage.batches import LockedBatch, RunInBatch
 from orchestrator.storage.database import now as transaction_now
 from orchestrator.storage.lanes import Lane, Turn
 from orchestrator.storage.runs import LockedRun, RunRow
-from orchestrator.storage.waves import Wave
+from orchestrator.storage.waves import Lesson, Wave
 
 #: Runs of a batch that one transaction of a bulk act takes.
 BULK = 2000
@@ -102,7 +102,8 @@ async def _tell_wave(
         was_human = change.was is S.HUMAN_IN_THE_LOOP
         gone = WaveLook(position=locked.position, has_started=False, has_ended=True, left_human=was_human)
         unit = deps.sources.unit()
-        await waves.teach(connection, wave, [gone], now=lane.now, unit=unit, looks_per_minute=lane.limit)
+        lesson = Lesson(wave=wave, seen=[gone], unit=unit, looks_per_minute=lane.limit)
+        await waves.teach(connection, [lesson], now=lane.now)
 
 
 async def in_bulk(

@@ -14,7 +14,7 @@ from orchestrator.engine import heard
 from orchestrator.engine.deps import Deps
 from orchestrator.engine.heard import Ears
 from orchestrator.errors import NotSent, ProviderError, Throttled, Unavailable
-from orchestrator.storage import lane_minutes, lanes
+from orchestrator.storage import grants, lane_minutes, lanes
 
 T = TypeVar("T")
 
@@ -53,7 +53,7 @@ async def call(deps: Deps, lane_id: UUID, send: Callable[[], Awaitable[T]], *, e
         async def record(connection: AsyncConnection) -> None:
             lane = await lanes.lock(connection, lane_id)
             spent = [deps.sources.monotonic() - answered_at] if costs else []
-            lane = await lanes.release(connection, lane, grant_id, CallKind.OTHER, spent)
+            lane = await grants.release(connection, lane, grant_id, CallKind.OTHER, spent)
             await lanes.save(connection, lane.heard(said.rate))
             await lane_minutes.turned_away(connection, lane_id, int(isinstance(error, Throttled)))
 
@@ -72,7 +72,7 @@ async def _token(deps: Deps, lane_id: UUID) -> UUID:
             return (lane.blocked_until - lane.now).total_seconds()
         if not lane.budget.grant(CallKind.OTHER, 1, now=lane.now):
             return max(0.2, (lane.budget.next_free_at(lane.now) - lane.now).total_seconds())
-        await lanes.grant(connection, lane, id=grant_id, worker=NOBODY, kind=CallKind.OTHER, count=1)
+        await grants.grant(connection, lane, id=grant_id, worker=NOBODY, kind=CallKind.OTHER, count=1)
         return 0.0
 
     while (wait_s := await deps.db.run(take)) > 0.0:

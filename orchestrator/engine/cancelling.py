@@ -24,9 +24,9 @@ from orchestrator.engine.heard import Ears
 from orchestrator.engine.who import Who
 from orchestrator.errors import NotCancellable, NotSent, ProviderError, Unavailable
 from orchestrator.faultpoints import Point, reach
-from orchestrator.storage import batches, changes, lanes, looks, operations, waves
+from orchestrator.storage import batches, changes, lanes, look_turns, looks, operations, waves
 from orchestrator.storage.changes import Applied
-from orchestrator.storage.look_claims import LookBatch, LookClaim, LookResult
+from orchestrator.storage.look_claims import LookBatch, LookClaim, LookRecord, LookResult
 from orchestrator.storage.runs import RunRow
 
 
@@ -80,7 +80,9 @@ async def _claim(deps: Deps, row: RunRow, act: Act, *, patience_s: float) -> Loo
         if row.batch_id is not None:
             await batches.lock(connection, row.batch_id)
         await waves.lock(connection, [row.execution_wave_id] if row.execution_wave_id is not None else [])
-        taken = await looks.claim_one(connection, lane, row.id, worker=NOBODY, lease_s=lease_s, sources=deps.sources)
+        taken = await look_turns.claim_one(
+            connection, lane, row.id, worker=NOBODY, lease_s=lease_s, sources=deps.sources
+        )
         if taken is not None:
             intent = [cancelling.asked(_facts(claim), act) for claim in taken.claims]
             await changes.apply(
@@ -132,7 +134,11 @@ async def _record(deps: Deps, who: Who, batch: LookBatch, came: Came, *, claimed
         ago_s = [] if isinstance(came.no, NotSent) else [deps.sources.monotonic() - came.at]
         news = look_results.news_of([came.no] if came.no is not None else [], now=now, rate=said.rate)
         result = _result(deps, claim, came, now=now)
-        applied = await looks.record(connection, batch, [result], ago_s, news, sources=deps.sources, sealer=deps.sealer)
+        seen = LookRecord(
+            lane_id=batch.lane_id, grant_id=batch.grant_id, results=[result], answered_ago_s=ago_s, news=news
+        )
+        lane = await lanes.lock(connection, batch.lane_id)
+        applied = await looks.record(connection, [seen], {lane.id: lane}, sources=deps.sources, sealer=deps.sealer)
         is_done = came.no is None or result.change.to is S.CANCELLED
         if who.operation is not None and is_done:
             await operations.take(connection, who.operation, claim.run_id)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 from orchestrator.domain.answers import Access
@@ -19,15 +20,23 @@ from orchestrator.engine.ports import (
     RetiredExports,
     WebhookSender,
 )
+from orchestrator.engine.together import Together
 from orchestrator.engine.watermark import Watermark
 from orchestrator.runtime import Sources
 from orchestrator.settings import Settings
 from orchestrator.storage.connections import ConnectionRow
 from orchestrator.storage.database import Database
+from orchestrator.storage.downloads import DownloadResult
 from orchestrator.storage.sealing import Sealer
 from orchestrator.storage.signing import Signer
 
+if TYPE_CHECKING:
+    from orchestrator.engine.look_results import Looks
+
 API_KEY = "connections.api_key"
+#: What is written together waits so long for company, seconds.
+TOGETHER_S = 0.05
+
 WEBHOOK_KEY = "webhooks.secret"
 OLD_WEBHOOK_KEY = "webhooks.old_secret"
 
@@ -63,6 +72,9 @@ class Deps:
     webhooks: WebhookSender | None = None
     #: Keeps the exports of retired history; None in a process that retires none.
     retired: RetiredExports | None = None
+    #: What looks saw and which files came, of all lanes and pumps of this process: written in groups.
+    looks: Together[Looks] = field(default_factory=lambda: Together(moment_s=TOGETHER_S))
+    stored: Together[DownloadResult] = field(default_factory=lambda: Together(moment_s=TOGETHER_S))
     #: What this process remembers of the database that it began with.
     watermark: Watermark = field(default_factory=Watermark)
 

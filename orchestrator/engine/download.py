@@ -15,7 +15,6 @@ from orchestrator.domain.download_decisions import DownloadFacts, FileOutcome
 from orchestrator.engine import poison, settle, watch
 from orchestrator.engine.deps import Deps
 from orchestrator.engine.ports import Claimed, unheard
-from orchestrator.engine.together import Together
 from orchestrator.errors import Gone, Misbehaved, OrchestratorError, StoreFull, Unavailable
 from orchestrator.faultpoints import Point, reach
 from orchestrator.storage import downloads
@@ -54,21 +53,20 @@ async def download_due(deps: Deps, *, worker: UUID, claimed: Claimed = unheard) 
 
 async def download(deps: Deps, claims: Sequence[DownloadClaim]) -> None:
     """Store the files of claimed runs side by side, and record each run when its files are there."""
-    records = Together(partial(_record, deps))
     renewing = asyncio.create_task(_keep_leases(deps, claims))
     try:
-        await asyncio.gather(*(_download_apart(deps, claimed, records) for claimed in claims))
+        await asyncio.gather(*(_download_apart(deps, claimed) for claimed in claims))
     finally:
         renewing.cancel()
 
 
-async def _download_apart(deps: Deps, claim: DownloadClaim, records: Together[DownloadResult]) -> None:
+async def _download_apart(deps: Deps, claim: DownloadClaim) -> None:
     """Download one run's files; a run whose rows break our code is put off, and stops no other."""
     done = await poison.caught(lambda: _download_run(deps, claim))
     if isinstance(done, poison.Poisoned):
         await _put_off(deps, claim, done)
     else:
-        await records.add(done)
+        await deps.stored.add(done, partial(_record, deps))
 
 
 async def _put_off(deps: Deps, claim: DownloadClaim, why: poison.Poisoned) -> None:

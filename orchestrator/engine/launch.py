@@ -83,7 +83,7 @@ async def launch(deps: Deps, orders: Sequence[LaunchOrder]) -> None:
     for _ in orders:
         await reach(Point.LAUNCH_COMMITTED)
     await highwater.note_launches(deps, orders)
-    records = Together(partial(_record, deps))
+    records: Together[Answered] = Together()
     await asyncio.gather(*(_launch_one(deps, order, records) for order in orders))
 
 
@@ -93,7 +93,7 @@ async def _launch_one(deps: Deps, order: LaunchOrder, records: Together[Answered
     await reach(Point.LAUNCH_ANSWERED)
     await highwater.note_answer(deps, order, answer)
     log.info("launch answered", lane=str(order.lane_id), runs=len(order.facts.runs), answer=type(answer).__name__)
-    await records.add(answered)
+    await records.add(answered, partial(_record, deps))
 
 
 async def _record(deps: Deps, answered: Sequence[Answered]) -> None:

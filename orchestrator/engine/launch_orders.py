@@ -21,7 +21,7 @@ from orchestrator.domain.look_timing import Timing, WaveClock
 from orchestrator.domain.resending import Resend, launch_key
 from orchestrator.domain.statuses import RunStatus as S
 from orchestrator.engine.deps import Deps
-from orchestrator.storage import changes, intents, lanes, waves
+from orchestrator.storage import changes, grants, intents, waves
 from orchestrator.storage.changes import WavePlace
 from orchestrator.storage.intents import NewIntent
 from orchestrator.storage.lanes import Lane
@@ -107,7 +107,7 @@ async def commit_orders(
         doubt_at=send_deadline + timedelta(seconds=LONGEST_CALL_S),
     )
     await _mark_launching(deps, connection, lane, prepared)
-    await lanes.grant_each(connection, lane, ids=[p.grant_id for p in prepared], worker=worker, kind=CallKind.LAUNCH)
+    await grants.grant_each(connection, lane, ids=[p.grant_id for p in prepared], worker=worker, kind=CallKind.LAUNCH)
     return [_order(deps, lane, p, fences[p.intent_id], send_deadline, claimed_at + SEND_WITHIN_S) for p in prepared]
 
 

@@ -18,7 +18,7 @@ from orchestrator.engine import late_answers
 from orchestrator.engine.deps import Deps
 from orchestrator.engine.launch_orders import LaunchOrder
 from orchestrator.errors import NotSent, OutcomeUnknown, ProviderError, Throttled
-from orchestrator.storage import changes, intents, lane_minutes, lanes, questions, turns, unanswered, waves
+from orchestrator.storage import changes, grants, intents, lane_minutes, lanes, questions, turns, unanswered, waves
 from orchestrator.storage.changes import WavePlace
 from orchestrator.storage.intents import ClosedIntent
 from orchestrator.storage.lanes import Lane, Turn
@@ -68,7 +68,7 @@ async def record(
         rate: how the provider's own count stands, where the answers told it.
     """
     lane = await lanes.lock(connection, answered[0].order.lane_id)
-    lane = (await lanes.release_each(connection, lane, CallKind.LAUNCH, _ago_s(deps, answered))).heard(rate)
+    lane = (await grants.release_each(connection, lane, CallKind.LAUNCH, _ago_s(deps, answered))).heard(rate)
     await turns.lock_batches(connection, {a.order.batch_id for a in answered if a.order.batch_id is not None})
     answered = await _believable(connection, answered)
     held = await intents.take_sending(connection, {a.order.intent_id: a.order.fence for a in answered})

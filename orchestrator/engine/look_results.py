@@ -18,7 +18,7 @@ from orchestrator.domain.windows import WaveLook
 from orchestrator.engine.deps import Deps
 from orchestrator.errors import KeyRefused, NotSent, OutcomeUnknown, ProviderError, Throttled
 from orchestrator.storage.learning import Took
-from orchestrator.storage.look_claims import LaneNews, ListNews, LookClaim, LookResult
+from orchestrator.storage.look_claims import LaneNews, ListNews, LookBatch, LookClaim, LookResult
 
 #: A lane without a Retry-After, or whose key is refused, is left alone for so long.
 THROTTLED_S = 10.0
@@ -50,6 +50,16 @@ class Looked:
     answered_at: tuple[float, ...]
     answers: tuple[Seen, ...]
     listed: Callable[[datetime], ListNews] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Looks:
+    """A turn's looks at one lane, to be written down. `claimed_at` is monotonic; `rate`: what the provider told."""
+
+    batch: LookBatch
+    looked: Looked
+    claimed_at: float
+    rate: RateSaid | None
 
 
 def cost_nothing(seen: Seen) -> bool:

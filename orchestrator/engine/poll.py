@@ -1,40 +1,38 @@
-"""Poll: look at the most urgent executions of a lane, and write down what that means."""
+"""Poll: look at the most urgent executions of the lanes that are due, and hand on what was seen to be written down."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
-from datetime import datetime, timedelta
+from collections.abc import Sequence
+from functools import partial
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from orchestrator.domain.answers import Observation
-from orchestrator.engine import heard, lists, poison, settle, watch, watch_walks
+from orchestrator.engine import heard, lists, look_records, poison, watch_walks
 from orchestrator.engine.deps import Deps
-from orchestrator.engine.look_results import Looked, Seen, Sight, cost_nothing, news_of, result_of
+from orchestrator.engine.look_results import Looked, Looks, Seen, Sight, cost_nothing
 from orchestrator.engine.ports import Claimed, unheard
 from orchestrator.errors import Misconfigured, NotSent, OutcomeUnknown, ProviderError
 from orchestrator.faultpoints import Point, reach
-from orchestrator.storage import looks
-from orchestrator.storage.changes import Applied
-from orchestrator.storage.database import FOR_EVER
+from orchestrator.storage import look_turns
 from orchestrator.storage.lanes import Turn
 from orchestrator.storage.look_claims import LookBatch, LookClaim
 
 
 async def poll_due(deps: Deps, *, worker: UUID, claimed: Claimed = unheard) -> int | None:
-    """Take one lane's turn to look, and beside it go on with a walk that is due.
+    """Take a turn of the lanes whose looks are due, and beside it go on with a walk that is due.
 
     Returns how many looks and pages it took, None when neither was due.
     """
     claimed_at = deps.sources.monotonic()
-    batch, walk_is_due = await _claim(deps, worker)
-    if batch is not None:
-        claimed(True)
+    batches, walk_is_due = await _claim(deps, worker)
+    if batches is not None:
+        claimed(_may_leave_work(batches))
 
     async def work() -> int | None:
-        return None if batch is None else await _work(deps, batch, claimed_at=claimed_at)
+        return None if batches is None else await _work(deps, batches, claimed_at=claimed_at)
 
     if not walk_is_due:
         return await work()
@@ -49,48 +47,75 @@ async def poll_due(deps: Deps, *, worker: UUID, claimed: Claimed = unheard) -> i
     return sum(done) if done else None
 
 
-async def _claim(deps: Deps, worker: UUID) -> tuple[LookBatch | None, bool]:
-    """Claim a turn of looks, and hear whether a walk is due; a lane whose claim breaks our code waits."""
-    lane: UUID | None = None
-    walk_is_due = False
+async def _claim(deps: Deps, worker: UUID) -> tuple[list[LookBatch] | None, bool]:
+    """Claim a turn of looks, and hear whether a walk is due.
 
-    def told(lane_id: UUID) -> None:
-        nonlocal lane
-        lane = lane_id
+    Returns None when no lane is due. Where the claim of several lanes breaks our code, they are claimed one by one,
+    and the one that broke it waits.
+    """
+    told: list[UUID] = []
+    walk_is_due = False
 
     def walks() -> None:
         nonlocal walk_is_due
         walk_is_due = True
 
-    async def claim(connection: AsyncConnection) -> LookBatch | None:
-        return await looks.claim(
+    async def claim(connection: AsyncConnection, most_lanes: int) -> list[LookBatch]:
+        told.clear()
+        return await look_turns.claim(
             connection,
             worker=worker,
             lease_s=deps.settings.lease_s,
             sources=deps.sources,
-            told=told,
+            most_lanes=most_lanes,
+            told=told.append,
             walks=walks,
             page_items=lambda provider: lists.page_items(deps, provider),
         )
 
-    batch = await poison.caught(lambda: deps.db.run(claim))
-    if isinstance(batch, poison.Poisoned):
-        if lane is None:
-            raise batch.failure
-        await poison.put_off_lane(deps, lane, Turn.POLL, batch)
-        return LookBatch(lane_id=lane, grant_id=lane, now=deps.sources.utc_now(), claims=()), walk_is_due
-    return batch, walk_is_due
+    for most_lanes in (look_turns.LANES_AT_ONCE, 1):
+        batches = await poison.caught(lambda most=most_lanes: deps.db.run(lambda c: claim(c, most)))  # type: ignore[misc]
+        if not isinstance(batches, poison.Poisoned):
+            return batches or None, walk_is_due
+        if not told:
+            raise batches.failure
+        if len(told) == 1:
+            await poison.put_off_lane(deps, told[0], Turn.POLL, batches)
+            break
+    # It was due, and nothing is to be done for it.
+    return [], walk_is_due
 
 
-async def _work(deps: Deps, batch: LookBatch, *, claimed_at: float) -> int:
+def _may_leave_work(batches: Sequence[LookBatch]) -> bool:
+    """Tell whether other lanes may be due just now, for which the turn had no room."""
+    # An empty one comes of a lane that may not send: it shows nothing of how many others are due.
+    looks = sum(len(batch.claims) for batch in batches)
+    return not looks or len(batches) >= look_turns.LANES_AT_ONCE or looks >= look_turns.LOOKS_AT_ONCE
+
+
+async def _work(deps: Deps, batches: Sequence[LookBatch], *, claimed_at: float) -> int:
     """Look at what was claimed, and write down what that means. Returns how many were looked at."""
-    if not batch.claims:
+    busy = [batch for batch in batches if batch.claims]
+    if not busy:
         return 0
     await reach(Point.POLL_CLAIMED)
+    # Each lane to its own end, whatever becomes of the others.
+    came = await asyncio.gather(
+        *(_work_lane(deps, batch, claimed_at=claimed_at) for batch in busy), return_exceptions=True
+    )
+    failures = [one for one in came if isinstance(one, BaseException)]
+    if failures:
+        raise failures[0]
+    return sum(len(batch.claims) for batch in busy)
+
+
+async def _work_lane(deps: Deps, batch: LookBatch, *, claimed_at: float) -> None:
     looked = await _looked(deps, batch)  # no transaction is open here
     await reach(Point.POLL_ANSWERED)
-    await _record(deps, batch, looked, claimed_at=claimed_at)
-    return len(batch.claims)
+    said = heard.take(deps, heard.ears(batch.claims[0].provider, [claim.connection_id for claim in batch.claims]))
+    seen = Looks(batch=batch, looked=looked, claimed_at=claimed_at, rate=said.rate)
+    await deps.looks.add(seen, partial(look_records.record, deps), weight=len(batch.claims))
+    await heard.tell(deps, said)
 
 
 async def _looked(deps: Deps, batch: LookBatch) -> Looked:
@@ -103,55 +128,6 @@ async def _looked(deps: Deps, batch: LookBatch) -> Looked:
         answered_at=tuple(s.at for s in sights if not cost_nothing(s.seen)),
         answers=tuple(s.seen for s in sights),
     )
-
-
-async def _record(deps: Deps, batch: LookBatch, looked: Looked, *, claimed_at: float) -> None:
-    """Write down what was seen: all of it together, or where one row breaks that, each apart."""
-    said = heard.take(deps, heard.ears(batch.claims[0].provider, [claim.connection_id for claim in batch.claims]))
-
-    def at(sight: Sight) -> datetime:
-        return batch.now + timedelta(seconds=sight.at - claimed_at)
-
-    async def write(seen: Sequence[Sight]) -> Applied:
-        async def record(connection: AsyncConnection) -> Applied:
-            ago_s = [deps.sources.monotonic() - at for at in looked.answered_at]
-            # The claim's own time is the database's; what has passed since is the same on every clock.
-            now = batch.now + timedelta(seconds=deps.sources.monotonic() - claimed_at)
-            news = news_of(looked.answers, now=now, rate=said.rate, listed=looked.listed)
-            # What was seen is judged by when it was seen: the database may have been away since.
-            results = lists.held([result_of(deps, s.claim, s.seen, now=at(s)) for s in seen], news)
-            applied = await looks.record(
-                connection, batch, results, ago_s, news, sources=deps.sources, sealer=deps.sealer
-            )
-            await reach(Point.POLL_RECORDING)
-            return applied
-
-        return await deps.db.run(record, tries=FOR_EVER)
-
-    applied = await poison.caught(lambda: write(looked.sights))
-    if isinstance(applied, poison.Poisoned):
-        # First the tokens go back and the lane's news is told, for that is nobody's row.
-        await write(())
-        applied = await _record_apart(deps, looked.sights, write)
-    await reach(Point.POLL_RECORDED)
-    watch.tell_lost(applied.changes)
-    await settle.settle_batches(deps, applied.batches_with_endings)
-    await heard.tell(deps, said)
-
-
-async def _record_apart(
-    deps: Deps, sights: Sequence[Sight], write: Callable[[Sequence[Sight]], Awaitable[Applied]]
-) -> Applied:
-    """Write each look by itself, so that the one that cannot be written harms no other."""
-    done = Applied.nothing()
-    for sight in sights:
-        applied = await poison.caught(lambda sight=sight: write([sight]))  # type: ignore[misc]
-        if isinstance(applied, poison.Poisoned):
-            claim = sight.claim
-            await poison.put_off(deps, claim.run_id, claim.fence, tries=claim.tries, what="look", why=applied)
-        else:
-            done += applied
-    return done
 
 
 async def _look(deps: Deps, claim: LookClaim) -> Sight:

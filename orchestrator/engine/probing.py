@@ -14,7 +14,7 @@ from orchestrator.engine import heard
 from orchestrator.engine.deps import Deps
 from orchestrator.errors import NotSent, ProviderError, Throttled
 from orchestrator.faultpoints import Point, reach
-from orchestrator.storage import connections, lane_minutes, lanes
+from orchestrator.storage import connections, grants, lane_minutes, lanes
 from orchestrator.storage.lanes import Lane
 from orchestrator.telemetry import get_logger
 
@@ -41,7 +41,7 @@ async def claim(deps: Deps, connection: AsyncConnection, lane: Lane, *, worker: 
         await lanes.save(connection, replace(lane, launch_due_at=again_at))
         return None
     grant_id = deps.sources.new_id()
-    await lanes.grant(connection, lane, id=grant_id, worker=worker, kind=CallKind.OTHER, count=1)
+    await grants.grant(connection, lane, id=grant_id, worker=worker, kind=CallKind.OTHER, count=1)
     # Whoever holds the probe reports within the call's own timeout; if it dies, the next one probes.
     retry_at = lane.now + timedelta(seconds=deps.settings.http_timeout_s + 5)
     await lanes.save(connection, replace(lane, launch_due_at=retry_at))
@@ -72,7 +72,7 @@ async def probe(deps: Deps, order: ProbeOrder) -> None:
     async def record(connection: AsyncConnection) -> None:
         lane = await lanes.lock(connection, order.lane_id)
         spent = [] if isinstance(error, NotSent) else [deps.sources.monotonic() - answered_at]
-        lane = await lanes.release(connection, lane, order.grant_id, CallKind.OTHER, spent)
+        lane = await grants.release(connection, lane, order.grant_id, CallKind.OTHER, spent)
         lane = after_probe(lane.heard(said.rate), error)
         await lanes.save(connection, lane)
         await lane_minutes.turned_away(connection, lane.id, int(isinstance(error, Throttled)))

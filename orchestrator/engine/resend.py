@@ -20,7 +20,7 @@ from orchestrator.domain.resending import Resend, launch_key
 from orchestrator.engine import highwater, launch, poison, unrecorded
 from orchestrator.engine.deps import Deps
 from orchestrator.engine.launch_orders import LONGEST_CALL_S, SEND_WITHIN_S, LaunchOrder
-from orchestrator.storage import lanes, setbacks, turns, unanswered
+from orchestrator.storage import grants, lanes, setbacks, turns, unanswered
 from orchestrator.storage.lanes import Lane
 from orchestrator.storage.unanswered import DueSending, Unanswered
 
@@ -102,7 +102,7 @@ async def claim(deps: Deps, connection: AsyncConnection, due: DueSending, *, wor
     if fence is None:
         return Not.OURS
     grant_id = deps.sources.new_id()
-    await lanes.grant_each(connection, lane, ids=[grant_id], worker=worker, kind=CallKind.LAUNCH)
+    await grants.grant_each(connection, lane, ids=[grant_id], worker=worker, kind=CallKind.LAUNCH)
     return _order(deps, due, found, fence=fence, grant_id=grant_id, body=body,
                   send_deadline=send_deadline, send_by=claimed_at + SEND_WITHIN_S)  # fmt: skip
 

@@ -24,7 +24,13 @@ log = get_logger(__name__)
 
 async def settle_batches(deps: Deps, batch_ids: Iterable[UUID]) -> None:
     """Settle some batches, each in a transaction of its own, after the one in which a run ended."""
-    for batch_id in sorted(set(batch_ids)):
+    ended_in = sorted(set(batch_ids))
+
+    async def ask(connection: AsyncConnection) -> list[UUID]:
+        return await batches.that_may_settle(connection, ended_in, sorted(LIVE))
+
+    # Most have much left to do: one question rules them out.
+    for batch_id in await deps.db.run(ask) if ended_in else ():
 
         async def settle(connection: AsyncConnection, batch_id: UUID = batch_id) -> None:
             await _settle(connection, batch_id)
@@ -35,8 +41,6 @@ async def settle_batches(deps: Deps, batch_ids: Iterable[UUID]) -> None:
 
 
 async def _settle(connection: AsyncConnection, batch_id: UUID) -> None:
-    if not await batches.may_settle(connection, batch_id, sorted(LIVE)):
-        return
     # The lane before the batch, as everywhere: a pause by the failure rule touches the batch's turn to launch.
     await lanes.lock(connection, await batches.lane_of(connection, batch_id))
     # Then a fresh statement: two last runs that end side by side must not each see the other as open.

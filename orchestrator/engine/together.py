@@ -1,68 +1,114 @@
 """Together: what comes in one by one is written in as few transactions as the database's own pace allows.
 
-While one transaction is on its way, what comes meanwhile gathers and goes with the next (group commit). Nothing waits
-for company: the first to come is written at once.
+While one transaction is on its way, what comes meanwhile gathers and goes with the next (group commit).
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
 
-#: Items of one transaction: its locks are held for no longer than a claim's.
+#: The weight of what one transaction writes: its locks are held for no longer than a claim's.
 MOST_TOGETHER = 200
 
 
+@dataclass(slots=True, eq=False)
+class _Waiting(Generic[T]):
+    """An item that waits to be written. `told`: True, its caller writes now; False, somebody else has written it."""
+
+    item: T
+    weight: int
+    told: asyncio.Future[bool]
+
+
 class Together(Generic[T]):
-    """Writes items in groups, in the order in which they came.
+    """Writes items in groups, in the order in which they came, one group at a time.
+
+    Whoever comes while nobody writes, writes; then the pen goes on to the first of those who came meanwhile. So no
+    caller writes for the others for ever, and one that is cut off takes none of them with it.
 
     Args:
-        write: writes a group. It may be called again while an earlier item's caller still waits, never side by side.
+        moment_s: how long a writer waits for company before it begins.
     """
 
-    def __init__(self, write: Callable[[Sequence[T]], Awaitable[None]]) -> None:
-        self._write = write
-        self._waiting: list[tuple[T, asyncio.Future[None]]] = []
-        self._is_writing = False
+    def __init__(self, *, moment_s: float = 0.0) -> None:
+        self._moment_s = moment_s
+        self._waiting: list[_Waiting[T]] = []
+        self._pen_is_out = False
 
-    async def add(self, item: T) -> None:
-        """Return once the item is written; whoever comes while nobody writes, writes for all who come meanwhile.
+    async def add(self, item: T, write: Callable[[Sequence[T]], Awaitable[None]], *, weight: int = 1) -> None:
+        """Return once the item is written.
+
+        Args:
+            write: writes a group. Every caller's does the same; only the pen holder's is called.
+            weight: how much the item counts of `MOST_TOGETHER`; one that is heavier goes alone.
 
         Raises:
             Exception: what `write` raised for the item's group.
         """
-        written: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append((item, written))
-        if not self._is_writing:
-            await self._write_all()
-        await written
-
-    async def _write_all(self) -> None:
-        self._is_writing = True
+        mine = _Waiting(item, weight, asyncio.get_running_loop().create_future())
+        self._waiting.append(mine)
+        if self._pen_is_out and not await self._has_pen(mine):
+            return
+        self._pen_is_out = True
         try:
-            while self._waiting:
-                group = self._waiting[:MOST_TOGETHER]
-                # As a value: a failure belongs to those of this group, and the writer goes on with the next.
-                (failure,) = await asyncio.gather(self._write([item for item, _ in group]), return_exceptions=True)
-                del self._waiting[: len(group)]
-                _tell([written for _, written in group], failure)
+            await self._write(mine, write)
         finally:
-            self._is_writing = False
-            # Left only where the writer itself was cut off: those who wait for it end with it.
-            for _, written in self._waiting:
-                written.cancel()
-            self._waiting.clear()
+            self._hand_on()
 
+    async def _has_pen(self, mine: _Waiting[T]) -> bool:
+        """Wait until the item is written, or is its caller's to write."""
+        try:
+            return await mine.told
+        except asyncio.CancelledError:
+            if mine in self._waiting:
+                self._waiting.remove(mine)
+            if mine.told.done() and not mine.told.cancelled() and mine.told.exception() is None and mine.told.result():
+                self._hand_on()  # it came just as its caller was cut off
+            raise
 
-def _tell(group: Sequence[asyncio.Future[None]], failure: BaseException | None) -> None:
-    """Let those go on who wait for a group that was written, or could not be; some were cut off meanwhile."""
-    for written in group:
-        if written.done():
-            continue
-        if failure is None:
-            written.set_result(None)
-        else:
-            written.set_exception(failure)
+    async def _write(self, mine: _Waiting[T], write: Callable[[Sequence[T]], Awaitable[None]]) -> None:
+        group = [mine]
+        try:
+            if self._moment_s:
+                await asyncio.sleep(self._moment_s)
+            self._waiting.remove(mine)
+            group += self._company(MOST_TOGETHER - mine.weight)
+            await write([one.item for one in group])
+        except asyncio.CancelledError:
+            # What was not told is written once more: fences make that harmless, should it have come through.
+            self._waiting[:0] = group[1:]
+            if mine in self._waiting:
+                self._waiting.remove(mine)
+            raise
+        except Exception as failure:
+            for one in group[1:]:
+                if not one.told.done():
+                    one.told.set_exception(failure)
+            raise
+        for one in group[1:]:
+            if not one.told.done():
+                one.told.set_result(False)
+
+    def _company(self, room: int) -> list[_Waiting[T]]:
+        """Take from those who wait, in their order, what there is room for."""
+        company: list[_Waiting[T]] = []
+        for one in self._waiting:
+            room -= one.weight
+            if room < 0:
+                break
+            company.append(one)
+        del self._waiting[: len(company)]
+        return company
+
+    def _hand_on(self) -> None:
+        """Give the pen to the first who waits; to nobody if there is none."""
+        for one in self._waiting:
+            if not one.told.done():
+                one.told.set_result(True)
+                return
+        self._pen_is_out = False

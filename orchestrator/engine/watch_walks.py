@@ -18,7 +18,7 @@ from orchestrator.engine.look_results import news_of
 from orchestrator.engine.ports import Claimed, unheard
 from orchestrator.errors import NotSent, ProviderError
 from orchestrator.faultpoints import Point, reach
-from orchestrator.storage import lanes, observed, watches
+from orchestrator.storage import grants, lanes, observed, watches
 from orchestrator.storage.database import FOR_EVER
 from orchestrator.storage.lanes import Lane, Turn
 from orchestrator.storage.watches import WatchClaim
@@ -99,7 +99,7 @@ async def _claim(deps: Deps, connection: AsyncConnection, worker: UUID) -> WalkT
     if taken is None:
         return 0
     grant_id = deps.sources.new_id()
-    await lanes.grant(connection, lane, id=grant_id, worker=worker, kind=CallKind.LOOK, count=pages)
+    await grants.grant(connection, lane, id=grant_id, worker=worker, kind=CallKind.LOOK, count=pages)
     return WalkTurn(claim=taken, grant_id=grant_id, pages=pages, now=lane.now)
 
 
@@ -202,4 +202,4 @@ async def _released(deps: Deps, connection: AsyncConnection, turn: WalkTurn, fou
     """Return the locked lane with the turn's grant taken back: what was answered is spent, the rest is free."""
     lane = await lanes.lock(connection, turn.claim.lane_id)
     ago_s = [deps.sources.monotonic() - at for at in found.answered_at]
-    return await lanes.release(connection, lane, turn.grant_id, CallKind.LOOK, ago_s)
+    return await grants.release(connection, lane, turn.grant_id, CallKind.LOOK, ago_s)

@@ -16,7 +16,7 @@ from random import Random
 from typing import Any, cast
 from uuid import UUID
 
-from orchestrator.domain import gathering
+from orchestrator.domain import gathering, planner
 from orchestrator.domain.answers import Observation, OfferedFile, RemoteStatus
 from orchestrator.domain.breaker import Breaker
 from orchestrator.domain.governor import Budget, CallKind
@@ -24,7 +24,7 @@ from orchestrator.domain.look_timing import late_after, price_after
 from orchestrator.domain.statuses import RunStatus
 from orchestrator.engine import look_results
 from orchestrator.engine.deps import Deps
-from orchestrator.engine.pump import RETRY_S
+from orchestrator.engine.pump import APART_S, RETRY_S
 from orchestrator.errors import OutcomeUnknown
 from orchestrator.providers.script import ScriptProvider
 from orchestrator.rehearsal import virtual_windows
@@ -154,8 +154,9 @@ class VirtualLane:
             return
         at_s = max(seconds(due_at), self.time.now_s)
         is_pumping = any(self.on_wire.values())
-        if not (in_pump and at_s <= self.time.now_s):
-            step_s = RETRY_S if is_pumping else TICK_S
+        apart_s = APART_S.get(turn, 0.0)
+        if apart_s or not in_pump or at_s > self.time.now_s:
+            step_s = max(RETRY_S, apart_s) if is_pumping or in_pump else TICK_S
             at_s = math.ceil(round(at_s / step_s, 6)) * step_s
         if at_s < self._turn_at_s.get(turn, math.inf):
             self._turn_at_s[turn] = at_s
@@ -262,12 +263,18 @@ class VirtualLane:
             run.workflow.singles_open -= 1
 
     def _plan_anew(self, results: Sequence[tuple[Run, LookResult]]) -> bool:
-        freed = {id(run.workflow): run.workflow for run, r in results if r.change.was != r.change.to}
+        freed = {id(run.workflow): run.workflow for run, r in results if self._makes_room(run, r)}
         for workflow in freed.values():
             for subject in workflow.subjects:
                 if subject.width is not None and subject.due_at > self.time.now:
                     subject.due_at = self.time.now
         return bool(freed)
+
+    def _makes_room(self, run: Run, result: LookResult) -> bool:
+        mean_s = run.workflow.durations.mean_s
+        return result.change.was != result.change.to and (
+            run.wave is None or planner.makes_room(run.wave.plan, looks_per_minute=self._lane.limit, mean_s=mean_s)
+        )
 
 
 class _Unused:

@@ -47,9 +47,10 @@ ANY_LIVE = text("""
 
 # Asked after every ending, so it locks nothing: whoever ends the last run asks after its own commit, and sees it.
 MAY_SETTLE = text("""
-    SELECT b.ended_at IS NULL AND (b.max_failures_count IS NOT NULL OR b.max_failures_percent IS NOT NULL
-        OR NOT EXISTS (SELECT FROM runs WHERE batch_id = :id AND status = ANY(CAST(:live AS text[]))))
-    FROM batches b WHERE b.id = :id""")
+    SELECT b.id FROM batches b WHERE b.id = ANY(CAST(:ids AS uuid[])) AND b.ended_at IS NULL
+        AND (b.max_failures_count IS NOT NULL OR b.max_failures_percent IS NOT NULL
+            OR NOT EXISTS (SELECT FROM runs WHERE batch_id = b.id AND status = ANY(CAST(:live AS text[]))))
+    ORDER BY b.id""")
 
 END = text("UPDATE batches SET ended_at = orch_now(), final_counts = CAST(:counts AS jsonb) WHERE id = :id")
 REOPEN = text("UPDATE batches SET ended_at = NULL, final_counts = NULL WHERE id = :id")
@@ -221,10 +222,12 @@ async def has_live_runs(connection: AsyncConnection, batch_id: UUID, live: Seque
     return found
 
 
-async def may_settle(connection: AsyncConnection, batch_id: UUID, live: Sequence[RunStatus]) -> bool:
-    """Tell, without a lock, whether a batch may have ended, or has a rule to be judged."""
-    found: bool = (await connection.execute(MAY_SETTLE, {"id": batch_id, "live": list(live)})).scalar_one()
-    return found
+async def that_may_settle(
+    connection: AsyncConnection, batch_ids: Sequence[UUID], live: Sequence[RunStatus]
+) -> list[UUID]:
+    """Return, without a lock, those of some batches that may have ended, or have a rule to be judged."""
+    found = await rows(connection, MAY_SETTLE, {"ids": list(batch_ids), "live": list(live)})
+    return [row.id for row in found]
 
 
 async def end(connection: AsyncConnection, batch_id: UUID, final: Mapping[RunStatus, int]) -> None:

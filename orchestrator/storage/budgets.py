@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -14,27 +14,33 @@ from orchestrator.domain.governor import WINDOW_S, Budget, CallKind, Elsewhere, 
 
 COLUMNS = "requests_per_minute, told_limit, spent, spent_elsewhere"
 
-SET = """spent = CAST(:spent AS jsonb), spent_elsewhere = CAST(:spent_elsewhere AS jsonb), told_limit = :told_limit"""
+_KINDS = {str(kind): kind for kind in CallKind}
+
+#: For `UPDATE lanes … FROM unnest(ARRAYS) AS v(NAMES)`.
+NAMES = "spent, spent_elsewhere, told_limit"
+ARRAYS = "CAST(:spent AS text[]), CAST(:spent_elsewhere AS text[]), CAST(:told_limit AS int[])"
+SET = "spent = CAST(v.spent AS jsonb), spent_elsewhere = CAST(v.spent_elsewhere AS jsonb), told_limit = v.told_limit"
 
 
-def values(budget: Budget) -> dict[str, Any]:
-    """Return what `SET` writes."""
-    elsewhere = budget.elsewhere
-    told = [elsewhere.count, _ms(elsewhere.one_back_at), _ms(elsewhere.until)] if elsewhere is not None else None
+def values(budgets: Sequence[Budget]) -> dict[str, list[Any]]:
+    """Return what `ARRAYS` takes, for lanes in the order of their budgets."""
     return {
-        "spent": json.dumps([[_ms(s.back_at), s.kind, s.count] for s in budget.spent]),
-        "spent_elsewhere": None if told is None else json.dumps(told),
-        "told_limit": budget.told_limit,
+        "spent": [json.dumps(b.spent, separators=(",", ":")) for b in budgets],
+        "spent_elsewhere": [_elsewhere(b.elsewhere) for b in budgets],
+        "told_limit": [b.told_limit for b in budgets],
     }
+
+
+def _elsewhere(told: Elsewhere | None) -> str | None:
+    return None if told is None else json.dumps([told.count, _ms(told.one_back_at), _ms(told.until)])
 
 
 def read(row: Row[Any], in_flight: Mapping[CallKind, int]) -> Budget:
     """Return the budget of a row that has `now` beside its `COLUMNS`."""
     # No token takes longer to come back; where the row says so, the clock went back.
     latest = row.now + timedelta(seconds=WINDOW_S + gathering.slot_s(row.requests_per_minute))
-    spent = tuple(
-        Spent(back_at=min(_moment(ms), latest), kind=CallKind(kind), count=count) for ms, kind, count in row.spent
-    )
+    latest_ms = _ms(latest)
+    spent = tuple(Spent(min(back_ms, latest_ms), _KINDS[kind], tokens) for back_ms, kind, tokens in row.spent)
     elsewhere = None
     if row.spent_elsewhere is not None:
         count, one_back_ms, until_ms = row.spent_elsewhere

@@ -6,7 +6,7 @@ moved on meanwhile is void and is left out of what comes back.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -122,10 +122,15 @@ class WavePlace:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Applied:
-    """What was written: the changes that held, and the batches in which a run ended."""
+    """What was written: the changes that held, and the batches in which a run ended.
+
+    Args:
+        woken: lanes other than a run's own that got its timer, for its key was rotated while a call was on the wire.
+    """
 
     changes: tuple[Change, ...]
     batches_with_endings: frozenset[UUID]
+    woken: frozenset[UUID] = frozenset()
 
     @classmethod
     def nothing(cls) -> Applied:
@@ -136,6 +141,7 @@ class Applied:
         return Applied(
             changes=self.changes + other.changes,
             batches_with_endings=self.batches_with_endings | other.batches_with_endings,
+            woken=self.woken | other.woken,
         )
 
 
@@ -147,13 +153,14 @@ async def apply(
     sources: Sources,
     sealer: Sealer,
     places: dict[UUID, WavePlace] | None = None,
-    lane: UUID | None = None,
+    lane: UUID | Mapping[UUID, UUID] | None = None,
 ) -> Applied:
     """Write the changes that still hold.
 
     Args:
         places: for runs that are being launched in a wave: where they stand in it.
-        lane: the lane that the caller holds and wakes. Timers may land on another, if the key was rotated meanwhile.
+        lane: the lane that the caller holds and wakes; where it holds several, each run's own. Timers may land on
+            another, if the key was rotated meanwhile.
     """
     if not changes:
         return Applied.nothing()
@@ -168,9 +175,9 @@ async def apply(
         await questions.ask_and_settle(connection, touched, sources=sources)
         await outbox.tell_changes(connection, touched, at=now)
     await _write_timers(connection, held, places or {})
-    await _wake_other_lanes(connection, held, lane)
+    woken = await _wake_other_lanes(connection, held, lane)
     ended = frozenset(run.batch_id for c, run in held if c.to in ENDINGS and c.was != c.to and run.batch_id)
-    return Applied(changes=tuple(c for c, _ in held), batches_with_endings=ended)
+    return Applied(changes=tuple(c for c, _ in held), batches_with_endings=ended, woken=woken)
 
 
 async def _write_runs(
@@ -254,12 +261,19 @@ async def _write_timers(
 
 
 async def _wake_other_lanes(
-    connection: AsyncConnection, held: Sequence[tuple[Change, Row[Any]]], lane: UUID | None
-) -> None:
+    connection: AsyncConnection, held: Sequence[tuple[Change, Row[Any]]], lane: UUID | Mapping[UUID, UUID] | None
+) -> frozenset[UUID]:
     """Wake lanes that got timers and that nobody else wakes: the run's key was rotated while a call was on the wire."""
-    others = {run.lane_id for change, run in held if change.timer is not None and not change.keeps_timer} - {lane}
-    if others and lane is not None:
+    if lane is None:
+        return frozenset()
+    timed = [run for change, run in held if change.timer is not None and not change.keeps_timer]
+    if isinstance(lane, Mapping):
+        others = frozenset(run.lane_id for run in timed if run.lane_id != lane.get(run.id, run.lane_id))
+    else:
+        others = frozenset(run.lane_id for run in timed) - {lane}
+    if others:
         await connection.execute(WAKE_LANES, {"ids": sorted(others)})
+    return others
 
 
 def _storable(message: str) -> str:

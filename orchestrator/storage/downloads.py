@@ -130,8 +130,11 @@ async def record(
         return Applied.nothing()
     await offers.record(connection, [(r.claim.run_id, r.claim.attempt, o) for r in valid for o in r.outcomes])
     moment = await transaction_now(connection)
-    applied = Applied.nothing()
-    for lane in (None, *asked):
-        moved = [r.change for r in valid if (r.claim.lane_id if r.asks_for_a_look else None) == lane]
-        applied += await changes.apply(connection, moved, now=moment, sources=sources, sealer=sealer, lane=lane)
-    return applied
+    return await changes.apply(
+        connection,
+        [r.change for r in valid],
+        now=moment,
+        sources=sources,
+        sealer=sealer,
+        lane={r.claim.run_id: r.claim.lane_id for r in valid if r.asks_for_a_look},
+    )

@@ -11,17 +11,17 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from orchestrator.storage.database import rows
 
 HELD = text("""
-    SELECT t.subject_id FROM timers t
+    SELECT t.subject_id, t.fence FROM timers t
     JOIN unnest(CAST(:ids AS uuid[]), CAST(:fences AS bigint[])) AS v(id, fence)
         ON t.subject_id = v.id AND t.fence = v.fence
     ORDER BY t.subject_id FOR UPDATE OF t""")
 
 
-async def held(connection: AsyncConnection, fences: Mapping[UUID, int]) -> set[UUID]:
-    """Lock those of some timers whose claim still holds, in id order; return them.
+async def held(connection: AsyncConnection, fences: Mapping[UUID, int]) -> dict[UUID, int]:
+    """Lock those of some timers whose claim still holds, in id order; return their fences.
 
     Args:
         fences: by the timer's subject.
     """
     values = {"ids": list(fences), "fences": list(fences.values())}
-    return {row.subject_id for row in await rows(connection, HELD, values)}
+    return {row.subject_id: row.fence for row in await rows(connection, HELD, values)}

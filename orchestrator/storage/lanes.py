@@ -16,8 +16,8 @@ from orchestrator.domain import gathering, look_timing
 from orchestrator.domain.breaker import Breaker, BreakerState
 from orchestrator.domain.governor import Budget, CallKind
 from orchestrator.domain.heard import RateSaid
-from orchestrator.storage import budgets, deliveries, outbox, watches
-from orchestrator.storage.database import execute, rows
+from orchestrator.storage import budgets, outbox
+from orchestrator.storage.database import rows
 
 
 class Turn(StrEnum):
@@ -105,47 +105,26 @@ IN_FLIGHT = text("""
     SELECT lane_id, kind, sum(count)::int AS total FROM grants WHERE lane_id = ANY(CAST(:lanes AS uuid[]))
     GROUP BY lane_id, kind""")
 
+# Those of some lanes that nobody else holds: whoever holds one lane already must not wait for another.
+LOCK_FREE = text(f"""
+    SELECT {COLUMNS} FROM lanes WHERE id = ANY(CAST(:lanes AS uuid[])) ORDER BY id
+    FOR UPDATE SKIP LOCKED""")  # noqa: S608 - constant columns
+
 SAVE = text(f"""
-    UPDATE lanes SET {budgets.SET}, blocked_until = :blocked_until,
-        launches_stopped_at = CASE WHEN launches_stopped IS DISTINCT FROM :launches_stopped THEN orch_now()
-                                   ELSE launches_stopped_at END,
-        launches_stopped = :launches_stopped, breaker = :breaker, breaker_probe_at = :breaker_probe_at,
-        breaker_trips = :breaker_trips, launch_due_at = :launch_due_at, poll_due_at = :poll_due_at,
-        look_price_s = :look_price_s, looks_late_s = :looks_late_s
-    WHERE id = :lane RETURNING launches_stopped IS NOT NULL AND launches_stopped_at = orch_now()""")  # noqa: S608 - our own words
-
-# A grant that is there already was made by the same call, whose commit's answer was lost.
-GRANT = text("""
-    INSERT INTO grants (id, lane_id, worker_id, kind, count, granted_at)
-    VALUES (:id, :lane, :worker, :kind, :count, orch_now()) ON CONFLICT (id) DO NOTHING""")
-
-GRANT_EACH = text("""
-    INSERT INTO grants (id, lane_id, worker_id, kind, count, granted_at)
-    SELECT id, :lane, :worker, :kind, 1, orch_now() FROM unnest(CAST(:ids AS uuid[])) AS v(id)""")
-
-RELEASE = text("DELETE FROM grants WHERE id = :id")
-
-RELEASE_EACH = text("DELETE FROM grants WHERE id = ANY(CAST(:ids AS uuid[])) RETURNING id")
-
-# A pump asks this before it rings or works: one row, from a few small indexes.
-ANY_DUE = text(f"""
-    SELECT EXISTS (SELECT FROM lanes WHERE launch_due_at <= orch_now()) AS launch,
-           EXISTS (SELECT FROM lanes WHERE poll_due_at <= orch_now())
-               OR {watches.IS_DUE} AS poll,
-           EXISTS (SELECT FROM timers WHERE kind = 'download' AND due_at <= orch_now()) AS download,
-           EXISTS (SELECT FROM timers WHERE kind = 'sending' AND due_at <= orch_now()) AS sweep,
-           EXISTS (SELECT FROM schedules WHERE next_at <= orch_now() AND removed_at IS NULL)
-               OR EXISTS (SELECT FROM fires WHERE due_at <= orch_now()) AS fire,
-           {deliveries.DUE} AS deliver""")  # noqa: S608 - our own words
-
-# When the next work of a kind is due, in seconds: each is the first entry of an index.
-DUE_IN = {
-    "launch": text("SELECT extract(epoch FROM min(launch_due_at) - orch_now())::float8 FROM lanes"),
-    "poll": text(f"""
-        SELECT extract(epoch FROM LEAST((SELECT min(poll_due_at) FROM lanes), ({watches.NEXT_DUE}))
-            - orch_now())::float8"""),  # noqa: S608 - our own words
-    "download": text("SELECT extract(epoch FROM min(due_at) - orch_now())::float8 FROM timers WHERE kind = 'download'"),
-}
+    UPDATE lanes l SET {budgets.SET}, blocked_until = v.blocked_until,
+        launches_stopped_at = CASE WHEN l.launches_stopped IS DISTINCT FROM v.launches_stopped THEN orch_now()
+                                   ELSE l.launches_stopped_at END,
+        launches_stopped = v.launches_stopped, breaker = v.breaker, breaker_probe_at = v.breaker_probe_at,
+        breaker_trips = v.breaker_trips, launch_due_at = v.launch_due_at, poll_due_at = v.poll_due_at,
+        look_price_s = v.look_price_s, looks_late_s = v.looks_late_s
+    FROM unnest(CAST(:lane AS uuid[]), {budgets.ARRAYS}, CAST(:blocked_until AS timestamptz[]),
+        CAST(:launches_stopped AS text[]), CAST(:breaker AS text[]), CAST(:breaker_probe_at AS timestamptz[]),
+        CAST(:breaker_trips AS int[]), CAST(:launch_due_at AS timestamptz[]), CAST(:poll_due_at AS timestamptz[]),
+        CAST(:look_price_s AS float8[]), CAST(:looks_late_s AS float8[]))
+        AS v(lane, {budgets.NAMES}, blocked_until, launches_stopped, breaker, breaker_probe_at, breaker_trips,
+             launch_due_at, poll_due_at, look_price_s, looks_late_s)
+    WHERE l.id = v.lane
+    RETURNING l.id, l.launches_stopped IS NOT NULL AND l.launches_stopped_at = orch_now() AS is_refused""")  # noqa: S608
 
 # Wakes a lane from outside a claim: a submission, an operator, a resumed connection.
 WAKE = {
@@ -174,12 +153,24 @@ async def of_locked(connection: AsyncConnection, row: Row[Any], *, told: Callabl
     """
     if told is not None:
         told(row.id)
-    return _lane(row, (await _in_flight(connection, [row.id])).get(row.id, {}))
+    return (await of_all_locked(connection, [row]))[0]
+
+
+async def of_all_locked(connection: AsyncConnection, found: Sequence[Row[Any]]) -> list[Lane]:
+    """Return the lanes of some rows of `COLUMNS` that this transaction has locked, in one statement more."""
+    in_flight = await _in_flight(connection, [row.id for row in found])
+    return [_lane(row, in_flight.get(row.id, {})) for row in found]
 
 
 async def lock(connection: AsyncConnection, lane_id: UUID) -> Lane:
     """Lock one lane, waiting for it."""
     return await of_locked(connection, (await connection.execute(LOCK_ONE, {"lane": lane_id})).one())
+
+
+async def lock_free(connection: AsyncConnection, lane_ids: Sequence[UUID]) -> dict[UUID, Lane]:
+    """Lock those of some lanes that nobody else holds, waiting for none."""
+    found = await rows(connection, LOCK_FREE, {"lanes": list(lane_ids)})
+    return {lane.id: lane for lane in await of_all_locked(connection, found)}
 
 
 async def read(connection: AsyncConnection, lane_id: UUID) -> Lane:
@@ -197,71 +188,25 @@ async def read_all(connection: AsyncConnection, lane_ids: Sequence[UUID]) -> dic
 
 async def save(connection: AsyncConnection, lane: Lane) -> None:
     """Write a locked lane back; tell of its key if it was refused just now."""
-    saved = await connection.execute(
-        SAVE,
-        {
-            "lane": lane.id,
-            **budgets.values(lane.budget),
-            "blocked_until": lane.blocked_until,
-            "launches_stopped": lane.launches_stopped,
-            "breaker": lane.breaker.state,
-            "breaker_probe_at": lane.breaker.probe_at,
-            "breaker_trips": lane.breaker.trips,
-            "launch_due_at": lane.launch_due_at,
-            "poll_due_at": lane.poll_due_at,
-            "look_price_s": lane.look_price_s,
-            "looks_late_s": lane.looks_late_s,
-        },
-    )
-    if saved.scalar_one():
-        await outbox.tell_refused(connection, lane.id)
+    await save_all(connection, [lane])
 
 
-async def grant(connection: AsyncConnection, lane: Lane, *, id: UUID, worker: UUID, kind: CallKind, count: int) -> None:
-    """Write down that so many requests may leave now; their tokens are out until `release`."""
-    await connection.execute(GRANT, {"id": id, "lane": lane.id, "worker": worker, "kind": kind, "count": count})
-
-
-async def grant_each(
-    connection: AsyncConnection, lane: Lane, *, ids: Sequence[UUID], worker: UUID, kind: CallKind
-) -> None:
-    """Write down a grant of one request for each id, so that each can be released by itself."""
-    await connection.execute(GRANT_EACH, {"ids": list(ids), "lane": lane.id, "worker": worker, "kind": kind})
-
-
-async def release_each(
-    connection: AsyncConnection, lane: Lane, kind: CallKind, answered_ago_s: Mapping[UUID, float | None]
-) -> Lane:
-    """Take grants of one request back.
-
-    Args:
-        answered_ago_s: by grant; None: it was never sent, and its token is free at once.
-    """
-    found = await rows(connection, RELEASE_EACH, {"ids": list(answered_ago_s)})
-    # In an order of its own: the database returns them in any. What is gone was counted as spent with its worker.
-    ago_s = [answered_ago_s[id] for id in sorted(row.id for row in found)]
-    return lane.spent(kind, [s for s in ago_s if s is not None])
-
-
-async def release(
-    connection: AsyncConnection, lane: Lane, grant_id: UUID, kind: CallKind, answered_ago_s: Sequence[float]
-) -> Lane:
-    """Take a grant back: what was answered stays spent for 60 s from its answer, what was never sent is free."""
-    found = await execute(connection, RELEASE, {"id": grant_id})
-    # A grant that is gone was taken for dead with its worker, and its tokens were counted as spent then.
-    return lane.spent(kind, answered_ago_s) if found else lane
-
-
-async def any_due(connection: AsyncConnection) -> frozenset[str]:
-    """Return which kinds of work are due anywhere: `launch`, `poll`, `download`, `sweep`, `fire`, `deliver`."""
-    row = (await connection.execute(ANY_DUE)).one()
-    return frozenset(kind for kind, due in row._mapping.items() if due)
-
-
-async def due_in_s(connection: AsyncConnection, kind: str) -> float | None:
-    """Return in how many seconds the next work of a kind of `DUE_IN` is due (negative: it is); None: none in sight."""
-    found: float | None = (await connection.execute(DUE_IN[kind])).scalar_one()
-    return found
+async def save_all(connection: AsyncConnection, changed: Sequence[Lane]) -> None:
+    """Write locked lanes back, each once; tell of the keys that were refused just now."""
+    if not changed:
+        return
+    values: dict[str, list[Any]] = {
+        "lane": [lane.id for lane in changed],
+        **budgets.values([lane.budget for lane in changed]),
+        "breaker": [lane.breaker.state for lane in changed],
+        "breaker_probe_at": [lane.breaker.probe_at for lane in changed],
+        "breaker_trips": [lane.breaker.trips for lane in changed],
+    }
+    for name in ("blocked_until", "launches_stopped", "launch_due_at", "poll_due_at", "look_price_s", "looks_late_s"):
+        values[name] = [getattr(lane, name) for lane in changed]
+    for row in await rows(connection, SAVE, values):
+        if row.is_refused:
+            await outbox.tell_refused(connection, row.id)
 
 
 async def wake(connection: AsyncConnection, lane_id: UUID, turn: Turn) -> None:

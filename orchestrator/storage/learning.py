@@ -19,8 +19,10 @@ READ_DURATIONS = text("""
     WHERE id = ANY(CAST(:ids AS uuid[])) ORDER BY id FOR NO KEY UPDATE""")
 
 SAVE_DURATIONS = text("""
-    UPDATE workflows SET durations_count = :count, durations_log_mean = :log_mean, durations_log_var = :log_var
-    WHERE id = :id""")
+    UPDATE workflows w SET durations_count = v.count, durations_log_mean = v.log_mean, durations_log_var = v.log_var
+    FROM unnest(CAST(:ids AS uuid[]), CAST(:counts AS int[]), CAST(:log_means AS float8[]), CAST(:log_vars AS float8[]))
+        AS v(id, count, log_mean, log_var)
+    WHERE w.id = v.id""")
 
 
 # Found out once in a while, so it may be a statement of its own; forgotten after a day, when the order is tried anew.
@@ -40,12 +42,19 @@ async def teach_durations(connection: AsyncConnection, took: Sequence[Took]) -> 
     """Let workflows learn from executions that were seen to end."""
     if not took:
         return
-    for row in await rows(connection, READ_DURATIONS, {"ids": sorted({t.workflow_id for t in took})}):
-        known = Durations(count=row.durations_count, log_mean=row.durations_log_mean, log_var=row.durations_log_var)
-        for one in took:
-            known = known.learn_between(one.after_s, one.by_s) if one.workflow_id == row.id else known
-        values = {"id": row.id, "count": known.count, "log_mean": known.log_mean, "log_var": known.log_var}
-        await connection.execute(SAVE_DURATIONS, values)
+    known = {
+        row.id: Durations(count=row.durations_count, log_mean=row.durations_log_mean, log_var=row.durations_log_var)
+        for row in await rows(connection, READ_DURATIONS, {"ids": sorted({t.workflow_id for t in took})})
+    }
+    for one in took:
+        known[one.workflow_id] = known[one.workflow_id].learn_between(one.after_s, one.by_s)
+    learned = {
+        "ids": list(known),
+        "counts": [durations.count for durations in known.values()],
+        "log_means": [durations.log_mean for durations in known.values()],
+        "log_vars": [durations.log_var for durations in known.values()],
+    }
+    await connection.execute(SAVE_DURATIONS, learned)
 
 
 async def break_order(connection: AsyncConnection, workflow_ids: Sequence[UUID]) -> None:

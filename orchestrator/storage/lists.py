@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from orchestrator.domain import listing
 from orchestrator.domain.governor import CallKind
 from orchestrator.runtime import Sources
-from orchestrator.storage import lanes, look_claims
+from orchestrator.storage import grants, look_claims
 from orchestrator.storage.database import rows
 from orchestrator.storage.lanes import Lane
 from orchestrator.storage.look_claims import CLAIMED, Listing, ListNews, LookBatch
@@ -129,7 +129,7 @@ class _Claiming:
         if not found:
             # Others hold them just now: nothing is to be asked, so nothing is taken for it.
             return LookBatch(lane_id=lane.id, grant_id=grant_id, now=lane.now, claims=())
-        await lanes.grant(self._connection, lane, id=grant_id, worker=self._worker, kind=CallKind.LOOK, count=granted)
+        await grants.grant(self._connection, lane, id=grant_id, worker=self._worker, kind=CallKind.LOOK, count=granted)
         due_at = lane.now + timedelta(seconds=LOST_S)
         await self._connection.execute(SET_DUE, {"connection": self._row.id, "due_at": due_at, "off_until": None})
         # By list a look has no price: all of them cost the same few requests.

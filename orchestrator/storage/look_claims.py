@@ -29,7 +29,7 @@ CLAIMED = """
         UPDATE timers t SET due_at = orch_now() + make_interval(secs => :lease_s), fence = nextval('fences'),
             worker_id = :worker, looks = looks + 1, looked_at = orch_now()
         FROM due WHERE t.subject_id = due.subject_id
-        RETURNING t.subject_id, t.fence, t.wave_id, t.position, t.tries, t.stage, t.urgency, t.entered_at,
+        RETURNING t.subject_id, t.lane_id, t.fence, t.wave_id, t.position, t.tries, t.stage, t.urgency, t.entered_at,
             t.gone_since, t.looks,
             (SELECT o.looked_at FROM timers o WHERE o.subject_id = t.subject_id) AS looked_before,
             (SELECT extract(epoch FROM orch_now() - o.due_at)::float8 FROM timers o WHERE o.subject_id = t.subject_id)
@@ -159,6 +159,21 @@ class LaneNews:
     rate: RateSaid | None = None
     listed: ListNews | None = None
     turned_away: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LookRecord:
+    """What is to be written of one turn of a lane.
+
+    Args:
+        answered_ago_s: how long ago each request that took a token was answered.
+    """
+
+    lane_id: UUID
+    grant_id: UUID
+    results: Sequence[LookResult]
+    answered_ago_s: Sequence[float]
+    news: LaneNews = field(default_factory=LaneNews)
 
 
 def read(row: Row[Any], lane: Lane, files: Sequence[KnownFile]) -> LookClaim:

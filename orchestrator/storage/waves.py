@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -30,14 +31,17 @@ INSERT = text("""
 
 # A wave with nothing left to see is over; its slots are free. Unless items of it are in doubt: those may run on.
 SAVE = text("""
-    UPDATE waves SET ended = :ended, human = :human, frontier = :frontier, started_to = :started_to,
-        in_order = :in_order, looks = :looks,
-        state = CASE WHEN state <> 'open' OR :ended < size THEN state
-            WHEN EXISTS (SELECT FROM executions e WHERE e.wave_id = waves.id AND e.state = 'in_doubt') THEN 'in_doubt'
+    UPDATE waves w SET ended = v.ended, human = v.human, frontier = v.frontier, started_to = v.started_to,
+        in_order = v.in_order, looks = v.looks,
+        state = CASE WHEN w.state <> 'open' OR v.ended < w.size THEN w.state
+            WHEN EXISTS (SELECT FROM executions e WHERE e.wave_id = w.id AND e.state = 'in_doubt') THEN 'in_doubt'
             ELSE 'over' END,
-        slots_until = CASE WHEN state <> 'open' OR :ended < size THEN slots_until
-            ELSE (SELECT max(e.slot_until) FROM executions e WHERE e.wave_id = waves.id AND e.state = 'in_doubt') END
-    WHERE id = :id""")
+        slots_until = CASE WHEN w.state <> 'open' OR v.ended < w.size THEN w.slots_until
+            ELSE (SELECT max(e.slot_until) FROM executions e WHERE e.wave_id = w.id AND e.state = 'in_doubt') END
+    FROM unnest(CAST(:ids AS uuid[]), CAST(:ended AS int[]), CAST(:human AS int[]), CAST(:frontier AS int[]),
+        CAST(:started_to AS int[]), CAST(:in_order AS boolean[]), CAST(:looks AS int[]))
+        AS v(id, ended, human, frontier, started_to, in_order, looks)
+    WHERE w.id = v.id""")
 
 SET_STATE = text("""
     UPDATE waves SET state = :state, frontier = :frontier, ended = :ended,
@@ -54,22 +58,24 @@ OPEN_WINDOW = text("""
     WHERE wave_id = :wave AND position < :frontier AND kind = 'poll'
         AND (due_at IS NULL OR (entered_at IS NULL AND worker_id IS NULL))""")
 
-# All that some looks move in a wave, in one statement that reads no further than it must. Positions that the window
-# reached come in with the time at which they can have begun. What waits for its turn inside it begins no sooner than
-# now. A look beyond the window leaves the entry time unset: when it began is not known.
-MOVE_WINDOW = text("""
-    UPDATE timers SET
-        due_at = CASE WHEN position < :frontier AND (due_at IS NULL OR entered_at IS NULL)
-            THEN orch_now() + make_interval(secs => COALESCE((CAST(:due_in AS float8[]))[position - :first + 1], 0))
-            WHEN position < :frontier THEN due_at ELSE orch_now() END,
-        entered_at = CASE WHEN position >= :frontier THEN NULL
-            WHEN due_at IS NULL OR entered_at IS NULL OR position = ANY(CAST(:waiting AS int[]))
-            THEN orch_now() - make_interval(secs => COALESCE((CAST(:began AS float8[]))[position - :first + 1], 0))
-            ELSE entered_at END
-    WHERE wave_id = :wave AND kind = 'poll' AND position < :reach AND CASE WHEN position < :frontier
-        THEN due_at IS NULL OR (entered_at IS NULL AND worker_id IS NULL) OR position = ANY(CAST(:waiting AS int[]))
-        ELSE due_at IS NULL AND (position = CAST(:sample AS int) OR position < :swept_to AND (
-            looked_at IS NULL OR looked_at < orch_now() - make_interval(secs => :swept_within_s))) END""")
+# All that some looks move in their waves, in one statement that reads no further than it must. Positions that the
+# window reached come in with the time at which they can have begun. What waits for its turn inside it begins no sooner
+# than now. A look beyond the window leaves the entry time unset: when it began is not known.
+MOVE_WINDOWS = text("""
+    UPDATE timers t SET
+        due_at = CASE WHEN t.position < m.frontier AND (t.due_at IS NULL OR t.entered_at IS NULL)
+            THEN orch_now() + make_interval(secs => COALESCE(m.due_in[t.position - m.first + 1], 0))
+            WHEN t.position < m.frontier THEN t.due_at ELSE orch_now() END,
+        entered_at = CASE WHEN t.position >= m.frontier THEN NULL
+            WHEN t.due_at IS NULL OR t.entered_at IS NULL OR t.position = ANY(m.waiting)
+            THEN orch_now() - make_interval(secs => COALESCE(m.began[t.position - m.first + 1], 0))
+            ELSE t.entered_at END
+    FROM (SELECT * FROM jsonb_to_recordset(CAST(:moves AS jsonb)) AS j(wave uuid, frontier int, first int,
+        due_in float8[], began float8[], waiting int[], swept_to int, sample int, reach int) OFFSET 0) m
+    WHERE t.wave_id = m.wave AND t.kind = 'poll' AND t.position < m.reach AND CASE WHEN t.position < m.frontier
+        THEN t.due_at IS NULL OR (t.entered_at IS NULL AND t.worker_id IS NULL) OR t.position = ANY(m.waiting)
+        ELSE t.due_at IS NULL AND (t.position = m.sample OR t.position < m.swept_to AND (
+            t.looked_at IS NULL OR t.looked_at < orch_now() - make_interval(secs => :swept_within_s))) END""")
 
 # A doubted wave of which a person said what became of each item: those that were adopted are watched, all at once;
 # with none of them left in doubt it holds its slots no longer than they do.
@@ -94,6 +100,17 @@ class Wave:
     state: str
     plan: WaveState
     launched_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lesson:
+    """What was seen of a locked wave, on a lane of so many looks a minute."""
+
+    wave: Wave
+    seen: Sequence[WaveLook]
+    unit: float
+    looks_per_minute: int
+    timing: Timing | None = None
 
 
 async def lock(connection: AsyncConnection, ids: Sequence[UUID]) -> dict[UUID, Wave]:
@@ -124,10 +141,11 @@ async def insert(
     await connection.execute(INSERT, {**values, "level": level, "in_order": in_order})
 
 
-async def save(connection: AsyncConnection, wave_id: UUID, plan: WaveState) -> None:
-    """Write what looks taught about a wave."""
+async def save(connection: AsyncConnection, plans: Mapping[UUID, WaveState]) -> None:
+    """Write what looks taught about waves."""
     fields = ("ended", "human", "frontier", "started_to", "in_order", "looks")
-    await connection.execute(SAVE, {"id": wave_id, **{name: getattr(plan, name) for name in fields}})
+    values = {name: [getattr(plan, name) for plan in plans.values()] for name in fields}
+    await connection.execute(SAVE, {"ids": list(plans), **values})
 
 
 async def set_state(
@@ -150,42 +168,51 @@ async def open_window(connection: AsyncConnection, wave_id: UUID, frontier: int)
 
 
 async def teach(
-    connection: AsyncConnection,
-    wave: Wave,
-    seen: list[WaveLook],
-    *,
-    now: datetime,
-    unit: float,
-    looks_per_minute: int,
-    timing: Timing | None = None,
-) -> tuple[WaveState, WindowMove]:
-    """Move a wave's window by what was seen, and look beyond it. Returns the wave as it is, and what becomes due."""
-    age_s = (now - wave.launched_at).total_seconds() if wave.launched_at else 0.0
-    plan = windows.after_looks(wave.plan, seen)
-    move = windows.moved(
-        wave.plan, plan, seen, age_s=age_s, timing=timing, looks_per_minute=looks_per_minute, unit=unit
-    )
-    await save(connection, wave.id, plan)
-    # Always: a sample that went back to sleep may have been passed by the window meanwhile.
-    await move_window(connection, wave.id, plan.frontier, move)
-    return plan, move
+    connection: AsyncConnection, lessons: Sequence[Lesson], *, now: datetime
+) -> dict[UUID, tuple[WaveState, WindowMove]]:
+    """Move the windows of some waves by what was seen, and look beyond them.
+
+    Returns by wave what has become of it, and what becomes due.
+    """
+    taught: dict[UUID, tuple[WaveState, WindowMove]] = {}
+    for lesson in lessons:
+        wave = lesson.wave
+        plan = windows.after_looks(wave.plan, lesson.seen)
+        move = windows.moved(
+            wave.plan,
+            plan,
+            lesson.seen,
+            age_s=(now - wave.launched_at).total_seconds() if wave.launched_at else 0.0,
+            timing=lesson.timing,
+            looks_per_minute=lesson.looks_per_minute,
+            unit=lesson.unit,
+        )
+        taught[wave.id] = plan, move
+    if taught:
+        await save(connection, {id: plan for id, (plan, _) in taught.items()})
+        # Always: a sample that went back to sleep may have been passed by the window meanwhile.
+        await move_windows(connection, {id: (plan.frontier, move) for id, (plan, move) in taught.items()})
+    return taught
 
 
-async def move_window(connection: AsyncConnection, wave_id: UUID, frontier: int, move: WindowMove) -> None:
-    """Make due what some looks moved."""
-    values = {
-        "wave": wave_id,
-        "frontier": frontier,
-        "first": move.first,
-        "began": list(move.began_ago_s),
-        "due_in": list(move.due_in_s),
-        "waiting": list(move.waiting),
-        "swept_to": move.swept_to,
-        "swept_within_s": windows.SWEPT_WITHIN_S,
-        "sample": move.sample,
-        "reach": max(frontier, move.swept_to, 0 if move.sample is None else move.sample + 1),
-    }
-    await connection.execute(MOVE_WINDOW, values)
+async def move_windows(connection: AsyncConnection, moves: Mapping[UUID, tuple[int, WindowMove]]) -> None:
+    """Make due what some looks moved: by wave how far its window reaches, and what becomes of it."""
+    told = [
+        {
+            "wave": str(wave),
+            "frontier": frontier,
+            "first": move.first,
+            "began": move.began_ago_s,
+            "due_in": move.due_in_s,
+            "waiting": move.waiting,
+            "swept_to": move.swept_to,
+            "sample": move.sample,
+            "reach": max(frontier, move.swept_to, 0 if move.sample is None else move.sample + 1),
+        }
+        for wave, (frontier, move) in moves.items()
+    ]
+    values = {"moves": json.dumps(told), "swept_within_s": windows.SWEPT_WITHIN_S}
+    await connection.execute(MOVE_WINDOWS, values)
 
 
 async def settle_doubts(connection: AsyncConnection, wave_id: UUID) -> None:

@@ -16,7 +16,7 @@ from sqlalchemy import text
 
 from orchestrator.domain.governor import CallKind
 from orchestrator.engine import pump, sweep
-from orchestrator.storage import lanes, workers
+from orchestrator.storage import grants, lanes, workers
 from orchestrator.storage.database import Database
 from tests.engine.conftest import Hands, Office
 from tests.engine.test_launching import single, status
@@ -260,7 +260,7 @@ async def test_what_a_dead_worker_had_in_flight_counts_as_spent(office: Office, 
     async def take(connection: Any) -> None:
         lane = await lane_of_all(connection)
         id = office.deps.sources.new_id()
-        await lanes.grant(connection, lane, id=id, worker=hands.id, kind=CallKind.LOOK, count=7)
+        await grants.grant(connection, lane, id=id, worker=hands.id, kind=CallKind.LOOK, count=7)
 
     async def used(connection: Any) -> int:
         lane = await lane_of_all(connection)

@@ -13,9 +13,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from orchestrator.domain.changes import Change, Timer, TimerKind
 from orchestrator.domain.statuses import RunStatus
 from orchestrator.engine import download, launch, poll, reading, sweep
-from orchestrator.storage import downloads, looks
+from orchestrator.storage import downloads, lanes, look_turns, looks
 from orchestrator.storage.changes import Applied
-from orchestrator.storage.look_claims import LaneNews, LookBatch, LookResult
+from orchestrator.storage.look_claims import LookBatch, LookRecord, LookResult
 from tests.engine.conftest import Hands, Office
 from tests.engine.test_launching import becomes, single, status
 from tests.engine.test_nothing_is_stranded import change, query
@@ -28,11 +28,10 @@ async def claim_looks(office: Office, worker: UUID) -> LookBatch:
     await change(office, "UPDATE timers SET due_at = now() WHERE kind = 'poll'")
     await change(office, "UPDATE lanes SET poll_due_at = now()")
 
-    async def claim(connection: AsyncConnection) -> LookBatch | None:
-        return await looks.claim(connection, worker=worker, lease_s=60, sources=office.deps.sources)
+    async def claim(connection: AsyncConnection) -> list[LookBatch]:
+        return await look_turns.claim(connection, worker=worker, lease_s=60, sources=office.deps.sources)
 
-    batch = await office.deps.db.run(claim)
-    assert batch is not None
+    (batch,) = await office.deps.db.run(claim)
     assert len(batch.claims) == 1
     return batch
 
@@ -44,9 +43,9 @@ async def record_look(office: Office, run_id: UUID | str, batch: LookBatch) -> t
 
     async def record(connection: AsyncConnection) -> Applied:
         results = [LookResult(claim=batch.claims[0], change=seen)]
-        return await looks.record(
-            connection, batch, results, [0.0], LaneNews(), sources=office.deps.sources, sealer=office.deps.sealer
-        )
+        turn = LookRecord(lane_id=batch.lane_id, grant_id=batch.grant_id, results=results, answered_ago_s=[0.0])
+        held = await lanes.lock_free(connection, [batch.lane_id])
+        return await looks.record(connection, [turn], held, sources=office.deps.sources, sealer=office.deps.sealer)
 
     return tuple((await office.deps.db.run(record)).changes)
 

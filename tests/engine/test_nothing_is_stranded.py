@@ -32,7 +32,7 @@ from orchestrator.engine import (
 )
 from orchestrator.engine.submit import RunSpec
 from orchestrator.errors import Conflict, Gone, OrchestratorError
-from orchestrator.storage import lanes, looks, turns, waves
+from orchestrator.storage import lanes, look_turns, turns, waves
 from tests.engine.conftest import Hands, Office
 from tests.engine.test_launching import becomes, launches, single, status
 
@@ -247,12 +247,12 @@ async def test_looks_that_were_never_recorded_do_not_take_their_tokens_for_long(
     await hands.work(until=becomes(office, run_id, "processing"))
 
     async def claim(connection: Any) -> Any:
-        return await looks.claim(
+        return await look_turns.claim(
             connection, worker=hands.id, lease_s=office.deps.settings.lease_s, sources=office.deps.sources
         )
 
     async with asyncio.timeout(10):
-        while not ((batch := await office.deps.db.run(claim)) and batch.claims):
+        while not any(batch.claims for batch in await office.deps.db.run(claim)):
             await asyncio.sleep(0.02)
     # The record failed for good (the database was away), the worker lives on. Its lease has ended.
     await change(office, "UPDATE grants SET granted_at = granted_at - interval '5 minutes'")
@@ -332,7 +332,7 @@ async def test_a_sample_that_the_window_reaches_is_no_less_urgent_than_its_neigh
     (wave,) = await query(office, "SELECT id FROM waves")
 
     async def sampled(connection: Any) -> None:
-        await waves.move_window(connection, wave.id, 15, WindowMove(first=15, sample=15))
+        await waves.move_windows(connection, {wave.id: (15, WindowMove(first=15, sample=15))})
         await waves.open_window(connection, wave.id, 20)
 
     await office.deps.db.run(sampled)

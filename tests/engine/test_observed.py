@@ -15,7 +15,7 @@ from orchestrator.engine.report_order import ReportOptions
 from orchestrator.engine.submit import RunSpec
 from orchestrator.errors import BadInput, Conflict
 from orchestrator.faultpoints import Point, watched_by
-from orchestrator.storage import lanes
+from orchestrator.storage import due_work
 from tests.engine.conftest import Hands, Office
 from tests.engine.test_nothing_is_stranded import change, query
 
@@ -241,11 +241,11 @@ async def test_a_removed_connection_is_walked_no_more_and_keeps_no_worker_awake(
     await change(desk, "UPDATE watches SET due_at = now() WHERE due_at IS NOT NULL")
     await poll.poll_due(desk.deps, worker=hands.id)
     assert await runs(desk) == [] and lists_asked(desk) == 0
-    assert "poll" not in await desk.deps.db.run(lanes.any_due)
+    assert "poll" not in await desk.deps.db.run(due_work.any_due)
     # As one was left that was removed by an older version.
     await change(desk, "UPDATE watches SET due_at = now()")
-    assert "poll" not in await desk.deps.db.run(lanes.any_due)
-    assert await desk.deps.db.run(lambda connection: lanes.due_in_s(connection, "poll")) is None
+    assert "poll" not in await desk.deps.db.run(due_work.any_due)
+    assert await desk.deps.db.run(lambda connection: due_work.due_in_s(connection, "poll")) is None
 
 
 async def test_a_connection_that_is_removed_while_its_list_is_read_makes_no_runs(desk: Office, hands: Hands) -> None:
@@ -264,7 +264,7 @@ async def test_a_paused_connection_is_walked_again_when_it_goes_on(desk: Office,
     started(desk, POSTS, "duration_s=60")
     await connections.pause_connection(desk.deps, desk.who, "scripe")
     await walk(desk, hands)
-    assert lists_asked(desk) == 0 and "poll" not in await desk.deps.db.run(lanes.any_due)
+    assert lists_asked(desk) == 0 and "poll" not in await desk.deps.db.run(due_work.any_due)
     await connections.resume_connection(desk.deps, desk.who, "scripe")
     await walk(desk, hands)
     assert len(await runs(desk)) == 1

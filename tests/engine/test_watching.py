@@ -9,7 +9,7 @@ import pytest
 
 from orchestrator.engine import look_results, operate, reading
 from orchestrator.errors import Conflict
-from orchestrator.storage import look_claims, looks
+from orchestrator.storage import lanes, look_claims, look_turns, looks
 from tests.engine.conftest import Hands, Office
 from tests.engine.test_launching import becomes, single, status
 
@@ -56,14 +56,14 @@ async def test_a_late_worker_cannot_write_over_the_new_holder(office: Office, ha
     deps = office.deps
 
     async def claim(connection: Any) -> Any:
-        return await looks.claim(connection, worker=hands.id, lease_s=60, sources=deps.sources)
+        return await look_turns.claim(connection, worker=hands.id, lease_s=60, sources=deps.sources)
 
     late: Any = None
 
     async def claimed() -> bool:
         nonlocal late
-        late = await deps.db.run(claim)
-        return late is not None and bool(late.claims)
+        late = next((batch for batch in await deps.db.run(claim) if batch.claims), None)
+        return late is not None
 
     await hands_wait(claimed)
     await operate.abandon_run(deps, office.who, run_id, reason="enough")
@@ -88,8 +88,11 @@ async def poll_record(office: Office, batch: Any) -> None:
 
     async def record(connection: Any) -> Any:
         results = [look_results.result_of(deps, c, seen, now=batch.now) for c in batch.claims]
-        news = look_claims.LaneNews()
-        return await looks.record(connection, batch, results, [0.1], news, sources=deps.sources, sealer=deps.sealer)
+        record = look_claims.LookRecord(
+            lane_id=batch.lane_id, grant_id=batch.grant_id, results=results, answered_ago_s=[0.1]
+        )
+        held = await lanes.lock_free(connection, [batch.lane_id])
+        return await looks.record(connection, [record], held, sources=deps.sources, sealer=deps.sealer)
 
     applied = await deps.db.run(record)
     assert applied.changes == ()

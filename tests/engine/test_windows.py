@@ -21,7 +21,7 @@ async def moved(office: Office, hands: Hands, frontier: int, move: WindowMove) -
     (wave,) = await query(office, "SELECT id FROM waves")
 
     async def write(connection: Any) -> None:
-        await waves.move_window(connection, wave.id, frontier, move)
+        await waves.move_windows(connection, {wave.id: (frontier, move)})
 
     await office.deps.db.run(write)
     rows = await query(

@@ -21,7 +21,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from orchestrator.engine import pump, sweep
 from orchestrator.engine.deps import Deps
 from orchestrator.errors import OrchestratorError
-from orchestrator.storage import lanes, workers
+from orchestrator.storage import due_work, workers
 from tests.simulation.postgres import Client, Killed
 from workers.heart import Heart
 
@@ -153,7 +153,7 @@ class SimWorker:
             await asyncio.sleep(idle_s * self.rng.uniform(0.8, 1.2))
             await self.gate()
             try:
-                due = await self.deps.db.run(lanes.any_due, tries=1)
+                due = await self.deps.db.run(due_work.any_due, tries=1)
             except OrchestratorError:
                 await asyncio.sleep(1.0)
                 continue

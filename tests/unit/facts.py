@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from orchestrator.domain.answers import Observation, OfferedFile, RemoteStatus
 from orchestrator.domain.changes import Change
+from orchestrator.domain.governor import CallKind, Spent
 from orchestrator.domain.statuses import ENDINGS
 from orchestrator.errors import (
     Gone,
@@ -42,6 +43,17 @@ PHASES = (Phase.explicit, Phase.generate, Phase.shrink)
 
 #: Few examples, always the same: the whole of these tests must stay cheap, and a failure must come again.
 few = settings(max_examples=25, deadline=None, derandomize=True, database=None, phases=PHASES)
+
+
+def spent(back_at: datetime, kind: CallKind, tokens: int) -> Spent:
+    """Return tokens that come back at a time."""
+    return Spent(round(back_at.timestamp() * 1000), kind, tokens)
+
+
+def back_at(known: Spent) -> datetime:
+    """Return when tokens come back."""
+    return datetime.fromtimestamp(known.back_ms / 1000, tz=UTC)
+
 
 units = st.floats(0, 1, exclude_max=True)
 errors = st.builds(

@@ -9,6 +9,7 @@ import pytest
 from orchestrator.domain import gathering
 from orchestrator.domain.gathering import A_TURN, BUSY_FROM, BUSY_S, FAST_FROM, QUIET_S
 from orchestrator.domain.governor import WINDOW_S, Budget, CallKind
+from tests.unit.facts import back_at
 
 NOW = datetime(2026, 11, 30, 2, 0, tzinfo=UTC)
 
@@ -52,10 +53,11 @@ def test_at_the_documented_limit_a_turn_is_small() -> None:
 def test_a_token_comes_back_late_by_less_than_its_slot_and_never_early(limit: int) -> None:
     budget = Budget(limit=limit, in_flight={}).spend(CallKind.LOOK, [n / 7 for n in range(50)], now=NOW)
     for n in range(50):
-        back_at = NOW + timedelta(seconds=WINDOW_S - n / 7)
-        later = sum(s.count for s in budget.spent if s.back_at > back_at)
+        due_at = NOW + timedelta(seconds=WINDOW_S - n / 7)
+        later = sum(known.tokens for known in budget.spent if back_at(known) > due_at)
         assert later >= n + 1, "none of those that were answered no earlier is back"
-    assert all(s.back_at <= NOW + timedelta(seconds=WINDOW_S + gathering.slot_s(limit)) for s in budget.spent)
+    latest = NOW + timedelta(seconds=WINDOW_S + gathering.slot_s(limit))
+    assert all(back_at(known) <= latest for known in budget.spent)
 
 
 def test_the_row_of_a_fast_lane_stays_small_at_any_rate() -> None:

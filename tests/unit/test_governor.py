@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.domain.governor import MIN_SHARES, Budget, CallKind, Spent, launches_at_once
-from tests.unit.facts import NOW, few, s
+from orchestrator.domain.governor import MIN_SHARES, Budget, CallKind, launches_at_once
+from tests.unit.facts import NOW, back_at, few, s, spent
 
 LAUNCH, LOOK, OTHER = CallKind.LAUNCH, CallKind.LOOK, CallKind.OTHER
 
@@ -134,7 +134,7 @@ def test_a_kind_that_had_nothing_yet_gets_a_token_however_greedy_the_other_was_b
 
 
 def test_a_token_that_comes_back_goes_to_the_kind_that_is_below_its_share() -> None:
-    out = (Spent(back_at=NOW + s(30), kind=LOOK, count=89), Spent(back_at=NOW + s(30), kind=LAUNCH, count=10))
+    out = (spent(NOW + s(30), LOOK, 89), spent(NOW + s(30), LAUNCH, 10))
     budget = Budget(limit=100, spent=out, in_flight={})
     assert budget.free(NOW) == 1
     assert budget.grant(LOOK, 10, now=NOW, waiting=[LAUNCH]) == 0
@@ -147,13 +147,13 @@ budgets = st.builds(
     limit=st.integers(1, 200),
     spent=st.lists(
         st.builds(
-            Spent,
-            back_at=st.floats(-60, 60).map(lambda at: NOW + s(at)),
-            kind=st.sampled_from(CallKind),
-            count=st.integers(1, 50),
+            spent,
+            st.floats(-60, 60).map(lambda at: NOW + s(at)),
+            st.sampled_from(CallKind),
+            st.integers(1, 50),
         ),
         max_size=6,
-        unique_by=lambda spent: (spent.back_at, spent.kind),
+        unique_by=lambda known: (known.back_ms, known.kind),
     ).map(tuple),
     in_flight=st.dictionaries(st.sampled_from(CallKind), st.integers(0, 80)),
 )
@@ -176,8 +176,8 @@ def test_a_grant_is_never_above_what_is_free_or_wanted(
 def test_a_token_comes_back_a_minute_after_its_answer_and_at_most_a_slot_later(
     kind: CallKind, ago_s: list[float]
 ) -> None:
-    spent = Budget(limit=100, in_flight={}).spend(kind, ago_s, now=NOW).spent
-    back = [token.back_at for token in spent for _ in range(token.count)]
+    out = Budget(limit=100, in_flight={}).spend(kind, ago_s, now=NOW).spent
+    back = [back_at(known) for known in out for _ in range(known.tokens)]
     for at, ago in zip(sorted(back), sorted(ago_s, reverse=True), strict=True):
         assert s(60 - ago) < at - NOW + s(1e-5), "never early"
         assert at - NOW <= s(60 - ago + 0.25) + s(1e-5), "late by a slot at most"
@@ -197,7 +197,7 @@ def test_what_was_never_sent_costs_nothing() -> None:
 
 
 def test_a_limit_that_was_lowered_leaves_nothing_free_until_the_old_tokens_are_back() -> None:
-    out = (Spent(back_at=NOW + s(10), kind=LOOK, count=100),)
+    out = (spent(NOW + s(10), LOOK, 100),)
     budget = Budget(limit=20, spent=out, in_flight={})
     assert budget.free(NOW) == 0
     assert budget.free(NOW + s(10)) == 20

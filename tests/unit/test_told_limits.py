@@ -8,14 +8,14 @@ from datetime import timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.domain.governor import Budget, CallKind, Elsewhere, Spent
+from orchestrator.domain.governor import Budget, CallKind, Elsewhere
 from orchestrator.domain.heard import RateSaid
-from tests.unit.facts import NOW, few, s
+from tests.unit.facts import NOW, back_at, few, s, spent
 
 LAUNCH, LOOK, OTHER = CallKind.LAUNCH, CallKind.LOOK, CallKind.OTHER
 
 tokens = st.builds(
-    lambda back_s, kind, count: Spent(back_at=NOW + s(back_s), kind=kind, count=count),
+    lambda back_s, kind, count: spent(NOW + s(back_s), kind, count),
     st.floats(-5, 60), st.sampled_from([*CallKind]), st.integers(1, 30),
 )  # fmt: skip
 elsewhere = st.builds(
@@ -54,7 +54,7 @@ def test_never_more_leaves_than_remains_nor_than_by_our_own_count(
         assert heard.free(NOW) <= max(0, told.remaining - sum(budget.in_flight.values()))
         # Later no more may leave than tokens of ours came back meanwhile, and the one that asks how it stands by then.
         at = NOW + s(later_s)
-        came_back = sum(t.count for t in budget.spent if NOW < t.back_at <= at)
+        came_back = sum(t.tokens for t in budget.spent if NOW < back_at(t) <= at)
         assert heard.free(at) <= max(0, told.remaining - sum(budget.in_flight.values())) + came_back + 1
 
 
