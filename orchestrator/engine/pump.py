@@ -19,9 +19,10 @@ PUMP_S = 25.0
 #: While some turns are still out, the rest look for new work so often, in seconds.
 RETRY_S = 0.1
 
-#: Turns that took all there is are so far apart, in seconds: what comes due meanwhile goes together with the next,
-#: which costs as much for many as for one.
-APART_S: Mapping[str, float] = {"poll": 0.2, "download": 0.2}
+#: Kinds whose turns take all there is, as much for many as for one: after one, what comes due gathers for a moment. It
+#: is the longer, the longer a claim takes: `REST` times as long, so that a busy database is asked less often; seconds.
+GATHERED = frozenset({"poll", "download"})
+REST, LEAST_REST_S, LONGEST_REST_S = 10, RETRY_S, 0.5
 
 #: A pump that has run dry stays for what is due within so long: to end and be rung for anew would take longer.
 STAY_S = 1.0
@@ -87,8 +88,9 @@ async def pump(
         may_claim = failure is None and not should_stop() and now_s < ends_at
         if may_claim and not is_dry and now_s >= rests_until and len(running) < TURNS_AT_ONCE[kind]:
             is_dry = not await _begin(deps, kind, worker, running)
-            if is_dry:
-                rests_until = deps.sources.monotonic() + APART_S.get(kind, 0.0)
+            claimed_s = deps.sources.monotonic()
+            if is_dry and kind in GATHERED:
+                rests_until = claimed_s + min(max(REST * (claimed_s - now_s), LEAST_REST_S), LONGEST_REST_S)
         elif not running and may_claim and not is_dry:
             await asyncio.sleep(rests_until - now_s)
         elif not running or (not may_claim and hand_over is not None and hand_over(running)):

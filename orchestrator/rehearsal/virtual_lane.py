@@ -24,7 +24,7 @@ from orchestrator.domain.look_timing import late_after, price_after
 from orchestrator.domain.statuses import RunStatus
 from orchestrator.engine import look_results
 from orchestrator.engine.deps import Deps
-from orchestrator.engine.pump import APART_S, RETRY_S
+from orchestrator.engine.pump import GATHERED, RETRY_S
 from orchestrator.errors import OutcomeUnknown
 from orchestrator.providers.script import ScriptProvider
 from orchestrator.rehearsal import virtual_windows
@@ -154,9 +154,8 @@ class VirtualLane:
             return
         at_s = max(seconds(due_at), self.time.now_s)
         is_pumping = any(self.on_wire.values())
-        apart_s = APART_S.get(turn, 0.0)
-        if apart_s or not in_pump or at_s > self.time.now_s:
-            step_s = max(RETRY_S, apart_s) if is_pumping or in_pump else TICK_S
+        if turn in GATHERED or not in_pump or at_s > self.time.now_s:
+            step_s = RETRY_S if is_pumping or in_pump else TICK_S
             at_s = math.ceil(round(at_s / step_s, 6)) * step_s
         if at_s < self._turn_at_s.get(turn, math.inf):
             self._turn_at_s[turn] = at_s
