@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
 from uuid import UUID
 
@@ -21,20 +22,29 @@ from orchestrator.storage.lanes import Turn
 from orchestrator.storage.look_claims import LookBatch, LookClaim
 
 
+@dataclass(frozen=True, slots=True)
+class _Claimed:
+    """What a turn claimed: None, no lane is due. Whether more lanes may be due just now, and whether a walk is."""
+
+    batches: list[LookBatch] | None
+    leaves_work: bool
+    walk_is_due: bool
+
+
 async def poll_due(deps: Deps, *, worker: UUID, claimed: Claimed = unheard) -> int | None:
     """Take a turn of the lanes whose looks are due, and beside it go on with a walk that is due.
 
     Returns how many looks and pages it took, None when neither was due.
     """
     claimed_at = deps.sources.monotonic()
-    batches, walk_is_due = await _claim(deps, worker)
-    if batches is not None:
-        claimed(_may_leave_work(batches))
+    turn = await _claim(deps, worker)
+    if turn.batches is not None:
+        claimed(turn.leaves_work)
 
     async def work() -> int | None:
-        return None if batches is None else await _work(deps, batches, claimed_at=claimed_at)
+        return None if turn.batches is None else await _work(deps, turn.batches, claimed_at=claimed_at)
 
-    if not walk_is_due:
+    if not turn.walk_is_due:
         return await work()
     # Each to its own end, whatever becomes of the other.
     came = await asyncio.gather(
@@ -47,11 +57,10 @@ async def poll_due(deps: Deps, *, worker: UUID, claimed: Claimed = unheard) -> i
     return sum(done) if done else None
 
 
-async def _claim(deps: Deps, worker: UUID) -> tuple[list[LookBatch] | None, bool]:
+async def _claim(deps: Deps, worker: UUID) -> _Claimed:
     """Claim a turn of looks, and hear whether a walk is due.
 
-    Returns None when no lane is due. Where the claim of several lanes breaks our code, they are claimed one by one,
-    and the one that broke it waits.
+    Where the claim of several lanes breaks our code, the first is claimed by itself; if that one breaks it, it waits.
     """
     told: list[UUID] = []
     walk_is_due = False
@@ -76,21 +85,16 @@ async def _claim(deps: Deps, worker: UUID) -> tuple[list[LookBatch] | None, bool
     for most_lanes in (look_turns.LANES_AT_ONCE, 1):
         batches = await poison.caught(lambda most=most_lanes: deps.db.run(lambda c: claim(c, most)))  # type: ignore[misc]
         if not isinstance(batches, poison.Poisoned):
-            return batches or None, walk_is_due
+            # As many as one turn takes, or more than it had room for: others may be due.
+            leaves_work = len(told) >= most_lanes or len(told) > len(batches)
+            return _Claimed(batches or None, leaves_work, walk_is_due)
         if not told:
             raise batches.failure
         if len(told) == 1:
             await poison.put_off_lane(deps, told[0], Turn.POLL, batches)
             break
     # It was due, and nothing is to be done for it.
-    return [], walk_is_due
-
-
-def _may_leave_work(batches: Sequence[LookBatch]) -> bool:
-    """Tell whether other lanes may be due just now, for which the turn had no room."""
-    # An empty one comes of a lane that may not send: it shows nothing of how many others are due.
-    looks = sum(len(batch.claims) for batch in batches)
-    return not looks or len(batches) >= look_turns.LANES_AT_ONCE or looks >= look_turns.LOOKS_AT_ONCE
+    return _Claimed([], True, walk_is_due)
 
 
 async def _work(deps: Deps, batches: Sequence[LookBatch], *, claimed_at: float) -> int:

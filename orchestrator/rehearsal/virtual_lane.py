@@ -16,7 +16,7 @@ from random import Random
 from typing import Any, cast
 from uuid import UUID
 
-from orchestrator.domain import gathering, planner
+from orchestrator.domain import gathering
 from orchestrator.domain.answers import Observation, OfferedFile, RemoteStatus
 from orchestrator.domain.breaker import Breaker
 from orchestrator.domain.governor import Budget, CallKind
@@ -238,7 +238,7 @@ class VirtualLane:
         virtual_windows.teach_durations(results, now=lane.now)
         lane = replace(lane, look_price_s=price_after(lane.look_price_s, [r for _, r in results]))
         lane = lane.pull(Turn.POLL, min(due, default=lane.now))
-        if self._plan_anew(results) and lane.launch_due_at is not None:
+        if virtual_windows.plan_anew(results, lane) and lane.launch_due_at is not None:
             lane = lane.pull(Turn.LAUNCH, lane.now)
         self.save(lane, in_pump=True)
 
@@ -260,20 +260,6 @@ class VirtualLane:
         self.left -= 1
         if run.wave is None:
             run.workflow.singles_open -= 1
-
-    def _plan_anew(self, results: Sequence[tuple[Run, LookResult]]) -> bool:
-        freed = {id(run.workflow): run.workflow for run, r in results if self._makes_room(run, r)}
-        for workflow in freed.values():
-            for subject in workflow.subjects:
-                if subject.width is not None and subject.due_at > self.time.now:
-                    subject.due_at = self.time.now
-        return bool(freed)
-
-    def _makes_room(self, run: Run, result: LookResult) -> bool:
-        mean_s = run.workflow.durations.mean_s
-        return result.change.was != result.change.to and (
-            run.wave is None or planner.makes_room(run.wave.plan, looks_per_minute=self._lane.limit, mean_s=mean_s)
-        )
 
 
 class _Unused:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from orchestrator.domain import windows
+from orchestrator.domain import planner, windows
 from orchestrator.domain.windows import WindowMove
 from orchestrator.engine.deps import Deps
 from orchestrator.rehearsal.virtual_state import Run, Timers, Wave
@@ -72,3 +72,20 @@ def teach_durations(results: Sequence[tuple[Run, LookResult]], *, now: datetime)
         if run.wave is not None and not run.wave.plan.in_order:
             after_s = by_s = windows.mean_by_throughput(run.wave.plan, age_s=_age_s(run.wave, now))
         run.workflow.durations = run.workflow.durations.learn_between(after_s, by_s)
+
+
+def plan_anew(results: Sequence[tuple[Run, LookResult]], lane: Lane) -> bool:
+    """Give batches their turn when slots came free or a wave drew to its end; tell whether there was cause to."""
+    freed = {id(run.workflow): run.workflow for run, result in results if _makes_room(run, result, limit=lane.limit)}
+    for workflow in freed.values():
+        for subject in workflow.subjects:
+            if subject.width is not None and subject.due_at > lane.now:
+                subject.due_at = lane.now
+    return bool(freed)
+
+
+def _makes_room(run: Run, result: LookResult, *, limit: int) -> bool:
+    if result.change.was == result.change.to:
+        return False
+    mean_s = run.workflow.durations.mean_s
+    return run.wave is None or planner.makes_room(run.wave.plan, looks_per_minute=limit, mean_s=mean_s)

@@ -62,7 +62,7 @@ LIMITS = (
         "two workers claim one lane at once",
         [
             Swap(LANES, "LIMIT 1\n    FOR UPDATE SKIP LOCKED", "LIMIT 1"),
-            Swap("orchestrator/storage/look_turns.py", "LIMIT 1 FOR UPDATE SKIP LOCKED", "LIMIT 1"),
+            Swap("orchestrator/storage/look_turns.py", "LIMIT :lanes FOR UPDATE SKIP LOCKED", "LIMIT :lanes"),
         ],
         seeds=ROUGH,
         tests=["tests/guarantees/test_locks.py"],
