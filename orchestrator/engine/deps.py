@@ -34,8 +34,8 @@ if TYPE_CHECKING:
     from orchestrator.engine.look_results import Looks
 
 API_KEY = "connections.api_key"
-#: What is written together waits so long for company, seconds.
-TOGETHER_S = 0.05
+#: Under load, what is written together goes so far apart, seconds: the more then share a transaction.
+TOGETHER_S = 0.2
 
 WEBHOOK_KEY = "webhooks.secret"
 OLD_WEBHOOK_KEY = "webhooks.old_secret"
@@ -73,8 +73,8 @@ class Deps:
     #: Keeps the exports of retired history; None in a process that retires none.
     retired: RetiredExports | None = None
     #: What looks saw and which files came, of all lanes and pumps of this process: written in groups.
-    looks: Together[Looks] = field(default_factory=lambda: Together(moment_s=TOGETHER_S))
-    stored: Together[DownloadResult] = field(default_factory=lambda: Together(moment_s=TOGETHER_S))
+    looks: Together[Looks] = field(default_factory=lambda: Together(apart_s=TOGETHER_S))
+    stored: Together[DownloadResult] = field(default_factory=lambda: Together(apart_s=TOGETHER_S))
     #: What this process remembers of the database that it began with.
     watermark: Watermark = field(default_factory=Watermark)
 

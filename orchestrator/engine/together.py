@@ -6,6 +6,7 @@ While one transaction is on its way, what comes meanwhile gathers and goes with 
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
@@ -32,11 +33,12 @@ class Together(Generic[T]):
     caller writes for the others for ever, and one that is cut off takes none of them with it.
 
     Args:
-        moment_s: how long a writer waits for company before it begins.
+        apart_s: groups begin no closer together; what comes after a quiet while is written at once.
     """
 
-    def __init__(self, *, moment_s: float = 0.0) -> None:
-        self._moment_s = moment_s
+    def __init__(self, *, apart_s: float = 0.0) -> None:
+        self._apart_s = apart_s
+        self._next_at = -math.inf
         self._waiting: list[_Waiting[T]] = []
         self._pen_is_out = False
 
@@ -74,8 +76,10 @@ class Together(Generic[T]):
     async def _write(self, mine: _Waiting[T], write: Callable[[Sequence[T]], Awaitable[None]]) -> None:
         group = [mine]
         try:
-            if self._moment_s:
-                await asyncio.sleep(self._moment_s)
+            clock = asyncio.get_running_loop().time
+            if (wait_s := self._next_at - clock()) > 0:
+                await asyncio.sleep(wait_s)
+            self._next_at = clock() + self._apart_s
             self._waiting.remove(mine)
             group += self._company(MOST_TOGETHER - mine.weight)
             await write([one.item for one in group])

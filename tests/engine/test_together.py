@@ -63,11 +63,17 @@ async def test_a_heavy_item_goes_with_no_more_than_there_is_room_for() -> None:
     assert writer.groups == [[0], [1, 2], [3], [4]]
 
 
-async def test_who_waits_a_moment_takes_those_along_who_come_in_it() -> None:
+async def test_groups_are_a_moment_apart_and_what_comes_after_a_quiet_while_goes_at_once() -> None:
     writer = Writer()
-    together = Together[int](moment_s=0.02)
-    await asyncio.gather(*(together.add(n, writer.write) for n in range(5)))
-    assert writer.groups == [[0, 1, 2, 3, 4]]
+    together = Together[int](apart_s=0.2)
+    first = asyncio.create_task(together.add(0, writer.write))
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert first.done(), "it waited for company, after a quiet while"
+    others = [asyncio.create_task(together.add(n, writer.write)) for n in (1, 2)]
+    await asyncio.sleep(0.05)
+    await asyncio.gather(*others, together.add(3, writer.write))
+    assert writer.groups == [[0], [1, 2, 3]]
 
 
 async def test_nobody_writes_for_the_others_for_ever() -> None:
@@ -102,7 +108,8 @@ async def test_who_writes_for_others_and_is_cut_off_leaves_them_their_own_pen() 
 
 async def test_what_was_in_a_group_that_was_cut_off_is_written_with_the_next() -> None:
     writer = Writer()
-    together = Together[int](moment_s=0.01)
+    together = Together[int](apart_s=0.01)
+    await together.add(9, writer.write)  # the next ones wait a moment, and go together
     hanging = asyncio.Event()
 
     async def hang(items: Sequence[int]) -> None:
@@ -115,7 +122,7 @@ async def test_what_was_in_a_group_that_was_cut_off_is_written_with_the_next() -
     await hanging.wait()
     cut_off.cancel()
     await asyncio.wait_for(asyncio.gather(*others), timeout=5)
-    assert writer.groups == [[1, 2]]
+    assert writer.groups == [[9], [1, 2]]
 
 
 async def test_one_that_is_cut_off_while_it_waits_is_not_written() -> None:
