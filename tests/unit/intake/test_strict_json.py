@@ -121,6 +121,13 @@ def test_more_bytes_than_the_cap_are_too_large() -> None:
         strict_json.parse(b"[1] ", max_bytes=3)
 
 
+JSON_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=5), inner, max_size=4),
+    max_leaves=12,
+)
+
+
 @settings(max_examples=150, deadline=None)
 @given(value=JSON_VALUES, ascii_only=st.booleans())
 def test_what_python_writes_is_read_back_unless_it_holds_a_nul(value: object, ascii_only: bool) -> None:
