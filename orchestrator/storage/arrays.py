@@ -12,7 +12,9 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+import psycopg
 from psycopg.abc import Buffer
+from psycopg.adapt import AdaptersMap
 from psycopg.types.array import ListDumper
 
 
@@ -32,7 +34,7 @@ _WRITTEN: Mapping[type, Callable[[Any], str]] = {
 
 
 class PlainLists(ListDumper):
-    """Writes lists for the driver; `adapters.register_dumper(list, PlainLists)`."""
+    """Writes lists in place of the driver's own way."""
 
     def dump(self, obj: list[Any]) -> Buffer | None:
         """Return a list as the text of an array; NULL stands for None."""
@@ -51,3 +53,8 @@ class PlainLists(ListDumper):
         text = "{" + ",".join(written) + "}"
         # No text of Postgres holds it; the driver says so.
         return super().dump(obj) if "\x00" in text else text.encode()
+
+
+#: What our connections write and read by: the driver's, but for lists.
+ADAPTERS = AdaptersMap(psycopg.adapters)
+ADAPTERS.register_dumper(list, PlainLists)

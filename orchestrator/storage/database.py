@@ -18,7 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from orchestrator.errors import Unavailable
 from orchestrator.runtime import transaction_open
 from orchestrator.storage import patience
-from orchestrator.storage.arrays import PlainLists
+from orchestrator.storage.arrays import ADAPTERS
 from orchestrator.storage.troubles import DISCONNECTING, NO_CONNECTION_FREE, explained
 
 T = TypeVar("T")
@@ -66,6 +66,7 @@ class Database:
                 "application_name": program,
                 "connect_timeout": 5,
                 "options": _SESSION,
+                "context": ADAPTERS,
                 # Rows that we pack ourselves hold texts in it, whatever the process' surroundings ask for.
                 "client_encoding": "utf8",
                 "keepalives_idle": 15,
@@ -77,7 +78,6 @@ class Database:
         )
         patience.bound(self._engine, ping_after_s=ping_after_s)
         event.listen(self._engine.sync_engine, "handle_error", _mark_disconnects)
-        event.listen(self._engine.sync_engine, "connect", _write_plain_lists)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncConnection]:
@@ -129,11 +129,6 @@ def _mark_disconnects(context: ExceptionContext) -> None:
     """Make SQLAlchemy drop connections that a failover left half alive: psycopg itself does not call them broken."""
     if getattr(context.original_exception, "sqlstate", None) in DISCONNECTING:
         context.is_disconnect = True
-
-
-def _write_plain_lists(connection: Any, _record: object) -> None:
-    """Let a new connection write lists as `arrays.py` does."""
-    connection.driver_connection.adapters.register_dumper(list, PlainLists)
 
 
 async def now(connection: AsyncConnection) -> datetime:
