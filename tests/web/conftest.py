@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from typing import Any
 
 import httpx
 import pytest
@@ -35,12 +36,14 @@ def made(postgres: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFactory) -
 def visitor(made: Product, token: str | None = None) -> httpx.Client:
     """Return a browser-like client that signed in; without a token, one that did not."""
     headers = {"Origin": made.url}
+    # No certificates to load, which takes longer than to ask for a page: it is plain HTTP on this machine.
+    plain: dict[str, Any] = {"trust_env": False, "verify": False, "timeout": 30}
     cookies: dict[str, str] = {}
     if token is not None:
-        answer = httpx.post(made.url + "/sign-in", data={"token": token}, headers=headers, trust_env=False)
+        answer = httpx.post(made.url + "/sign-in", data={"token": token}, headers=headers, **plain)
         assert answer.status_code == 303, answer.text
         cookies = dict(answer.cookies)
-    return httpx.Client(base_url=made.url, trust_env=False, timeout=30, headers=headers, cookies=cookies)
+    return httpx.Client(base_url=made.url, headers=headers, cookies=cookies, **plain)
 
 
 @pytest.fixture
