@@ -64,7 +64,7 @@ def door(served: Served) -> Iterator[httpx.Client]:
 
 def _door(served: Served, token: str) -> httpx.Client:
     headers = {"Authorization": f"Bearer {token}"}
-    return httpx.Client(base_url=f"{served.url}/scripe/v1", headers=headers, trust_env=False, timeout=30)
+    return httpx.Client(base_url=f"{served.url}/scripe/v1", headers=headers, trust_env=False, verify=False, timeout=30)
 
 
 Job = dict[str, Any]

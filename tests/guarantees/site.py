@@ -201,7 +201,7 @@ class Site:
 
         async def answers() -> bool:
             try:
-                return httpx.get(f"{url}/healthz", trust_env=False).status_code == 200
+                return httpx.get(f"{url}/healthz", trust_env=False, verify=False).status_code == 200
             except httpx.TransportError:
                 return False
 
