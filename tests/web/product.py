@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import json
 import threading
 import time
@@ -26,7 +27,7 @@ from orchestrator.engine.deps import Deps
 from orchestrator.engine.spool import Spool
 from orchestrator.engine.who import SCOPES, Who
 from orchestrator.settings import Settings
-from orchestrator.storage import workers
+from orchestrator.storage import lanes, workers
 from orchestrator.web import batch_options
 from orchestrator.web.installed import WebPages
 from sandbox.control import Sandbox
@@ -37,6 +38,8 @@ LONG = "a-name-that-nobody-would-choose-but-somebody-did-" * 4
 T = TypeVar("T")
 CONNECTIONS = ("main", "troubled", "second", "third", "fourth", "waved", "clerk")
 KINDS = ("launch", "poll", "download", "fire")
+#: A worker's sweep comes every few seconds; here something may wait for it.
+TURNS_PER_SWEEP = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,18 +108,22 @@ def serving(settings: Settings) -> Iterator[str]:
 
 @contextlib.contextmanager
 def working(settings: Settings) -> Iterator[None]:
-    """Work as a worker does, in a thread."""
+    """Work as a worker does, in a thread: it asks what is due, for to claim what is not costs more than a page."""
     stop = threading.Event()
 
     async def work() -> None:
         async with build(settings, program="test-worker") as deps:
             worker = deps.sources.new_id()
             await deps.db.run(lambda c: workers.register(c, id=worker, place="test", pid=1, version=__version__))
-            while not stop.is_set():
+            for turn in itertools.count():
+                if stop.is_set():
+                    return
                 await deps.db.run(lambda c: workers.heartbeat(c, worker, draining=False, tasks=1, ticker=0))
-                for kind in KINDS:
+                due = await deps.db.run(lanes.any_due)
+                for kind in (kind for kind in KINDS if kind in due):
                     await pump.pump(deps, kind, worker=worker, should_stop=stop.is_set)
-                await sweep.sweep(deps, self_id=worker)
+                if turn % TURNS_PER_SWEEP == 0:
+                    await sweep.sweep(deps, self_id=worker)
                 await asyncio.sleep(0.1)
 
     thread = threading.Thread(target=lambda: asyncio.run(work()), daemon=True)
