@@ -31,8 +31,9 @@ class Product:
     connection: str
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def product(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Product]:
+    """Its processes go with these tests: a product that waits for work takes the processor from whoever comes after."""
     folder = tmp_path_factory.mktemp("product")
     given = {"data_dir": folder, "port": 0, "workers": 1, "allow_private_networks": True}
     supervisor = Supervisor(Settings.model_validate(given), say=lambda _line: None)
