@@ -28,6 +28,11 @@ AFTER_A_KILL_S = 120.0
 
 WINDOW_S = 60.0
 
+#: A backlog begins with all tokens at once. Each comes back a window after its answer, so the gaps of the first minute
+#: come again and again, until jitter has spread them: in so many windows. What is used from then on hardly depends on
+#: the seed; the windows between these two are judged by themselves, for chance has more of a say in them.
+BEGUN_AFTER_WINDOWS, SETTLED_AFTER_WINDOWS = 2, 5
+
 #: The product's own: here a token that lies idle counts.
 RETRY_S = pump.RETRY_S
 
@@ -42,8 +47,10 @@ class Pressure:
 
     Args:
         worst: the most arrivals in any 60 s.
-        used: the share of the budget that was used while work waited, outside the two minutes after a kill.
-        judged_s: for how long that was judged, virtual seconds.
+        used: the share of the budget that was used while work waited, once the beginning was over, outside the two
+            minutes after a kill.
+        used_before: the same of the windows before that, from the second on.
+        judged_s: for how long `used` was judged, virtual seconds.
     """
 
     seed: int
@@ -54,6 +61,7 @@ class Pressure:
     limit: int
     worst: int
     used: float
+    used_before: float
     judged_s: float
     bugs: tuple[str, ...]
 
@@ -130,7 +138,9 @@ def _counted(world: World) -> Pressure:
     launches = [entry.at for entry in log if entry.kind == "launch"]
     limit = world.plan.requests_per_minute
     struck = [world.provider.epoch_s(at_s) for at_s in world.monkey.struck_at_s]
-    used, judged_s = _used(arrivals, until=launches[-1], struck=struck, limit=limit)
+    begun, settled = (arrivals[0] + n * WINDOW_S for n in (BEGUN_AFTER_WINDOWS, SETTLED_AFTER_WINDOWS))
+    before = _shares(arrivals, since=begun, until=min(settled, launches[-1]), struck=struck, limit=limit)
+    after = _shares(arrivals, since=settled, until=launches[-1], struck=struck, limit=limit)
     return Pressure(
         seed=world.plan.seed,
         workers=world.plan.workers,
@@ -139,20 +149,27 @@ def _counted(world: World) -> Pressure:
         requests=len(arrivals),
         limit=limit,
         worst=max(bisect.bisect_left(arrivals, at + WINDOW_S) - n for n, at in enumerate(arrivals)),
-        used=used,
-        judged_s=judged_s,
+        used=_mean(after),
+        used_before=_mean(before),
+        judged_s=float(len(after)),
         bugs=tuple(dict.fromkeys(world.bugs)),
     )
 
 
-def _used(arrivals: Sequence[float], *, until: float, struck: Sequence[float], limit: int) -> tuple[float, float]:
-    """Return the mean share of the budget over all judged windows, and how many seconds those are."""
+def _shares(
+    arrivals: Sequence[float], *, since: float, until: float, struck: Sequence[float], limit: int
+) -> list[float]:
+    """Return the share of the budget of each judged window: one begins every second."""
     shares: list[float] = []
-    at = arrivals[0] + 2 * WINDOW_S
+    at = since
     while at < until:
         is_judged = not any(kill <= at <= kill + AFTER_A_KILL_S + WINDOW_S for kill in struck)
         if is_judged:
             count = bisect.bisect_left(arrivals, at) - bisect.bisect_left(arrivals, at - WINDOW_S)
             shares.append(count / limit)
         at += 1.0
-    return (sum(shares) / len(shares) if shares else 0.0), float(len(shares))
+    return shares
+
+
+def _mean(shares: Sequence[float]) -> float:
+    return sum(shares) / len(shares) if shares else 0.0
