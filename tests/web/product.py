@@ -27,7 +27,7 @@ from orchestrator.engine.deps import Deps
 from orchestrator.engine.spool import Spool
 from orchestrator.engine.who import SCOPES, Who
 from orchestrator.settings import Settings
-from orchestrator.storage import lanes, workers
+from orchestrator.storage import due_work, workers
 from orchestrator.web import batch_options
 from orchestrator.web.installed import WebPages
 from sandbox.control import Sandbox
@@ -119,7 +119,7 @@ def working(settings: Settings) -> Iterator[None]:
                 if stop.is_set():
                     return
                 await deps.db.run(lambda c: workers.heartbeat(c, worker, draining=False, tasks=1, ticker=0))
-                due = await deps.db.run(lanes.any_due)
+                due = await deps.db.run(due_work.any_due)
                 for kind in (kind for kind in KINDS if kind in due):
                     await pump.pump(deps, kind, worker=worker, should_stop=stop.is_set)
                 if turn % TURNS_PER_SWEEP == 0:
