@@ -51,8 +51,9 @@ async def call(deps: Deps, lane_id: UUID, send: Callable[[], Awaitable[T]], *, e
         said = heard.take(deps, ears)
 
         async def record(connection: AsyncConnection) -> None:
-            lane = await lanes.lock(connection, lane_id)
+            # Before the lock, as of launches.
             spent = [deps.sources.monotonic() - answered_at] if costs else []
+            lane = await lanes.lock(connection, lane_id)
             lane = await grants.release(connection, lane, grant_id, CallKind.OTHER, spent)
             await lanes.save(connection, lane.heard(said.rate))
             await lane_minutes.turned_away(connection, lane_id, int(isinstance(error, Throttled)))

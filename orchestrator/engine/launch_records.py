@@ -67,8 +67,10 @@ async def record(
     Args:
         rate: how the provider's own count stands, where the answers told it.
     """
+    # Before the lock: the lane's time is the transaction's, so what is waited for it must not count.
+    ago_s = _ago_s(deps, answered)
     lane = await lanes.lock(connection, answered[0].order.lane_id)
-    lane = (await grants.release_each(connection, lane, CallKind.LAUNCH, _ago_s(deps, answered))).heard(rate)
+    lane = (await grants.release_each(connection, lane, CallKind.LAUNCH, ago_s)).heard(rate)
     await turns.lock_batches(connection, {a.order.batch_id for a in answered if a.order.batch_id is not None})
     answered = await _believable(connection, answered)
     held = await intents.take_sending(connection, {a.order.intent_id: a.order.fence for a in answered})

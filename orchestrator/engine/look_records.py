@@ -40,11 +40,14 @@ async def _together(deps: Deps, group: Sequence[Looks]) -> tuple[Applied, list[L
     """Write what is on lanes that nobody else holds; return what was written, and what was left."""
 
     async def write(connection: AsyncConnection) -> tuple[Applied, list[Looks]]:
+        asked_at = deps.sources.monotonic()
         held = await lanes.lock_free(connection, sorted({one.batch.lane_id for one in group}))
         left = [one for one in group if one.batch.lane_id not in held]
         if len(left) == len(group):
             return Applied.nothing(), left
-        records = [_record(deps, one, one.looked.sights) for one in group if one.batch.lane_id in held]
+        records = [
+            _record(deps, one, one.looked.sights, asked_at=asked_at) for one in group if one.batch.lane_id in held
+        ]
         applied = await looks.record(connection, records, held, sources=deps.sources, sealer=deps.sealer)
         await reach(Point.POLL_RECORDING)
         return applied, left
@@ -57,8 +60,9 @@ async def _by_itself(deps: Deps, one: Looks) -> Applied:
 
     async def write(sights: Sequence[Sight]) -> Applied:
         async def record(connection: AsyncConnection) -> Applied:
+            asked_at = deps.sources.monotonic()
             lane = await lanes.lock(connection, one.batch.lane_id)
-            seen = _record(deps, one, sights)
+            seen = _record(deps, one, sights, asked_at=asked_at)
             applied = await looks.record(connection, [seen], {lane.id: lane}, sources=deps.sources, sealer=deps.sealer)
             await reach(Point.POLL_RECORDING)
             return applied
@@ -80,22 +84,26 @@ async def _by_itself(deps: Deps, one: Looks) -> Applied:
     return done
 
 
-def _record(deps: Deps, one: Looks, sights: Sequence[Sight]) -> LookRecord:
-    """Say what some looks of a turn mean, as of now."""
+def _record(deps: Deps, one: Looks, sights: Sequence[Sight], *, asked_at: float) -> LookRecord:
+    """Say what some looks of a turn mean.
+
+    Args:
+        asked_at: before the transaction's first statement, whose time is the transaction's (monotonic). How long ago an
+            answer came must not count what the locks took: its token would come back early by as much.
+    """
     batch, looked = one.batch, one.looked
 
     def at(monotonic: float) -> datetime:
         # The claim's own time is the database's; what has passed since is the same on every clock.
         return batch.now + timedelta(seconds=monotonic - one.claimed_at)
 
-    now = deps.sources.monotonic()
-    news = news_of(looked.answers, now=at(now), rate=one.rate, listed=looked.listed)
+    news = news_of(looked.answers, now=at(asked_at), rate=one.rate, listed=looked.listed)
     # What was seen is judged by when it was seen: the database may have been away since.
     results = [result_of(deps, sight.claim, sight.seen, now=at(sight.at)) for sight in sights]
     return LookRecord(
         lane_id=batch.lane_id,
         grant_id=batch.grant_id,
         results=lists.held(results, news),
-        answered_ago_s=[now - answered for answered in looked.answered_at],
+        answered_ago_s=[asked_at - answered for answered in looked.answered_at],
         news=news,
     )

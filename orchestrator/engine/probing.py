@@ -70,8 +70,9 @@ async def probe(deps: Deps, order: ProbeOrder) -> None:
     log.info("provider probed", lane=str(order.lane_id), ok=error is None, after_s=round(answered_at - sent_at, 3))
 
     async def record(connection: AsyncConnection) -> None:
-        lane = await lanes.lock(connection, order.lane_id)
+        # Before the lock, as of launches.
         spent = [] if isinstance(error, NotSent) else [deps.sources.monotonic() - answered_at]
+        lane = await lanes.lock(connection, order.lane_id)
         lane = await grants.release(connection, lane, order.grant_id, CallKind.OTHER, spent)
         lane = after_probe(lane.heard(said.rate), error)
         await lanes.save(connection, lane)

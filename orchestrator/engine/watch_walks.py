@@ -200,6 +200,7 @@ async def _put_off(deps: Deps, turn: WalkTurn, found: Found) -> None:
 
 async def _released(deps: Deps, connection: AsyncConnection, turn: WalkTurn, found: Found) -> Lane:
     """Return the locked lane with the turn's grant taken back: what was answered is spent, the rest is free."""
-    lane = await lanes.lock(connection, turn.claim.lane_id)
+    # Before the lock, as of launches.
     ago_s = [deps.sources.monotonic() - at for at in found.answered_at]
+    lane = await lanes.lock(connection, turn.claim.lane_id)
     return await grants.release(connection, lane, turn.grant_id, CallKind.LOOK, ago_s)
