@@ -76,7 +76,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _check(folder: Path, sandbox: Sandbox, given: argparse.Namespace) -> int:
-    postgres = EmbeddedPostgres(folder)
+    postgres = EmbeddedPostgres(folder, durable=False)
     postgres.start()
     try:
         settings = Settings.model_validate(
