@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 API_KEY = "connections.api_key"
 #: Under load, what is written together goes so far apart, seconds: the more then share a transaction.
-TOGETHER_S = 0.2
+TOGETHER_S = 0.1
 
 WEBHOOK_KEY = "webhooks.secret"
 OLD_WEBHOOK_KEY = "webhooks.old_secret"

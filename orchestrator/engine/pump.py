@@ -22,7 +22,7 @@ RETRY_S = 0.1
 #: Kinds whose turns take all there is, as much for many as for one: after one, what comes due gathers for a moment. It
 #: is the longer, the longer a claim takes: `REST` times as long, so that a busy database is asked less often; seconds.
 GATHERED = frozenset({"poll", "download"})
-REST, LEAST_REST_S, LONGEST_REST_S = 20, RETRY_S, 1.0
+REST, LEAST_REST_S, LONGEST_REST_S = 10, RETRY_S, 0.3
 
 #: A pump that has run dry stays for what is due within so long: to end and be rung for anew would take longer.
 STAY_S = 1.0
