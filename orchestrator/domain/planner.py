@@ -130,9 +130,8 @@ def _overlap(demand: BatchDemand) -> int:
     """
     if demand.rivals:
         return 0
-    looks_left = _looks_left(demand.looks_per_s, demand.mean_s, demand.width)
-    if looks_left is not None:
-        return max(demand.width, looks_left)
+    if _are_looks_short(demand.looks_per_s, demand.mean_s, demand.width):
+        return max(demand.width, int(demand.looks_per_s * max(LOOKS_LEFT_S, 2 * demand.mean_s)))
     return demand.width // 2
 
 
@@ -142,13 +141,12 @@ def makes_room(wave: WaveState, *, looks_per_minute: int, mean_s: float) -> bool
     Before that the next wave of its batch waits (`plan_launch`). Where looks are what is short, every ending counts:
     to plan only near the end cost 0.3 % of the makespan there, and saves little.
     """
-    are_looks_short = _looks_left(looks_per_minute * LOOK_SHARE / 60, mean_s, wave.width) is not None
-    return are_looks_short or wave.remaining <= wave.width
+    return wave.remaining <= wave.width or _are_looks_short(looks_per_minute * LOOK_SHARE / 60, mean_s, wave.width)
 
 
-def _looks_left(looks_per_s: float, mean_s: float, width: int) -> int | None:
-    """Return how many unseen items are seen in the time left over for them; None where looks are not what is short."""
-    return int(looks_per_s * max(LOOKS_LEFT_S, 2 * mean_s)) if looks_per_s * mean_s < width else None
+def _are_looks_short(looks_per_s: float, mean_s: float, width: int) -> bool:
+    """Tell whether items end faster than looks can see it."""
+    return looks_per_s * mean_s < width
 
 
 def reserves(waited_s: float) -> bool:

@@ -69,8 +69,8 @@ class Together(Generic[T]):
         except asyncio.CancelledError:
             if mine in self._waiting:
                 self._waiting.remove(mine)
-            if mine.told.done() and not mine.told.cancelled() and mine.told.exception() is None and mine.told.result():
-                self._hand_on()  # it came just as its caller was cut off
+                if not mine.told.cancelled():
+                    self._hand_on()  # the pen came just as its caller was cut off
             raise
 
     async def _write(self, mine: _Waiting[T], write: Callable[[Sequence[T]], Awaitable[None]]) -> None:
@@ -83,16 +83,16 @@ class Together(Generic[T]):
             self._waiting.remove(mine)
             group += self._company(MOST_TOGETHER - mine.weight)
             await write([one.item for one in group])
-        except asyncio.CancelledError:
-            # What was not told is written once more: fences make that harmless, should it have come through.
-            self._waiting[:0] = group[1:]
-            if mine in self._waiting:
-                self._waiting.remove(mine)
-            raise
         except Exception as failure:
             for one in group[1:]:
                 if not one.told.done():
                     one.told.set_exception(failure)
+            raise
+        except BaseException:
+            # Cut off. What was not told is written once more: fences make that harmless, should it have come through.
+            self._waiting[:0] = group[1:]
+            if mine in self._waiting:
+                self._waiting.remove(mine)
             raise
         for one in group[1:]:
             if not one.told.done():

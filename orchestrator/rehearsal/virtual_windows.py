@@ -41,7 +41,7 @@ def _age_s(wave: Wave, now: datetime) -> float:
 
 
 def _move_window(timers: Timers, wave: Wave, move: WindowMove, *, now: datetime) -> None:
-    """Do what `storage/waves.py` does in MOVE_WINDOW."""
+    """Do what `storage/waves.py` does in MOVE_WINDOWS."""
     frontier = wave.plan.frontier
     for position in [*range(move.first, frontier), *sorted(p for p in wave.slept if p < frontier)]:
         run, place = wave.runs[position], position - move.first

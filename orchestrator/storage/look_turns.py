@@ -1,9 +1,9 @@
 """Turns of looks: which lanes are due, what of each may be looked at now, and when each is worth asking again.
 
-A turn takes several lanes, in a fixed number of statements whatever their number: at 100 requests a minute a lane has
-a handful of looks at a time, and each turn by itself would cost as many statements as it makes requests. What else a
-turn needs to know (walks, providers, turns out) is asked with the lanes: who has neither a list nor a watch pays
-nothing for them.
+A turn takes several lanes, in a fixed number of statements whatever their number (but for lanes with a list): at 100
+requests a minute a lane has a handful of looks at a time, and each turn by itself would cost as many statements as it
+makes requests. What else a turn needs to know (walks, providers, turns out) is asked with the lanes: who has neither a
+list nor a watch pays nothing for them.
 """
 
 from __future__ import annotations
